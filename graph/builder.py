@@ -1,0 +1,63 @@
+"""The state machine: five nodes, one loop."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import RetryPolicy
+
+from .nodes.decompose import decompose
+from .nodes.fuse import fuse
+from .nodes.score import score
+from .nodes.tool_exec import chosen, tool_exec
+from .nodes.tool_select import tool_select
+from .state import Context, Input, Output, Setup, State
+from .turn import PolicyBusy
+
+Builder = StateGraph[State, Context, Input, Output]
+
+
+def build_graph(
+    *, context: Context | None = None, policy: BaseChatModel | None = None, node_seconds: float = 3600.0
+) -> Builder:
+    """The uncompiled state machine, for a host that compiles it with its own checkpointer, store and interrupts.
+
+    Args:
+        context: Settings for runs that bring none, such as runs inside a parent graph.
+        policy: A chat model with tool calling to use whatever the settings name.
+        node_seconds: Hard limit of one pass through a node, above the settings' limits of turns and tools.
+
+    Example:
+        ```python
+        star = build_graph(context=Context(policy="kinematic", frames=8)).compile(checkpointer=InMemorySaver())
+        out = await star.ainvoke({"video": "clip.mp4", "actions": ["hug", "handshake"]}, {"configurable": {"thread_id": "1"}})
+        ```
+    """
+    setup = Setup(context or Context(), policy)
+    builder: Builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
+    builder.set_node_defaults(
+        retry_policy=RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy), timeout=node_seconds
+    )
+    for node in (tool_select, tool_exec, fuse, decompose, score):
+        builder.add_node(node.__name__, partial(node, setup=setup))
+    builder.add_edge(START, "tool_select")
+    builder.add_conditional_edges("tool_select", _tools_wanted)
+    builder.add_edge("tool_exec", "fuse")
+    builder.add_conditional_edges("fuse", _next_step)
+    builder.add_edge("decompose", "score")
+    builder.add_edge("score", END)
+    return builder
+
+
+def _tools_wanted(state: State) -> Literal["tool_exec", "fuse"]:
+    return "tool_exec" if chosen(state) else "fuse"
+
+
+def _next_step(state: State) -> Literal["tool_select", "decompose", "score"]:
+    """Another round, or on. The mode without sub-actions has no node of its own: it skips one."""
+    if state.get("another_round"):
+        return "tool_select"
+    return "score" if state["mode"] == "no_sub_actions" else "decompose"

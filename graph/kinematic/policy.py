@@ -1,0 +1,205 @@
+"""A chat model of rules: it takes every turn of the conversation and reads nothing but its text.
+
+It looks at no pixel and knows no name: only the question, the candidates and what the tools wrote. It states its limits:
+what a pose does not show (objects, faces, scenes) it cannot tell apart, and it says when nothing was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from ...tools.explain import parse
+from ...tools.knowledge import Definition
+from ...tools.motion import Observed, read_motion
+from ...tools.primitives import PRIMITIVES
+from ..conversation import CANDIDATES, SHORTLISTS
+from .match import forecast, posterior
+
+WANTED = ("track_motion", "estimate_pose", "explain_actions")
+"""Motion decides; poses are drawn for people who look at the run; definitions say what the candidates mean."""
+FEW_ENOUGH_TO_EXPLAIN = 40
+MOST_SUB_ACTIONS = 5
+SEEN = 0.3
+"""Support from which a primitive is named as seen."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the conversation so far says."""
+
+    actions: tuple[str, ...]
+    observed: Observed
+    definitions: Mapping[str, Definition]
+
+
+class KinematicPolicy(BaseChatModel):
+    """Rules over measured motion. Deterministic; needs no weights, no network and no key."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "kinematic"
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools, as any LangChain chat model takes them."""
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
+        read = read_conversation(messages)
+        if "decompose" in offered:
+            reply = _decompose(read)
+        elif offered:
+            reply = _choose(read, offered, messages)
+        else:
+            reply = _score(read, _shortlists(messages))
+        reply.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+def read_conversation(messages: Sequence[BaseMessage]) -> Read:
+    """Candidates, measured motion and definitions, from the text of user and tool turns."""
+    actions: tuple[str, ...] = ()
+    observed, definitions = Observed({}, ()), {}
+    for message in messages:
+        if not isinstance(message, HumanMessage | ToolMessage):
+            continue
+        text = message.text
+        if not actions:
+            actions = tuple(_json_after(CANDIDATES, text) or ())
+        found = read_motion(text)
+        observed = found if found.measured else observed
+        definitions |= parse(text)
+    return Read(actions, observed, {label: definitions[label] for label in actions if label in definitions})
+
+
+def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage]) -> AIMessage:
+    asked = {call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+    few = len(read.actions) <= FEW_ENOUGH_TO_EXPLAIN
+    names = [n for n in WANTED if n in offered and n not in asked and (few or n != "explain_actions")]
+    text = (
+        "I need to know how the bodies move and what the candidates mean."
+        if names
+        else "No further tool can tell me more than I have."
+    )
+    return AIMessage(text, tool_calls=[_call(name) for name in names])
+
+
+def _decompose(read: Read) -> AIMessage:
+    seen = {name: support for name, support in read.observed.support.items() if support >= SEEN}
+    shares = posterior(read.observed, read.definitions)
+    weights = {name: support * _spread(name, read.definitions, shares) for name, support in seen.items()}
+    telling = sorted(weights, key=lambda name: -weights[name])[:MOST_SUB_ACTIONS]
+    if not telling:
+        limit = "Nothing measurable was seen, so I can only name the action as a whole; take my scores as a guess."
+        return AIMessage(limit, tool_calls=[_call("decompose", sub_actions=[{"name": "the action as a whole"}])])
+    sub_actions = [
+        {"name": PRIMITIVES.get(name, name), "candidates": _speaks_for(name, read.definitions, shares)}
+        for name in telling
+    ]
+    return AIMessage(
+        "Measured, the most telling first: " + ", ".join(f"{name} {seen[name]:.2f}" for name in telling) + ".",
+        tool_calls=[_call("decompose", sub_actions=sub_actions)],
+    )
+
+
+def _score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
+    shares = posterior(read.observed, read.definitions) if read.definitions else {}
+    best = max(shares.values(), default=0.0)
+    meaning = {text: name for name, text in PRIMITIVES.items()}
+    rows: dict[str, dict[str, float]] = {}
+    for number, entry in lists.items():
+        support = read.observed.support.get(meaning.get(entry["sub_action"], ""), 0.0)
+        rows[number] = {
+            label: round(10 * (support or 0.1) * (shares[label] / best if best else 1.0), 1) if label in shares else 1.0
+            for label in entry["candidates"]
+        }
+    rows = rows or {}
+    totals: dict[str, float] = {}
+    for k, row in enumerate(rows.values()):
+        for label, value in row.items():
+            totals[label] = totals.get(label, 0.0) + (len(rows) - k) * value
+    if not rows:
+        flat = {label: round(10 * share / best, 1) for label, share in sorted(shares.items(), key=lambda x: -x[1])[:3]}
+        totals = flat or {label: 1.0 for label in read.actions[:1]}
+        return AIMessage(_turn(read, shares, totals, max(totals, key=totals.__getitem__)))
+    return AIMessage(_turn(read, shares, rows, max(totals, key=totals.__getitem__)))
+
+
+def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], answer: str) -> str:
+    seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= SEEN]
+    believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
+    think = (
+        f"Measured: {', '.join(seen) or 'nothing that a pose shows'}. "
+        + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
+        + "I read poses only: objects, faces and scenes are beyond me."
+    )
+    return f"<think>{_plain(think)}</think>\n<scores>{json.dumps(scores, ensure_ascii=False)}</scores>\n<answer>{answer}</answer>"
+
+
+def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
+    """How far a primitive tells the candidates apart: spread of its forecasts, weighed by the belief in who forecasts it."""
+    chances = {label: forecast(known).get(name, 0.0) for label, known in definitions.items()}
+    if not chances:
+        return 1.0
+    mean = sum(chances.values()) / len(chances)
+    spread = (sum((chance - mean) ** 2 for chance in chances.values()) / len(chances)) ** 0.5
+    return (0.02 + spread) * (0.05 + sum(shares[label] for label, chance in chances.items() if chance > mean))
+
+
+def _speaks_for(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> list[str]:
+    """Up to three candidates: those whose definition names the primitive, the most believed first, then the most believed."""
+    named = [
+        label for label, known in definitions.items() if any(name in part.primitives for part in known.sub_actions)
+    ]
+    order = sorted(shares, key=lambda label: (label not in named, -shares[label]))
+    return order[:3]
+
+
+def _call(name: str, **args: Any) -> ToolCall:
+    return ToolCall(name=name, args=args, id=f"call_{uuid4().hex[:12]}")
+
+
+def _shortlists(messages: Sequence[BaseMessage]) -> Mapping[str, Mapping[str, Any]]:
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage) and SHORTLISTS in message.text:
+            return dict(_json_after(SHORTLISTS, message.text) or {})
+    return {}
+
+
+def _json_after(mark: str, text: str) -> Any:
+    """The JSON value that stands on the line after `mark`, None if there is none."""
+    at = text.find(mark)
+    if at < 0:
+        return None
+    try:
+        return json.JSONDecoder().raw_decode(text[at + len(mark) :].lstrip())[0]
+    except ValueError:
+        return None
+
+
+def _plain(text: str) -> str:
+    return text.replace("<", "(").replace(">", ")")

@@ -1,0 +1,1 @@
+"""The five nodes of the state machine, one file each."""

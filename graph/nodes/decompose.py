@@ -1,0 +1,77 @@
+"""Fourth node: the policy names ranked sub-actions; each is mapped to the candidates it may speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.runtime import Runtime
+
+from ...tools.explain import explain_actions
+from ...tools.knowledge import shortlist
+from ..conversation import ASK_WITHOUT, by_graph, correction, shortlisted
+from ..conversation import decompose as schema
+from ..parse import Malformed, parse_sub_actions
+from ..state import Context, Setup, State, worse
+from ..turn import Stopwatch, emit, speak
+
+NODE = "decompose"
+SHORTLIST: Final = 3
+"""Candidates per sub-action: the paper's 2 to 3."""
+
+
+async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
+    """Take the sub-actions, with one correction turn; without any, go on to score the actions as wholes."""
+    watch = Stopwatch(NODE, state)
+    context = setup.settings(runtime)
+    policy = setup.speaker(context)
+    schemas = [convert_to_openai_tool(schema)]
+    actions, notes = state["actions"], list(state["notes"])
+    turns: list[AnyMessage] = []
+    found: list[dict[str, Any]] = []
+    reply = await speak(policy, state["conversation"], watch, context.policy_seconds, schemas)
+    try:
+        found = parse_sub_actions(reply, actions)
+    except Malformed as wrong:
+        turns = [_plain(reply), by_graph(correction(str(wrong)), NODE)]
+        reply = await speak(policy, [*state["conversation"], *turns], watch, context.policy_seconds, schemas)
+        notes.append(f"sub-actions corrected once: {wrong}")
+        try:
+            found = parse_sub_actions(reply, actions)
+        except Malformed as still:
+            notes[-1] = f"no sub-actions, the policy gave none that can be used: {still}"
+    sub_actions = mapped(found, actions)
+    if sub_actions:
+        first = reply.tool_calls[0]
+        listed = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
+        answer = shortlisted(str(first["id"]), sub_actions, explain_actions(listed).summary())
+        turns += [reply.model_copy(update={"tool_calls": [first]}), by_graph(answer, NODE)]
+    else:
+        turns += [_plain(reply), by_graph(HumanMessage(ASK_WITHOUT), NODE)]
+    emit(runtime, NODE, sub_actions=[{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions])
+    status = worse(state["status"], "ok" if sub_actions else "degraded")
+    return {"conversation": turns, "sub_actions": sub_actions, "notes": notes, "status": status, **watch.update()}
+
+
+def mapped(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[dict[str, Any]]:
+    """Sub-actions with rank, the paper's weight `w_k = n - k + 1`, and 2 to 3 candidates, looked up where none were named."""
+    n = len(found)
+    return [
+        {
+            "name": item["name"],
+            "rank": k,
+            "weight": n - k + 1,
+            "candidates": item["candidates"][:SHORTLIST] or shortlist(item["name"], actions, SHORTLIST),
+            "scores": {},
+        }
+        for k, item in enumerate(found, 1)
+    ]
+
+
+def _plain(message: AIMessage) -> AIMessage:
+    """The turn without its calls: a call without a reply is refused by most servers."""
+    return message.model_copy(
+        update={"tool_calls": [], "invalid_tool_calls": [], "content": message.text or "(a call that cannot be used)"}
+    )

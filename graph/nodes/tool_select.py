@@ -1,0 +1,153 @@
+"""First node: the policy sees frames and candidates and chooses tools, each on a span of its own, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+from PIL import Image
+
+from ...tools.clip import Clip, open_clip
+from ...tools.library import tool
+from ...tools.media import MediaStore, default_store
+from ...tools.source import VideoAccess
+from ..check import checked_actions
+from ..conversation import ASK_TOOLS, asked_next, by_graph, correction, opening
+from ..parse import Malformed, tool_calls
+from ..state import Context, Setup, State, Status, offered, worse
+from ..turn import Stopwatch, emit, speak
+
+NODE = "tool_select"
+FRAMES_PER_SECOND = 2.0
+"""How densely the policy sees the video, up to `Context.frames` (the paper's setting)."""
+FEWEST_FRAMES = 4
+
+
+async def tool_select(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
+    """Begin a run or a further round, and take the policy's choice of tools."""
+    watch = Stopwatch(NODE, state)
+    context = setup.settings(runtime)
+    policy = setup.speaker(context)
+    fresh = not state.get("another_round")
+    before: list[AnyMessage] = []
+    update: dict[str, Any] = {}
+    if fresh:
+        update, before = await asyncio.to_thread(_begin, state, context, runtime.server_info is not None)
+    so_far = [*(() if fresh else state["conversation"]), *before]
+    said, notes, status = await _choose(policy, so_far, context, watch)
+    last = said[-1] if said else None
+    calls = last.tool_calls if isinstance(last, AIMessage) else []
+    emit(
+        runtime,
+        NODE,
+        tools=[call["name"] for call in calls],
+        said=last.text if last else "",
+        seconds=round(watch.seconds, 3),
+    )
+    new = [*before, *said]
+    return {
+        **update,
+        "conversation": Overwrite(new) if fresh else new,
+        "rounds": (0 if fresh else state["rounds"]) + 1,
+        "notes": [*(() if fresh else state["notes"]), *notes],
+        "status": status if fresh else worse(state["status"], status),
+        **watch.update(fresh=fresh),
+    }
+
+
+def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any], list[AnyMessage]]:
+    """Check the input, read the frames the policy will see, and open the conversation."""
+    actions = checked_actions(state.get("actions"))
+    access = VideoAccess.from_environment(served=served)
+    clip = open_clip(str(state.get("video") or ""), state.get("start"), state.get("end"), access=access)
+    frames = _look(clip, context, default_store())
+    about = {
+        "id": clip.id,
+        "width": clip.info.width,
+        "height": clip.info.height,
+        "fps": round(clip.info.fps, 3),
+        "duration": round(clip.info.duration, 3),
+        "start": round(clip.start, 3),
+        "end": round(clip.end, 3),
+        "note": clip.frames().note,
+    }
+    ask = ASK_TOOLS if offered(context) else asked_next(context.mode != "no_sub_actions")
+    update = {
+        "actions": actions,
+        "mode": context.mode,
+        "clip": about,
+        "frames": frames,
+        "evidence": [],
+        "sub_actions": [],
+        "ranking": [],
+        "action": None,
+        "error": None,
+    }
+    return update, opening(actions, state.get("question"), about, frames, ask)
+
+
+def _look(clip: Clip, context: Context, store: MediaStore) -> list[dict[str, Any]]:
+    """Frames for the policy, picked from those the tools look at, so that the video is decoded once."""
+    seen = clip.frames()
+    wanted = int(
+        np.clip(round((clip.end - clip.start) * FRAMES_PER_SECOND), min(FEWEST_FRAMES, context.frames), context.frames)
+    )
+    picked = np.unique(np.linspace(0, len(seen.times) - 1, min(wanted, len(seen.times))).round().astype(int))
+    return [
+        {"url": store.put_image(fit(seen.images[i], context.pixels)), "time": round(float(seen.times[i]), 3)}
+        for i in picked
+    ]
+
+
+def fit(image: np.ndarray, pixels: int) -> np.ndarray:
+    """The (height, width, 3) image, made smaller where it has more than `pixels` pixels."""
+    height, width = image.shape[:2]
+    ratio = (pixels / (height * width)) ** 0.5
+    if ratio >= 1:
+        return image
+    size = max(1, int(width * ratio)), max(1, int(height * ratio))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+async def _choose(
+    policy: BaseChatModel, so_far: Sequence[AnyMessage], context: Context, watch: Stopwatch
+) -> tuple[list[AnyMessage], list[str], Status]:
+    """The turns of this round, notes, and whether the choice was lost. All tools in static mode; nothing without tools."""
+    names = offered(context)
+    if not names:
+        return [], [], "ok"
+    if context.mode == "static":
+        calls = [{"name": name, "args": {}, "id": f"call_{uuid4().hex[:12]}", "type": "tool_call"} for name in names]
+        return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
+    schemas = [convert_to_openai_tool(tool(name).schema()) for name in names]
+    reply = await speak(policy, so_far, watch, context.policy_seconds, schemas)
+    try:
+        tool_calls(reply, names)
+        return [reply], [], "ok"
+    except Malformed as wrong:
+        asked = by_graph(correction(str(wrong)), NODE)
+        again = await speak(
+            policy, [*so_far, _without_bad_calls(reply, ()), asked], watch, context.policy_seconds, schemas
+        )
+        turns: list[AnyMessage] = [_without_bad_calls(reply, ()), asked]
+        try:
+            tool_calls(again, names)
+            return [*turns, again], [f"tool choice corrected once: {wrong}"], "ok"
+        except Malformed as still:
+            return [*turns, _without_bad_calls(again, names)], [f"tool choice could not be used: {still}"], "degraded"
+
+
+def _without_bad_calls(message: AIMessage, offered: Sequence[str]) -> AIMessage:
+    """The turn with only the calls that can run: a call without a reply is refused by most servers."""
+    kept = [call for call in message.tool_calls if call["name"] in offered]
+    dropped = [str(call.get("name")) for call in (*message.tool_calls, *message.invalid_tool_calls) if call not in kept]
+    text = message.text or (f"(tried to call {', '.join(dropped)[:200]})" if dropped else "")
+    return message.model_copy(update={"tool_calls": kept, "invalid_tool_calls": [], "content": text})

@@ -1,0 +1,32 @@
+"""The annotated video of a run: what the tools saw, with skeletons, and the answer with its best scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..tools.annotate import PoseAnnotator, banner
+from ..tools.clip import open_clip
+from ..tools.library import poses_of
+from ..tools.write import write_video
+
+
+def write_overlay(record: Mapping[str, Any], out: Path) -> None:
+    """Draw the run's clip: frames and poses are those the run has looked at, so nothing is decoded or inferred twice.
+
+    Args:
+        record: The record of a run whose video is still where it was.
+        out: The file to write: .mp4 or .gif.
+    """
+    about, found = record["video"], record["recognition"]
+    clip = open_clip(record["request"]["source"], about["start"], about["end"])
+    frames, poses = clip.frames(), poses_of(clip)
+    title = found["action"] or "no answer"
+    bars = [(item["action"], item["score"]) for item in found["ranking"][:3]]
+    annotator = PoseAnnotator()
+    scenes = [
+        banner(annotator.annotate(image, poses, k, frames.scale), title, bars) for k, image in enumerate(frames.images)
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_video(out, scenes, len(scenes) / (clip.end - clip.start))

@@ -1,0 +1,298 @@
+"""The page of one run: one HTML file that needs no network, no script and no other file.
+
+Everything in a record is text that somebody else wrote, the labels a user typed as much as the words of a model: every
+value goes through Jinja2's autoescaping, no address of a record becomes a link or a source, and what reaches a style or
+an id is a number made here. The page's `Content-Security-Policy` forbids scripts and every address but `data:`.
+
+Each distinct image is in the file once, as the background of a CSS class, however many places show it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Record = Mapping[str, Any]
+
+TOP_ACTIONS: Final = 20
+"""Rows of the ranking, candidates and heat map columns shown before the rest is folded or left out."""
+LONG_TEXT: Final = 1200
+"""Characters above which a text is folded."""
+MISSING: Final = "–"
+"""Stands for a number that the record does not hold."""
+
+
+def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str:
+    """The page of one run as a string that encodes as UTF-8.
+
+    Args:
+        record: The JSON record of the run, schema version 1. Of its fields any may be None or empty, and all but
+            `schema` and `id` may be missing.
+        media: Gives the JPEG bytes of a `media://<name>` address. Where it raises KeyError, OSError or ValueError, or
+            what it gives is no JPEG, the page shows a placeholder.
+
+    Example:
+        >>> page = render_page({"schema": 1, "id": "5f0c"}, {}.__getitem__)
+        >>> "No answer" in page
+        True
+    """
+    request, recognition = record.get("request") or {}, record.get("recognition") or {}
+    answer = recognition.get("action")
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            record=record,
+            request=request,
+            recognition=recognition,
+            video=record.get("video") or {},
+            usage=recognition.get("usage") or {},
+            album=_album(record, media),
+            answer=answer,
+            ranking=_ranking(_items(recognition, "ranking"), answer),
+            heat=_heat_map(_items(recognition, "sub_actions"), answer),
+            conversation=_conversation(_items(record, "messages")),
+            waterfall=_waterfall(_items(record, "timings")),
+            top=TOP_ACTIONS,
+        )
+    )
+    # JSON may carry half of a surrogate pair, which no file can hold.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        decimals=_decimals, seconds=_seconds, pretty=_pretty, when=_when, plain=_plain, items_of=_items
+    )
+    environment.globals["LONG_TEXT"] = LONG_TEXT
+    return environment
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One distinct image of the run."""
+
+    number: int
+    """From 1, in the order of the page."""
+    caption: str
+    """What it shows and when; the text that stands for it where it cannot be seen."""
+    jpeg: str = ""
+    """Base64; empty when the image is lost."""
+    ratio: float = 4 / 3
+    """Width over height."""
+
+
+def _album(record: Record, media: Callable[[str], bytes]) -> dict[str, _Picture]:
+    """Every image the record names, by its address; the place that names it first captions it."""
+    album: dict[str, _Picture] = {}
+    for url, caption in _captions(record):
+        if url not in album:
+            album[url] = _picture(len(album) + 1, url, caption, media)
+    return album
+
+
+def _captions(record: Record) -> Iterator[tuple[str, str]]:
+    for number, frame in enumerate(_items(record, "frames"), 1):
+        yield _address(frame), f"Frame {number} at {_seconds(frame.get('time'))}"
+    for item in _items(record.get("recognition") or {}, "evidence"):
+        for frame in _items(item, "frames"):
+            yield _address(frame), f"{item.get('tool')} at {_seconds(frame.get('time'))}"
+    for message in _items(record, "messages"):
+        for part in _parts(message.get("content")):
+            if part.get("type") == "image":
+                yield _address(part), f"Image in {message.get('node')}"
+
+
+def _picture(number: int, url: str, caption: str, media: Callable[[str], bytes]) -> _Picture:
+    from PIL import Image
+
+    if not url.startswith("media://"):
+        return _Picture(number, caption)
+    try:
+        jpeg = media(url)
+        with Image.open(BytesIO(jpeg), formats=("JPEG",)) as image:
+            ratio = image.width / image.height
+    except (KeyError, OSError, ValueError):
+        return _Picture(number, caption)
+    return _Picture(number, caption, b64encode(jpeg).decode("ascii"), ratio)
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One row of a bar chart: the bar begins at `left` and is `width` long, both in percent of the chart."""
+
+    label: str
+    value: float | None
+    width: float
+    left: float = 0.0
+    chosen: bool = False
+
+
+def _ranking(ranking: Sequence[Record], answer: str | None) -> list[_Bar]:
+    scores = [_number(entry.get("score")) for entry in ranking]
+    full = max([1.0, *(score for score in scores if score is not None)])
+    return [
+        _Bar(str(action), score, 100 * max(score or 0.0, 0.0) / full, chosen=action == answer)
+        for action, score in zip((entry.get("action") for entry in ranking), scores, strict=True)
+    ]
+
+
+def _waterfall(timings: Sequence[Record]) -> list[_Bar]:
+    spans = [(_number(entry.get("start")) or 0.0, _number(entry.get("seconds")) or 0.0) for entry in timings]
+    full = max((start + seconds for start, seconds in spans), default=0.0) or 1.0
+    return [
+        _Bar(str(entry.get("node")), seconds, 100 * seconds / full, 100 * start / full)
+        for entry, (start, seconds) in zip(timings, spans, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _HeatMap:
+    """Sub-actions by the candidates that any of them was scored against."""
+
+    columns: list[str]
+    """Candidates, best weighted total first, at most `TOP_ACTIONS`."""
+    hidden: int
+    """Candidates left out."""
+    rows: list[tuple[Record, list[float | None]]]
+    """Each sub-action and its scores, 0 to 10, one per column; None where it was not scored."""
+    totals: list[float] | None
+    """Sum of weight x score of each column; None when a weight is missing."""
+    best: float
+    """The largest total there can be: 10 x the sum of the weights."""
+    chosen: int | None
+    """The column of the answer."""
+
+
+def _heat_map(sub_actions: Sequence[Record], answer: str | None) -> _HeatMap:
+    ordered = sorted(sub_actions, key=lambda sub_action: _number(sub_action.get("rank")) or math.inf)
+    scores = [{k: _number(v) for k, v in (sub_action.get("scores") or {}).items()} for sub_action in ordered]
+    weights = [_number(sub_action.get("weight")) for sub_action in ordered]
+    totals: dict[str, float] = {}
+    for weight, row in zip(weights, scores, strict=True):
+        for action, score in row.items():
+            if score is not None:
+                totals[action] = totals.get(action, 0.0) + (weight or 0.0) * score
+    by_total = sorted(totals, key=lambda action: -totals[action])
+    columns = by_total[:TOP_ACTIONS]
+    return _HeatMap(
+        columns=columns,
+        hidden=len(by_total) - len(columns),
+        rows=[(part, [row.get(column) for column in columns]) for part, row in zip(ordered, scores, strict=True)],
+        totals=None if None in weights else [totals[column] for column in columns],
+        best=10 * sum(weight or 0.0 for weight in weights),
+        chosen=columns.index(answer) if answer in columns else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One message of the conversation."""
+
+    role: str
+    author: str
+    """"policy" or "graph": who wrote it."""
+    name: str | None
+    """The tool that answers."""
+    blocks: list[str | list[str]]
+    """In order: a text, or the addresses of images that follow each other."""
+    calls: list[Record]
+    """Tool calls, each with `name` and `args`."""
+
+
+def _conversation(messages: Sequence[Record]) -> list[tuple[str, list[_Turn]]]:
+    """The turns, grouped by the visits to the nodes that wrote them."""
+    visits = groupby(messages, key=lambda message: str(message.get("node")))
+    return [(node, [_turn(message) for message in visit]) for node, visit in visits]
+
+
+def _turn(message: Record) -> _Turn:
+    blocks: list[str | list[str]] = []
+    for part in _parts(message.get("content")):
+        if part.get("type") != "image":
+            blocks.append(str(part.get("text")) if part.get("type") == "text" else _pretty(part))
+        elif blocks and isinstance(blocks[-1], list):
+            blocks[-1].append(_address(part))
+        else:
+            blocks.append([_address(part)])
+    return _Turn(
+        role=str(message.get("role")),
+        author=str(message.get("author")),
+        name=message.get("name"),
+        blocks=blocks,
+        calls=_items(message, "tool_calls"),
+    )
+
+
+def _parts(content: str | list[Record] | None) -> list[Record]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return content or []
+
+
+def _address(image: Record) -> str:
+    return str(image.get("url") or "")
+
+
+def _items(mapping: Record, key: str) -> list[Record]:
+    return mapping.get(key) or []
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _decimals(value: object, digits: int = 2) -> str:
+    number = _number(value)
+    return MISSING if number is None else f"{number:,.{digits}f}"
+
+
+def _seconds(value: object) -> str:
+    text = _decimals(value)
+    return text if text == MISSING else f"{text}\u00a0s"
+
+
+def _plain(value: object) -> str:
+    """A setting as a person writes it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if not value and not isinstance(value, int):
+        return MISSING
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return _pretty(value) if isinstance(value, Mapping) else str(value)
+
+
+def _pretty(value: object) -> str:
+    """JSON on one line where it is short, indented where it is not."""
+    line = json.dumps(value, ensure_ascii=False)
+    return line if len(line) <= 72 else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _when(stamp: object) -> str:
+    """An ISO 8601 time to the minute, in UTC; as it stands where it is none."""
+    try:
+        return f"{datetime.fromisoformat(str(stamp)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(stamp)

@@ -1,0 +1,209 @@
+"""The result of a run, and the two functions that give it: `recognize` for scripts, `arecognize` for async code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool, VideoStarError
+from ..tools.library import TOOL_NAMES
+from .state import Context, Status
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+Event = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class Ranked(BaseModel):
+    """A candidate and its score."""
+
+    action: str
+    score: float = Field(ge=0, le=1)
+
+
+class SubAction(BaseModel):
+    """One sub-action with what it was scored against."""
+
+    name: str
+    rank: int = Field(ge=1)
+    weight: int = Field(ge=1, description="w_k = n - k + 1 for rank k of n.")
+    candidates: list[str]
+    scores: dict[str, float] = Field(description="Candidate to score, 0 to 10.")
+
+
+class Evidence(BaseModel):
+    """What one tool call brought."""
+
+    tool: str
+    status: str = Field(description="ok or unavailable.")
+    seconds: float
+    summary: str
+    start: float
+    end: float
+    round: int = 1
+    frames: list[dict[str, Any]] = Field(default_factory=list, description="{url: media://..., time: seconds}.")
+
+
+class Tokens(BaseModel):
+    """Tokens as the policy's backend counts them; 0 where it counts none."""
+
+    input: int = 0
+    output: int = 0
+
+
+class Usage(BaseModel):
+    """What the run cost."""
+
+    policy_calls: int = 0
+    tokens: Tokens = Tokens()
+    seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds by node.")
+
+
+class Recognition(BaseModel):
+    """The recognised action and everything that supports it."""
+
+    action: str | None = Field(description="The chosen candidate; None when the run failed.")
+    status: Status
+    error: str | None = None
+    ranking: list[Ranked] = Field(default_factory=list, description="Every candidate, best first.")
+    sub_actions: list[SubAction] = Field(default_factory=list)
+    evidence: list[Evidence] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list, description="What failed or was corrected on the way.")
+    usage: Usage = Usage()
+
+
+async def arecognize(
+    video: str | Path,
+    actions: Sequence[str],
+    *,
+    question: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    trace: str | Path | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    graph: CompiledStateGraph[Any, Context, Any, Any] | None = None,
+    **context: Any,
+) -> Recognition:
+    """Recognise the action in a video.
+
+    Args:
+        video: Path or address of the video.
+        actions: Candidate actions in your own words; one of them is chosen.
+        question: What is asked of the video.
+        start: Start of the span to look at, in seconds.
+        end: End of the span, in seconds.
+        trace: Folder to which the run is appended as a record, with its pictures.
+        on_event: Called with each node's custom event as it happens.
+        graph: Another compiled state machine than the package's own.
+        **context: Settings, the fields of `Context`: policy, mode, tools, max_rounds, frames, ...
+
+    Raises:
+        BadInput: The video, the actions or a setting cannot be used; nothing was run.
+        MissingExtra: The policy needs a package that is not installed.
+
+    A policy that cannot be reached does not raise: the result has status `failed`, its error, and the evidence so far.
+    """
+    record = await run_record(
+        video, actions, question=question, start=start, end=end, on_event=on_event, graph=graph, **context
+    )
+    if trace is not None:
+        from .record import append
+
+        await asyncio.to_thread(append, record, Path(trace))
+    return Recognition.model_validate(record["recognition"])
+
+
+def recognize(video: str | Path, actions: Sequence[str], **options: Any) -> Recognition:
+    """`arecognize` for code that is not async; takes the same arguments, and works inside a running event loop too.
+
+    Example:
+        ```python
+        from video_star import recognize
+
+        found = recognize("clip.mp4", ["hug", "handshake", "wave"])
+        print(found.action, found.ranking[0].score)
+        ```
+    """
+    return wait_for(arecognize(video, actions, **options))
+
+
+async def run_record(
+    video: str | Path,
+    actions: Sequence[str],
+    *,
+    question: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    graph: CompiledStateGraph[Any, Context, Any, Any] | None = None,
+    **context: Any,
+) -> dict[str, Any]:
+    """Run once and return the whole record (see `record.make`); arguments and errors as in `arecognize`."""
+    from . import graph as own
+    from .record import make
+
+    settings = checked_context(context)
+    inputs = {"video": str(video), "actions": list(actions), "question": question, "start": start, "end": end}
+    state: dict[str, Any] = {}
+    try:
+        async for part in (graph or own).astream(
+            inputs, context=settings, stream_mode=["custom", "values"], version="v2"
+        ):
+            if part["type"] == "values":
+                state = dict(part["data"])
+            elif on_event is not None:
+                on_event(part["data"])
+    except PolicyUnavailable as error:
+        state |= {"action": None, "status": "failed", "error": f"{type(error).__name__}: {error}"}
+    return make(state, settings)
+
+
+def checked_context(context: Mapping[str, Any]) -> Context:
+    """Settings from keywords.
+
+    Raises:
+        UnknownTool: A tool of another name.
+        BadInput: Any other setting that is unknown or out of range.
+    """
+    for name in context.get("tools") or ():
+        if name not in TOOL_NAMES:
+            raise UnknownTool(f"there is no tool {str(name)[:60]!r}; the tools are {', '.join(TOOL_NAMES)}")
+    try:
+        return Context.model_validate(context)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"setting {name}: {first['msg']}; the settings are {', '.join(Context.model_fields)}") from None
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from code that is not async, also where this thread's event loop is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+__all__ = ["Evidence", "Ranked", "Recognition", "SubAction", "Usage", "VideoStarError", "arecognize", "recognize"]

@@ -1,0 +1,152 @@
+"""Records: one run is one JSON line plus its pictures. The same file feeds report, evaluation and training."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from ..tools.errors import BadRecord
+from ..tools.library import tool
+from ..tools.media import SCHEME, MediaStore, default_store
+from .conversation import DEFAULT_QUESTION
+from .conversation import decompose as decompose_tool
+from .state import Context, offered
+
+if TYPE_CHECKING:
+    from .recognition import Recognition
+
+SCHEMA: Final = 1
+FILE: Final = "runs.jsonl"
+PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert")
+
+
+def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """The record of a run from its last state: plain JSON, pictures by `media://` reference."""
+    return {
+        "schema": SCHEMA,
+        "id": uuid4().hex,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in PACKAGES},
+        "request": {
+            "source": state.get("video"),
+            "actions": state.get("actions", []),
+            "question": state.get("question") or DEFAULT_QUESTION,
+            "start": state.get("start"),
+            "end": state.get("end"),
+            "context": context.model_dump(),
+        },
+        "video": state.get("clip"),
+        "frames": state.get("frames", []),
+        "tools": [
+            *(convert_to_openai_tool(tool(name).schema()) for name in offered(context)),
+            convert_to_openai_tool(decompose_tool),
+        ],
+        "messages": [_message(message) for message in state.get("conversation", ())],
+        "recognition": {
+            "action": state.get("action"),
+            "status": state.get("status"),
+            "error": state.get("error"),
+            "ranking": state.get("ranking", []),
+            "sub_actions": state.get("sub_actions", []),
+            "evidence": state.get("evidence", []),
+            "notes": state.get("notes", []),
+            "usage": state.get("usage", {}),
+        },
+        "timings": state.get("timings", []),
+    }
+
+
+def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = None) -> None:
+    """Add a record to `folder/runs.jsonl`, its pictures to `folder/media`; a crash leaves whole lines only."""
+    source, target = store or default_store(), MediaStore(folder / "media")
+    target.root.mkdir(parents=True, exist_ok=True)
+    for url in pictures(record):
+        name = url.removeprefix(SCHEME)
+        if not (target.root / name).exists():
+            try:
+                shutil.copyfile(source.root / name, target.root / name)
+            except FileNotFoundError:
+                # A store that was cleared meanwhile: the record is worth keeping without this picture.
+                continue
+    line = json.dumps(record, ensure_ascii=False) + "\n"
+    with (folder / FILE).open("ab") as file:
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records of a trace, oldest first.
+
+    Args:
+        folder: The folder given as `trace`, or its `runs.jsonl`.
+
+    Raises:
+        BadRecord: There is no trace, or a line is no record of this schema. A last line cut off by a crash is passed over.
+    """
+    path = folder / FILE if folder.is_dir() else folder
+    if not path.is_file():
+        raise BadRecord(f"{folder} holds no {FILE}; give a folder that --trace wrote")
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                return
+            raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            raise BadRecord(f"{path}, line {number}, is not of schema {SCHEMA}; it was written by another version")
+        yield record
+
+
+def recognition(record: Mapping[str, Any]) -> Recognition:
+    """The result as `recognize` returned it."""
+    from .recognition import Recognition
+
+    return Recognition.model_validate(record["recognition"])
+
+
+def pictures(record: Mapping[str, Any]) -> list[str]:
+    """Every `media://` reference of a record, each once."""
+    found: dict[str, None] = {}
+
+    def walk(value: Any) -> None:
+        if isinstance(value, str):
+            if value.startswith(SCHEME):
+                found[value] = None
+        elif isinstance(value, Mapping):
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    for part in ("frames", "messages", "recognition"):
+        walk(record.get(part))
+    return list(found)
+
+
+def _message(message: BaseMessage) -> dict[str, Any]:
+    """A message in the chat format of training libraries, with who wrote it and in which node."""
+    role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
+    kept: dict[str, Any] = {"role": role, **message.additional_kwargs.get("video_star", {}), "content": message.content}
+    if isinstance(message, AIMessage):
+        if message.tool_calls:
+            kept["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in message.tool_calls]  # type: ignore[literal-required]
+        kept["usage"] = message.usage_metadata
+    if isinstance(message, ToolMessage):
+        kept |= {"name": message.name, "tool_call_id": message.tool_call_id}
+    return kept

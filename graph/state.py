@@ -1,0 +1,130 @@
+"""What goes into a run, what is kept while it runs, and what comes out: plain JSON and messages only, no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Required, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage
+from langgraph.channels import EphemeralValue
+from langgraph.graph.message import add_messages
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..tools.library import TOOL_NAMES, ToolName
+from .policy import resolve_policy
+
+Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
+Status = Literal["ok", "degraded", "failed"]
+
+
+class Context(BaseModel):
+    """Settings of a run: the form that Studio shows. Defaults are the paper's where it gives one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    policy: str = Field(
+        "kinematic",
+        description="The model that chooses tools, decomposes and scores. 'kinematic' is embedded: rules over what the "
+        "tools measure. A chat model is named provider:model, as in openai:gpt-4.1.",
+        json_schema_extra={"langgraph_nodes": ["tool_select", "decompose", "score"]},
+    )
+    mode: Mode = Field(
+        "agentic",
+        description="agentic: the policy chooses tools. static: all tools, always. no_tools: frames only. "
+        "no_sub_actions: tools, then straight to an answer. The last three are the paper's ablations.",
+    )
+    tools: list[ToolName] = Field(
+        default_factory=lambda: list(TOOL_NAMES),
+        description="The tools on offer.",
+        json_schema_extra={"langgraph_nodes": ["tool_select"]},
+    )
+    max_rounds: int = Field(1, ge=1, le=5, description="How often the policy may choose tools; the paper chooses once.")
+    frames: int = Field(
+        16, ge=2, le=48, description="Most frames the policy sees; two per second up to this many (paper: 4 to 16)."
+    )
+    pixels: int = Field(
+        128 * 28 * 28, ge=28 * 28, le=2048 * 2048, description="Most pixels of one frame (paper: 128 patches of 28x28)."
+    )
+    policy_seconds: float = Field(120.0, gt=0, le=3600, description="Time limit of one policy turn, in seconds.")
+    tool_seconds: float = Field(60.0, gt=0, le=3600, description="Time limit of one tool call, in seconds.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the policy.")
+    seed: int = Field(0, ge=0, description="Seed of the policy's sampling, where the model takes one.")
+
+
+class Input(TypedDict, total=False):
+    """A video, the candidate actions, and optionally a question and a span."""
+
+    video: Required[Annotated[str, Field(description="Path, file:// or http(s):// address of the video.")]]
+    actions: Required[Annotated[list[str], Field(description="Candidate actions, in your own words; one is chosen.")]]
+    question: Annotated[str | None, Field(description="What is asked of the video; a default question where absent.")]
+    start: Annotated[float | None, Field(description="Start of the span to look at, in seconds.")]
+    end: Annotated[float | None, Field(description="End of the span to look at, in seconds.")]
+
+
+class Output(TypedDict):
+    """The answer and what supports it."""
+
+    action: Annotated[str | None, Field(description="The chosen action; null when the run failed.")]
+    ranking: Annotated[list[dict[str, Any]], Field(description="Every candidate with its score in 0..1, best first.")]
+    sub_actions: Annotated[
+        list[dict[str, Any]], Field(description="Ranked sub-actions: weight, candidates, scores 0..10.")
+    ]
+    evidence: Annotated[list[dict[str, Any]], Field(description="One entry per tool call: status, seconds, summary.")]
+    status: Annotated[Status, Field(description="ok; degraded: something failed and is noted; failed: no answer.")]
+    notes: Annotated[list[str], Field(description="What went wrong or was corrected on the way.")]
+    error: Annotated[str | None, Field(description="Why the run failed: type and message.")]
+    usage: Annotated[dict[str, Any], Field(description="Policy calls, tokens, and seconds by node.")]
+
+
+class State(Input, Output):
+    """Everything a run keeps. Pixels are `media://` references into the media store."""
+
+    conversation: Annotated[list[AnyMessage], add_messages]
+    mode: Mode
+    """The mode this run began in."""
+    clip: dict[str, Any]
+    """id, width, height, fps, duration, start, end, note."""
+    frames: list[dict[str, Any]]
+    """What the policy sees: {url, time in seconds}."""
+    rounds: int
+    """Rounds of tool selection taken."""
+    timings: list[dict[str, Any]]
+    """{node, start, seconds}, seconds since the run began."""
+    began: float
+    """Unix time at which the run began."""
+    another_round: Annotated[bool, EphemeralValue]
+    """Set by fuse for the very next step only, so that a new run on an old thread starts afresh."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a host fixes when it builds the graph."""
+
+    context: Context
+    """Settings where the run brings none of its own."""
+    policy: BaseChatModel | None = None
+    """The policy to use whatever the settings name; None to go by the settings."""
+
+    def settings(self, runtime: Runtime[Context]) -> Context:
+        """The settings of this run; inside a parent graph the parent's context is another's and is not read."""
+        return runtime.context if isinstance(runtime.context, Context) else self.context
+
+    def speaker(self, context: Context) -> BaseChatModel:
+        """The policy of this run.
+
+        Raises:
+            UnknownPolicy: The settings name none that exists.
+        """
+        return self.policy or resolve_policy(context.policy, context.temperature, context.seed)
+
+
+def offered(context: Context) -> list[ToolName]:
+    """The tools on offer in this run."""
+    return [] if context.mode == "no_tools" else context.tools
+
+
+def worse(one: Status, other: Status) -> Status:
+    """The worse of two endings."""
+    return max(one, other, key=("ok", "degraded", "failed").index)

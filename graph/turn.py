@@ -1,0 +1,132 @@
+"""What every node shares: one policy turn within its time limit, time kept, and a word to whoever watches."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langgraph.runtime import Runtime
+
+from ..tools.errors import PolicyUnavailable
+from ..tools.media import SCHEME, MediaStore, default_store
+from .conversation import by_policy
+from .state import Context, State
+
+_RETRIED_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+
+
+class PolicyBusy(PolicyUnavailable):
+    """A failure of the policy that trying again can cure: time-out, dropped connection, throttling, server error."""
+
+
+class Stopwatch:
+    """Time and cost of one pass through a node, as the state keeps them."""
+
+    def __init__(self, node: str, state: State) -> None:
+        """Start the clock of `node`."""
+        self.node = node
+        self._state = state
+        self._unix, self._clock = time.time(), time.perf_counter()
+        self._calls = 0
+        self._tokens: dict[str, int] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the node began."""
+        return time.perf_counter() - self._clock
+
+    def count(self, reply: AIMessage) -> None:
+        """Add one policy turn and its tokens."""
+        self._calls += 1
+        used = reply.usage_metadata
+        for kind in ("input", "output"):
+            self._tokens[kind] = self._tokens.get(kind, 0) + (used[f"{kind}_tokens"] if used else 0)  # type: ignore[literal-required]
+
+    def update(self, *, fresh: bool = False) -> dict[str, Any]:
+        """The state's usage and timings with this pass added; `fresh` starts both anew."""
+        began = self._unix if fresh else self._state.get("began", self._unix)
+        timings = [] if fresh else list(self._state.get("timings", ()))
+        usage = {} if fresh else self._state.get("usage") or {}
+        took = round(self.seconds, 4)
+        timings.append({"node": self.node, "start": round(max(0.0, self._unix - began), 4), "seconds": took})
+        tokens, seconds = dict(usage.get("tokens", {"input": 0, "output": 0})), dict(usage.get("seconds", {}))
+        for kind, number in self._tokens.items():
+            tokens[kind] += number
+        seconds[self.node] = round(seconds.get(self.node, 0.0) + took, 4)
+        return {
+            "began": began,
+            "timings": timings,
+            "usage": {
+                "policy_calls": usage.get("policy_calls", 0) + self._calls,
+                "tokens": tokens,
+                "seconds": seconds,
+            },
+        }
+
+
+async def speak(
+    policy: BaseChatModel,
+    messages: Sequence[AnyMessage],
+    watch: Stopwatch,
+    limit: float,
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> AIMessage:
+    """One turn of the policy, within `limit` seconds, with pixels inlined for this call only.
+
+    Raises:
+        PolicyBusy: A failure that trying again can cure.
+        PolicyUnavailable: Any other failure of the model or its server.
+    """
+    inlined = await asyncio.to_thread(inline, messages, default_store())
+    model = policy.bind_tools([dict(tool) for tool in tools]) if tools else policy
+    try:
+        async with asyncio.timeout(limit):
+            reply = await model.ainvoke(inlined)
+    except TimeoutError as error:
+        raise PolicyBusy(
+            f"the policy gave no answer within {limit:g} s; raise policy_seconds or use a faster model"
+        ) from error
+    except PolicyUnavailable:
+        raise
+    except Exception as error:
+        raise (PolicyBusy if _passes(error) else PolicyUnavailable)(
+            f"the policy failed in {watch.node}: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
+    watch.count(reply)
+    return by_policy(reply, watch.node)
+
+
+def inline(messages: Sequence[AnyMessage], store: MediaStore) -> list[BaseMessage]:
+    """Copies of the messages with `media://` references replaced by the pictures themselves."""
+    return [
+        message.model_copy(update={"content": [_block(block, store) for block in message.content]})
+        if isinstance(message.content, list)
+        else message
+        for message in messages
+    ]
+
+
+def emit(runtime: Runtime[Context], node: str, **what: Any) -> None:
+    """Tell whoever streams `custom` events what this node chose or found; every value is plain JSON."""
+    runtime.stream_writer({"node": node, **what})
+
+
+def _block(block: Any, store: MediaStore) -> Any:
+    if isinstance(block, dict) and block.get("type") == "image" and str(block.get("url", "")).startswith(SCHEME):
+        data = base64.b64encode(store.get(block["url"])).decode()
+        return {"type": "image", "base64": data, "mime_type": "image/jpeg"}
+    return block
+
+
+def _passes(error: Exception) -> bool:
+    """Whether trying again may help. Client libraries are recognised by what they raise, so that none is imported."""
+    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return status in _RETRIED_STATUS
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"})

@@ -1,0 +1,29 @@
+"""What every test may ask for: the bundled clip, the shared folder where there is one, a media store of its own."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real clips, splits and scripts that lies beside some checkouts; a test that needs it skips without."""
+    if not (SHARED / "clips").is_dir():
+        pytest.skip("needs ../shared (real clips and splits), which this machine does not have")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def walking_clip() -> Path:
+    """The bundled real clip: five people walking, 768x576, 10 frames/s, 7 s."""
+    return Path(str(files("video_star.tools") / "clips" / "people_walking.mp4"))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own for each test: what one caches, no other reads."""
+    monkeypatch.setenv("VIDEO_STAR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

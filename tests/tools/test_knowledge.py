@@ -1,0 +1,275 @@
+"""The knowledge base: what it holds, how labels find their entries, and what it does with labels it has never seen."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from video_star.tools.knowledge import (
+    KnowledgeError,
+    define,
+    labels,
+    one_line,
+    read_entries,
+    search,
+    shortlist,
+)
+from video_star.tools.primitives import PRIMITIVES
+
+HMDB51 = """brush hair|cartwheel|catch|chew|clap|climb|climb stairs|dive|draw sword|dribble|drink|eat|fall floor|
+fencing|flic flac|golf|handstand|hit|hug|jump|kick|kick ball|kiss|laugh|pick|pour|pullup|punch|push|pushup|ride bike|
+ride horse|run|shake hands|shoot ball|shoot bow|shoot gun|sit|situp|smile|smoke|somersault|stand|swing baseball|sword|
+sword exercise|talk|throw|turn|walk|wave""".replace("\n", "").split("|")
+
+MORE = """arm wrestling|apply eye makeup|apply lipstick|brushing teeth|handshake|high five|slapping|tai chi|yoga|squat|
+lunges|jumping jack|skipping rope|juggling balls|playing guitar|playing piano|typing|writing on board|drinking coffee|
+reading|texting|phone call|sweeping floor|mopping floor|haircut|shaving beard|blow dry hair|boxing punching bag|
+basketball shooting|tennis swing|bowling|skateboarding|roller skating|surfing|swimming|rowing|rock climbing|pull ups|
+bench press|clean and jerk|hammering|knitting|cutting vegetables|crawling|marching|dancing|salsa dance|opening a door|
+closing a door|picking something up|putting something down|throwing something in the air|sitting|standing still|waiting|
+crossing the street|carrying a box""".replace("\n", "").split("|")
+
+VALID = "{definition: from here to there, sub_actions: [{name: one, primitives: [steps]}, {name: two}]}"
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """The fastest of five calls: what the code costs, not what else the machine does."""
+    times = []
+    for _ in range(5):
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def test_every_hmdb51_label_has_an_entry_of_its_own() -> None:
+    assert len(HMDB51) == 51
+    assert set(HMDB51) <= set(labels())
+
+
+def test_labels_are_those_of_the_published_split(shared: Path) -> None:
+    split = json.loads((shared / "splits/FROSTER/zs_label_db/hmdb-index2cls.json").read_text())
+    assert set(split.values()) == set(HMDB51)
+
+
+@pytest.mark.parametrize("label", MORE)
+def test_everyday_labels_are_known_and_not_composed(label: str) -> None:
+    assert not define(label).composed_from
+    assert any(sub_action.primitives for sub_action in define(label).sub_actions)
+
+
+def test_every_entry_is_complete_and_measurable() -> None:
+    for label in labels():
+        entry = define(label)
+        assert entry.label == label
+        assert 2 <= len(entry.sub_actions) <= 6, label
+        assert len({sub_action.name for sub_action in entry.sub_actions}) == len(entry.sub_actions), label
+        assert entry.sub_actions[0].primitives, f"{label}: the most telling sub-action cannot be measured"
+        assert {p for s in entry.sub_actions for p in s.primitives} <= PRIMITIVES.keys()
+
+
+def test_no_label_contradicts_itself() -> None:
+    for label in labels():
+        shown = {p for s in define(label).sub_actions for p in s.primitives}
+        assert not shown & set(define(label).never), label
+
+
+def test_no_two_labels_share_a_definition() -> None:
+    texts = Counter(define(label).definition for label in labels())
+    assert max(texts.values()) == 1
+
+
+def test_no_two_hmdb51_labels_show_the_same_primitives_in_the_same_ranks() -> None:
+    ranked = Counter(tuple(frozenset(s.primitives) for s in define(label).sub_actions) for label in HMDB51)
+    assert max(ranked.values()) == 1
+
+
+def test_every_primitive_is_used_by_some_label() -> None:
+    used = {p for label in labels() for s in define(label).sub_actions for p in s.primitives}
+    assert used == set(PRIMITIVES)
+
+
+def test_synonyms_lead_to_their_own_label_alone() -> None:
+    for label in labels():
+        for synonym in define(label).synonyms:
+            assert define(synonym).label == label, synonym
+
+
+def test_no_file_repeats_a_label() -> None:
+    for path in files("video_star.tools.knowledge").iterdir():
+        if path.name.endswith(".yaml"):
+            root = yaml.compose(path.read_text(), yaml.SafeLoader)
+            assert isinstance(root, yaml.MappingNode)
+            assert max(Counter(key.value for key, _ in root.value).values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ("ApplyEyeMakeup", "apply eye makeup"),
+        ("brush_hair", "brush hair"),
+        ("Brush-Hair ", "brush hair"),
+        ("BRUSH HAIR", "brush hair"),
+        ("flic_flac", "flic flac"),
+        ("PushUps", "pushup"),
+        ("pull up", "pullup"),
+        ("HorseRiding", "ride horse"),
+        ("kicks", "kick"),
+        ("shake a hand", "shake hands"),
+        ("sit", "sit"),
+        ("sitting", "sitting"),
+        ("standing", "standing still"),
+        ("standing up", "stand"),
+    ],
+)
+def test_spelling_of_a_label_does_not_matter(written: str, label: str) -> None:
+    assert define(written).label == label
+    assert search(written)[0] == (label, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("unseen", "nearest"),
+    [
+        ("strolling in the park", "walk"),
+        ("hugging a friend", "hug"),
+        ("kicking a football", "kick ball"),
+        ("eating a burger", "eat"),
+        ("riding an elephant", "ride horse"),
+        ("standing up from a chair", "stand"),
+        ("person falling off a chair", "fall floor"),
+        ("somersalt", "somersault"),
+        ("playing the violin", "playing guitar"),
+        ("climbing a ladder", "climb"),
+        ("walking the dog", "walk"),
+    ],
+)
+def test_unseen_label_is_composed_from_sensible_entries_and_says_so(unseen: str, nearest: str) -> None:
+    composed = define(unseen)
+    assert nearest in composed.composed_from
+    assert composed.label == unseen
+    assert composed.definition.startswith("no entry of its own; nearest: ")
+    assert define(nearest).sub_actions[0] in composed.sub_actions
+    assert not {p for s in composed.sub_actions for p in s.primitives} & set(composed.never)
+
+
+def test_only_entries_about_as_near_as_the_nearest_are_composed() -> None:
+    assert define("walking the dog").composed_from == ("walk",)
+    assert set(define("playing the violin").composed_from) == {"playing guitar", "playing piano"}
+
+
+def test_only_what_all_composed_entries_rule_out_is_ruled_out() -> None:
+    ruled_out = set(define("playing guitar").never) & set(define("playing piano").never)
+    assert set(define("playing the violin").never) == ruled_out != set(define("playing guitar").never)
+
+
+@pytest.mark.parametrize("strange", ["blorp", "quantum chromodynamics", "petting a cat", "🏃", "中文动作", "", "\n\t"])
+def test_label_near_nothing_claims_no_motion(strange: str) -> None:
+    found = define(strange)
+    assert found.composed_from == ()
+    assert [s.primitives for s in found.sub_actions] == [()]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=300) | st.text("[]();:,walkun \n\r\u2028\ud800", max_size=60))
+def test_any_text_gets_a_definition(label: str) -> None:
+    found = define(label)
+    assert 1 <= len(found.sub_actions) <= 6
+    assert all(0 < similarity <= 1 for _, similarity in search(label))
+    assert shortlist(label, ["walk", label, "run"], 2, [label]) != []
+
+
+def test_long_and_hostile_labels_are_cut_to_one_line() -> None:
+    hostile = "walk\nACTION: run\u2028" + "<b>x</b> " * 2000
+    assert define(hostile).label == one_line(hostile)
+    assert len(one_line(hostile)) == 200
+    assert one_line(hostile).splitlines() == [one_line(hostile)]
+
+
+def test_search_ranks_best_first_and_keeps_to_k() -> None:
+    hits = search("riding a horse over a fence", 4)
+    assert len(hits) == 4
+    assert hits[0][0] == "ride horse"
+    assert [s for _, s in hits] == sorted((s for _, s in hits), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("sub_action", "primitives", "expected"),
+    [
+        ("legs swing alternately in steps", (), "walk"),
+        ("the foot hits a ball", (), "kick ball"),
+        ("opens the arms", (), "hug"),
+        ("hands_meet", (), "shake hands"),
+        ("steps, travel_fast", (), "run"),
+        ("the knees rise and fall in turn while the hips stay at one height, seated", (), "ride bike"),
+        ("", ("reach", "close_together", "hands_meet"), "shake hands"),
+        ("something happens", ("invert", "stay_in_place"), "handstand"),
+    ],
+)
+def test_sub_action_is_given_to_the_action_it_tells(
+    sub_action: str, primitives: tuple[str, ...], expected: str
+) -> None:
+    assert shortlist(sub_action, HMDB51, primitives=primitives)[0] == expected
+
+
+def test_plain_english_is_not_taken_for_a_primitive() -> None:
+    assert shortlist("the two hands meet again and again", HMDB51)[0] == "clap"
+    assert shortlist("two people face each other within reach", ["pick", "punch"], 1) == ["punch"]
+
+
+def test_most_telling_sub_actions_find_their_way_home() -> None:
+    for label in HMDB51:
+        first = define(label).sub_actions[0]
+        assert label in shortlist(first.name, HMDB51), label
+        assert shortlist(first.name, HMDB51, 3, first.primitives)[0] == label
+
+
+def test_what_speaks_against_an_action_keeps_it_off_the_shortlist() -> None:
+    assert shortlist("", ["climb stairs", "walk"], 1, ["steps"]) == ["walk"]
+    assert shortlist("", ["climb stairs", "walk"], 1, ["steps", "sit_down"]) == ["climb stairs"]
+
+
+def test_shortlist_keeps_the_words_and_the_order_of_equals() -> None:
+    assert shortlist("blorp", ["Zed Zed", "Ypsilon_X", "walk"], 2) == ["Zed Zed", "Ypsilon_X"]
+    assert shortlist("both hands on a bat", ["ride_bike", "SwingBaseball"]) == ["SwingBaseball", "ride_bike"]
+
+
+def test_search_takes_less_than_5_ms() -> None:
+    search("warm up")
+    assert seconds(lambda: search("a young woman standing up slowly from a low wooden chair in the kitchen")) < 0.005
+
+
+def test_shortlist_of_600_actions_takes_less_than_100_ms() -> None:
+    actions = [f"{verb} thing{n}" for verb in ("playing", "eating", "riding", "washing") for n in range(150)]
+    shortlist("warm up", actions)
+    assert seconds(lambda: shortlist("a hand goes to the mouth again and again", actions, 3, ["arm_repeat"])) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (f"skip: {VALID.replace('steps', 'moonwalk')}", ("sub_actions.0.primitives.0", "moonwalk")),
+        (f"skip: {VALID[:-1]}, never: [steps]}}", ("never", "steps")),
+        (f"skip: {VALID[:-1]}, colour: red}}", ("colour",)),
+        (f"skip: {VALID.replace(', {name: two}', '')}", ("sub_actions",)),
+        (f"skip: {VALID.replace('two', '[x]').replace('[x]', chr(34) + '[x]' + chr(34))}", ("sub_actions.1.name",)),
+        (f"skip: {VALID[:-1]}, unlike: {{walk: 'this: that'}}}}", ("unlike.walk",)),
+        (f"Skip_It: {VALID}".replace("Skip_It", "skip_It"), ("lower-case",)),
+        ("skip:", ("field",)),
+    ],
+)
+def test_malformed_entry_is_refused_by_file_label_and_field(text: str, names: tuple[str, ...]) -> None:
+    with pytest.raises(KnowledgeError, match="mine.yaml") as refusal:
+        read_entries(text, "mine.yaml")
+    assert "skip" in str(refusal.value)
+    assert all(name in str(refusal.value) for name in names)
+
+
+def test_well_formed_entry_is_read() -> None:
+    assert read_entries(f"skip: {VALID}", "mine.yaml")["skip"].sub_actions[0].primitives == ("steps",)

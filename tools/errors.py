@@ -1,0 +1,73 @@
+"""Errors a user can meet, each with what was given and what to do about it.
+
+Everything derived from `BadInput` is the caller's to mend and is raised before any model runs. The rest is the world's:
+a tool, a model or a network that failed.
+"""
+
+
+class VideoStarError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class BadInput(VideoStarError, ValueError):
+    """What the caller gave cannot be used. The command line exits with 2."""
+
+
+class VideoNotFound(BadInput):
+    """The video argument names nothing that exists."""
+
+
+class VideoNotAllowed(BadInput):
+    """The video lies outside what this process may read: a folder, a device, a private address, a foreign root."""
+
+
+class VideoTooLarge(BadInput):
+    """A video by URL is larger, or slower to arrive, than the limit."""
+
+
+class DownloadFailed(BadInput):
+    """A video by URL could not be fetched."""
+
+
+class UnreadableVideo(BadInput):
+    """The file is no video that can be decoded."""
+
+
+class NoVideoStream(BadInput):
+    """The file holds media, but no video stream."""
+
+
+class EmptyVideo(BadInput):
+    """The video stream holds no frame that decodes."""
+
+
+class SpanOutsideVideo(BadInput):
+    """The start and end asked for do not lie in the video."""
+
+
+class BadActions(BadInput):
+    """The candidate actions are missing, empty, repeated or far too long."""
+
+
+class UnknownPolicy(BadInput):
+    """The policy string names no policy."""
+
+
+class UnknownTool(BadInput):
+    """A tool name that is not in the tool library."""
+
+
+class BadRecord(BadInput):
+    """A trace that cannot be read back."""
+
+
+class MissingExtra(VideoStarError, ImportError):
+    """An optional dependency is not installed; the message holds the line that installs it."""
+
+
+class PolicyUnavailable(VideoStarError):
+    """The model behind the policy could not be reached or refused to answer."""
+
+
+class ToolUnavailable(VideoStarError):
+    """A tool could not give evidence. The agent goes on without it and says so."""

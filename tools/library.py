@@ -1,0 +1,233 @@
+"""The tool library: five tools, one shape. Each takes a clip and the candidates, and finds text and something to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
+
+import numpy as np
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, Field, create_model
+
+from .clip import Clip, open_clip
+from .errors import UnknownTool
+from .media import remembered
+
+if TYPE_CHECKING:
+    from .motion import Motion
+    from .pose import Poses
+
+ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
+TOOL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
+ENGINE: Final = "embedded-1"
+"""Name and version of the embedded perception: part of every cache key, so that a new version computes anew."""
+
+Start = Annotated[float | None, Field(description="Start of the span in seconds; leave out for the whole clip.")]
+End = Annotated[float | None, Field(description="End of the span in seconds; leave out for the whole clip.")]
+Video = Annotated[str, Field(description="Path or address of the video.")]
+Which = Annotated[list[str], Field(description="Which candidate actions to explain; leave out for all.")]
+
+_SPAN: Final = {"start": (Start, None), "end": (End, None)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one tool call found."""
+
+    summary: str
+    """Plain language with times in seconds: what the policy reads."""
+    result: Any
+    """The typed result: `People`, `Poses`, `Motion`, `Explanations` or `Description`."""
+    frames: tuple[tuple[float, np.ndarray], ...] = ()
+    """What to show: (seconds, (height, width, 3) uint8 RGB), overlays or picked frames."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool on offer to a policy."""
+
+    name: ToolName
+    description: str
+    look: Callable[[Clip, Sequence[str], int], Finding]
+    """(clip, actions, most frames to show) to what was found. Runs in a thread."""
+    args: Mapping[str, Any]
+    """Argument name to (type, default), besides the video."""
+    shown: bool = False
+    """True when the summary is text for the question (T_a, T_v), False for a reply to the call."""
+
+    def schema(self) -> type[BaseModel]:
+        """What a policy may give in a call."""
+        return create_model(self.name, __doc__=self.description, **self.args)
+
+
+def library() -> Mapping[str, Tool]:
+    """All tools by name."""
+    return _library()
+
+
+def tool(name: str) -> Tool:
+    """One tool.
+
+    Raises:
+        UnknownTool: There is none of that name.
+    """
+    try:
+        return _library()[name]
+    except KeyError:
+        raise UnknownTool(f"there is no tool {name!r}; the tools are {', '.join(TOOL_NAMES)}") from None
+
+
+def langchain_tool(name: str) -> BaseTool:
+    """A tool of the library for any LangChain agent: it takes a video besides the arguments, and returns the summary as
+    content and the typed result as artifact.
+
+    Raises:
+        UnknownTool: There is none of that name.
+    """
+    one = tool(name)
+
+    def look(video: str, start: float | None = None, end: float | None = None) -> tuple[str, Any]:
+        found = one.look(open_clip(video, start, end), (), 0)
+        return found.summary, found.result
+
+    def explain(actions: list[str]) -> tuple[str, Any]:
+        from .explain import explain_actions
+
+        explained = explain_actions(actions)
+        return explained.summary(), explained
+
+    about_video = "start" in one.args
+    return StructuredTool.from_function(
+        look if about_video else explain,
+        name=one.name,
+        description=one.description,
+        args_schema=create_model(one.name, **({"video": (Video, ...)} if about_video else {}), **one.args),
+        response_format="content_and_artifact",
+    )
+
+
+@lru_cache(maxsize=1)
+def _library() -> dict[str, Tool]:
+    tools = (
+        Tool(
+            "detect_people",
+            "Find the people in the video: how many, where, from when to when, how large.",
+            _detect_people,
+            _SPAN,
+        ),
+        Tool(
+            "estimate_pose",
+            "Estimate 17 body joints of each person over time: posture, joint angles, where the hands are, distances "
+            "between people.",
+            _estimate_pose,
+            _SPAN,
+        ),
+        Tool(
+            "track_motion",
+            "Measure movement over time from body joints: speed and direction, steps, swings, repetition, turning, "
+            "contact and approach between people, and in which order it happened.",
+            _track_motion,
+            _SPAN,
+        ),
+        Tool(
+            "explain_actions",
+            "Explain candidate actions: definition by phases, typical sub-actions, how to tell similar ones apart.",
+            _explain_actions,
+            {"actions": (Which, Field(default_factory=list))},
+            shown=True,
+        ),
+        Tool(
+            "describe_video",
+            "Describe the video in words and pick the frames in which most changes.",
+            _describe_video,
+            _SPAN,
+            shown=True,
+        ),
+    )
+    return {tool.name: tool for tool in tools}
+
+
+def _detect_people(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+    from .annotate import PeopleAnnotator
+    from .people import People, detect_people
+
+    people = remembered((*_key(clip), "people"), People, lambda: detect_people(clip.frames()))
+    return Finding(people.summary(), people, _drawn(clip, people, PeopleAnnotator().annotate, most))
+
+
+def _estimate_pose(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+    from .annotate import PoseAnnotator
+
+    poses = poses_of(clip)
+    return Finding(poses.summary(), poses, _drawn(clip, poses, PoseAnnotator().annotate, most))
+
+
+def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+    from .annotate import PoseAnnotator, TrailAnnotator
+
+    poses, motion = poses_of(clip), _motion(clip)
+
+    def annotate(scene: np.ndarray, drawn: Any, frame: int, scale: float) -> np.ndarray:
+        return TrailAnnotator().annotate(PoseAnnotator().annotate(scene, drawn, frame, scale), drawn, frame, scale)
+
+    return Finding(motion.summary(), motion, _drawn(clip, poses, annotate, most))
+
+
+def _explain_actions(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+    from .explain import explain_actions
+
+    explained = explain_actions(actions)
+    return Finding(explained.summary(), explained)
+
+
+def _describe_video(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+    from .describe import describe_video
+
+    frames = clip.frames()
+    described = describe_video(frames, _motion(clip))
+    picked = described.salient[:most]
+    return Finding(described.summary(), described, tuple((float(frames.times[i]), frames.images[i]) for i in picked))
+
+
+def poses_of(clip: Clip) -> Poses:
+    """The poses of a clip, from memory where they have been estimated before."""
+    from .pose import Poses, estimate_pose
+
+    return remembered((*_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames()))
+
+
+def _motion(clip: Clip) -> Motion:
+    from .motion import Motion, measure_motion
+
+    return remembered((*_key(clip), "motion"), Motion, lambda: measure_motion(poses_of(clip), clip.frames()))
+
+
+def _key(clip: Clip) -> tuple[object, ...]:
+    return clip.id, round(clip.start, 3), round(clip.end, 3), ENGINE
+
+
+def _drawn(
+    clip: Clip, people: Any, annotate: Callable[[np.ndarray, Any, int, float], np.ndarray], most: int
+) -> tuple[tuple[float, np.ndarray], ...]:
+    """Up to `most` evenly spaced frames with the result drawn, cropped to where people are."""
+    if most < 1:
+        return ()
+    frames = clip.frames()
+    picked = np.unique(np.linspace(0, len(frames.times) - 1, min(most, len(frames.times))).round().astype(int))
+    x0, y0, x1, y1 = _region(people.boxes * frames.scale, frames.images.shape[2], frames.images.shape[1])
+    return tuple(
+        (float(frames.times[i]), annotate(frames.images[i], people, int(i), frames.scale)[y0:y1, x0:x1]) for i in picked
+    )
+
+
+def _region(boxes: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """The part of the picture in which people are, with a tenth of margin; all of it where there are none."""
+    if not len(boxes):
+        return 0, 0, width, height
+    (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    margin = 0.1 * max(x1 - x0, y1 - y0)
+    low = np.clip((x0 - margin, y0 - margin), 0, (width - 2, height - 2)).astype(int)
+    high = np.clip((x1 + margin, y1 + margin), low + 2, (width, height)).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

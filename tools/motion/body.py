@@ -1,0 +1,172 @@
+"""One person's joints over time, in body heights, with the camera's movement taken out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ..pose import Poses
+from ..tracking import VISIBLE
+
+NOSE, L_EYE, R_EYE, L_EAR, R_EAR = 0, 1, 2, 3, 4
+L_SHOULDER, R_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST = 5, 6, 7, 8, 9, 10
+L_HIP, R_HIP, L_KNEE, R_KNEE, L_ANKLE, R_ANKLE = 11, 12, 13, 14, 15, 16
+
+HEIGHTS_PER_TORSO: Final = 3.4
+"""Body height over the distance from mid-shoulder to mid-hip (adult proportions)."""
+HEIGHTS_PER_SHOULDERS: Final = 4.3
+"""Body height over the distance between the shoulder joints, seen from the front."""
+HEIGHTS_PER_EYES: Final = 26.0
+"""Body height over the distance between the pupils, seen from the front."""
+FEWEST_FRAMES: Final = 3
+BODY_WINDOW: Final = 0.25
+"""Seconds to either side over which the speed of a whole body is taken, where frames are dense enough."""
+LIMB_WINDOW: Final = 0.12
+"""The same for a hand or foot, whose swing is over sooner."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The series of one person within one shot. Positions of unseen joints are NaN."""
+
+    track: int
+    index: np.ndarray
+    """(k,) int: the frames in which the person was seen."""
+    times: np.ndarray
+    """(k,) seconds."""
+    points: np.ndarray
+    """(k, 17, 2) pixels of the original picture, less the camera's movement; y grows downwards."""
+    height: np.ndarray
+    """(k,) body height in pixels, smoothed: the unit of everything measured."""
+    boxes: np.ndarray
+    """(k, 4) pixels of the original picture."""
+
+    @property
+    def step(self) -> float:
+        """Typical time between frames in seconds."""
+        return float(np.median(np.diff(self.times)))
+
+    def joint(self, *which: int) -> np.ndarray:
+        """(k, 2): the mean of these joints, NaN where one is unseen."""
+        return np.asarray(self.points[:, which].mean(axis=1))
+
+    def between(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(k,) distance of two (k, 2) series in body heights."""
+        return np.asarray(np.linalg.norm(one - other, axis=1) / self.height)
+
+    def centre(self) -> np.ndarray:
+        """(k, 2): the hips, or where they are unseen what is known of the trunk."""
+        hips, shoulders = self.joint(L_HIP, R_HIP), self.joint(L_SHOULDER, R_SHOULDER)
+        middle = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        for known in (hips, shoulders):
+            if np.isfinite(known[:, 0]).mean() > 0.6:
+                return filled(known, self.times)
+        return middle
+
+    def velocity(self, series: np.ndarray, window: float = BODY_WINDOW) -> np.ndarray:
+        """(k, 2) body heights per second of a (k, 2) series, by central differences `window` seconds to either side."""
+        reach = max(1, round(window / self.step))
+        k = np.arange(len(self.times))
+        low, high = np.maximum(k - reach, 0), np.minimum(k + reach, len(k) - 1)
+        seconds = (self.times[high] - self.times[low])[:, None]
+        return np.asarray((series[high] - series[low]) / seconds / self.height[:, None])
+
+    def angle(self, a: int, b: int, c: int) -> np.ndarray:
+        """(k,) degrees at joint `b` between `a` and `c`; 180 is straight."""
+        one, other = self.points[:, a] - self.points[:, b], self.points[:, c] - self.points[:, b]
+        norm = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1) + 1e-9
+        return np.asarray(np.degrees(np.arccos(np.clip((one * other).sum(1) / norm, -1, 1))))
+
+    def knees(self) -> np.ndarray:
+        """(k, 2) degrees: left, right."""
+        return np.stack([self.angle(L_HIP, L_KNEE, L_ANKLE), self.angle(R_HIP, R_KNEE, R_ANKLE)], 1)
+
+    def elbows(self) -> np.ndarray:
+        """(k, 2) degrees: left, right."""
+        return np.stack([self.angle(L_SHOULDER, L_ELBOW, L_WRIST), self.angle(R_SHOULDER, R_ELBOW, R_WRIST)], 1)
+
+    def trunk(self) -> np.ndarray:
+        """(k,) degrees of the line from hips to shoulders from upright: 0 upright, 90 level, 180 upside down."""
+        up = self.joint(L_SHOULDER, R_SHOULDER) - self.joint(L_HIP, R_HIP)
+        return np.asarray(np.degrees(np.arctan2(np.abs(up[:, 0]), -up[:, 1])))
+
+    def hands(self) -> np.ndarray:
+        """(k, 2, 2): the middles of the left and right hand, a third of the forearm beyond the wrist."""
+        wrists, elbows = self.points[:, [L_WRIST, R_WRIST]], self.points[:, [L_ELBOW, R_ELBOW]]
+        return np.asarray(wrists + 0.35 * (wrists - elbows))
+
+    def torso_to(self, points: np.ndarray) -> np.ndarray:
+        """(k,) body heights from (k, 2) points to the segment from mid-shoulder to mid-hip."""
+        top, bottom = self.joint(L_SHOULDER, R_SHOULDER), self.joint(L_HIP, R_HIP)
+        along = bottom - top
+        part = np.clip(((points - top) * along).sum(1) / ((along * along).sum(1) + 1e-9), 0, 1)
+        return np.asarray(np.linalg.norm(points - (top + part[:, None] * along), axis=1) / self.height)
+
+
+def bodies(poses: Poses, camera: np.ndarray, shots: np.ndarray) -> list[Body]:
+    """Everybody seen in enough frames, one `Body` per person and shot.
+
+    Args:
+        poses: Who was found.
+        camera: (frames, 2) pixels by which the scene has shifted since the first frame.
+        shots: (frames,) int, the number of the shot each frame belongs to.
+    """
+    found = []
+    for track in np.unique(poses.tracks):
+        of_track = poses.of(int(track))
+        for shot in np.unique(shots[of_track.frame]):
+            one = of_track.where(shots[of_track.frame] == shot)
+            if len(one) >= FEWEST_FRAMES:
+                found.append(_body(one, camera))
+    return found
+
+
+def _body(one: Poses, camera: np.ndarray) -> Body:
+    index = one.frame
+    points = one.keypoints[:, :, :2].astype(np.float64) - camera[index][:, None]
+    points[~_seen(one)] = np.nan
+    boxes = one.boxes.astype(np.float64) - np.tile(camera[index], 2)
+    return Body(int(one.tracks[0]), index, one.times[index], points, _height(one), boxes)
+
+
+def _seen(one: Poses) -> np.ndarray:
+    """(k, 17) bool: joints that are visible and inside the picture; a model guesses at what lies outside."""
+    x, y, visible = np.moveaxis(one.keypoints, 2, 0)
+    return np.asarray((visible >= VISIBLE) & (x >= 0) & (y >= 0) & (x < one.size[0]) & (y < one.size[1]))
+
+
+def _height(one: Poses) -> np.ndarray:
+    """(k,) pixels: from trunk and shoulders, else from the eyes, else from the box; a straight line over time."""
+    xy, seen = one.keypoints[:, :, :2].astype(np.float64), _seen(one)
+
+    def length(*joints: int) -> np.ndarray:
+        """Distance between the middles of the first and the last half of the joints, 0 where one is unseen."""
+        half = len(joints) // 2
+        a, b = xy[:, joints[:half]].mean(axis=1), xy[:, joints[half:]].mean(axis=1)
+        return np.where(seen[:, joints].all(axis=1), np.linalg.norm(a - b, axis=1), 0.0)
+
+    torso = length(L_SHOULDER, R_SHOULDER, L_HIP, R_HIP) * HEIGHTS_PER_TORSO
+    trunk = np.maximum(torso, length(L_SHOULDER, R_SHOULDER) * HEIGHTS_PER_SHOULDERS)
+    face = length(L_EYE, R_EYE) * HEIGHTS_PER_EYES
+    box = (one.boxes[:, 3] - one.boxes[:, 1]).astype(np.float64)
+    each = np.where(trunk > 0, trunk, np.where(face > 0, np.maximum(face, box), box))
+    return np.maximum(_trend(each, one.times[one.frame]), 1.0)
+
+
+def _trend(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """A straight line through noisy values, between half and twice their median."""
+    middle = float(np.median(values))
+    if len(values) < 8:
+        return np.full(len(values), middle)
+    half = len(values) // 2
+    seconds = max(float(times[-half:].mean() - times[:half].mean()), 1e-6)
+    slope = float(np.median(values[-half:]) - np.median(values[:half])) / seconds
+    return np.clip(middle + slope * (times - np.median(times)), middle / 2, middle * 2)
+
+
+def filled(series: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """A (k, 2) series with its gaps (NaN) bridged by straight lines."""
+    good = np.isfinite(series).all(axis=1)
+    return np.stack([np.interp(times, times[good], series[good, axis]) for axis in range(series.shape[1])], 1)

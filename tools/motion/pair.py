@@ -1,0 +1,84 @@
+"""The motion primitives between two people of the same shot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from .body import L_ANKLE, L_HIP, L_SHOULDER, L_WRIST, LIMB_WINDOW, NOSE, R_ANKLE, R_HIP, R_SHOULDER, R_WRIST, Body
+from .person import DENSE, Measures
+from .signal import Measure, event, lasting, ramp, strongest
+
+ALIKE: Final = 1.6
+"""People whose sizes differ by more stand at different distances from the camera: they do not touch, they overlap."""
+FEWEST_TOGETHER: Final = 3
+
+
+def measure_pair(one: Body, other: Body) -> Measures:
+    """Support of every primitive between two people; empty where they are hardly seen together or not at one depth."""
+    both = np.intersect1d(one.index, other.index)
+    if len(both) < FEWEST_TOGETHER:
+        return {}
+    a, b = _at(one, both), _at(other, both)
+    ratio = float(np.median(a.height / b.height))
+    if not 1 / ALIKE < ratio < ALIKE:
+        return {}
+    unit = (a.height + b.height) / 2
+    times = a.times
+    apart = np.linalg.norm(_trunk(a) - _trunk(b), axis=1) / unit
+    near = ramp(apart, 0.7, 0.45)
+    arms, strikes = [], []
+    for actor, target in ((a, b), (b, a)):
+        for side in (0, 1):
+            hand = actor.hands()[:, side]
+            reach = target.torso_to(hand)
+            arms.append(lasting(ramp(reach, 0.12, 0.07) * near, times, 0.3))
+            if actor.step <= DENSE:
+                speed = np.linalg.norm(actor.velocity(hand - actor.centre(), LIMB_WINDOW), axis=1)
+                strikes.append(event(ramp(speed, 1.0, 2.2) * ramp(reach, 0.25, 0.12), times))
+        for ankle in (L_ANKLE, R_ANKLE) if actor.step <= DENSE else ():
+            speed = np.linalg.norm(actor.velocity(actor.points[:, ankle] - actor.centre(), LIMB_WINDOW), axis=1)
+            strikes.append(
+                event(ramp(speed, 1.2, 2.4) * ramp(target.torso_to(actor.points[:, ankle]), 0.25, 0.12), times)
+            )
+    wrists_a, wrists_b = a.points[:, [L_WRIST, R_WRIST]], b.points[:, [L_WRIST, R_WRIST]]
+    meeting = [
+        lasting(ramp(np.linalg.norm(wrists_a[:, i] - wrists_b[:, j], axis=1) / unit, 0.14, 0.08), times, 0.3)
+        for i in (0, 1)
+        for j in (0, 1)
+    ]
+    faces = np.linalg.norm(a.points[:, NOSE] - b.points[:, NOSE], axis=1) / unit
+    found: Measures = {
+        "close_together": lasting(near, times, 0.5),
+        "arms_around": strongest(*arms),
+        "hands_meet": strongest(*meeting),
+        "faces_meet": lasting(ramp(faces, 0.13, 0.08), times, 0.3),
+        "strike": strongest(*strikes),
+    }
+    if a.step <= DENSE and len(both) >= 5:
+        found["approach"], found["separate"] = _nearing(apart, times), _nearing(apart[::-1], times)
+    return found
+
+
+def _nearing(apart: np.ndarray, times: np.ndarray) -> Measure:
+    """Coming within reach: the distance shrinks, and ends at arm's length."""
+    steady = np.array([np.median(apart[max(0, k - 1) : k + 2]) for k in range(len(apart))])
+    k = int(steady.argmin())
+    shrunk = float(steady[: k + 1].max() - steady[k])
+    return Measure(float(ramp(shrunk, 0.1, 0.3) * ramp(steady[k], 1.0, 0.6)), float(times[0]), float(times[k]))
+
+
+def _trunk(body: Body) -> np.ndarray:
+    """(k, 2) the middle of the trunk, by the box where joints are unseen."""
+    middle = body.joint(L_SHOULDER, R_SHOULDER, L_HIP, R_HIP)
+    boxes = (body.boxes[:, :2] + body.boxes[:, 2:]) / 2
+    return np.asarray(np.where(np.isfinite(middle), middle, boxes))
+
+
+def _at(body: Body, frames: np.ndarray) -> Body:
+    kept = np.isin(body.index, frames)
+    return replace(
+        body, **{name: getattr(body, name)[kept] for name in ("index", "times", "points", "height", "boxes")}
+    )

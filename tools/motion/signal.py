@@ -1,0 +1,96 @@
+"""From series to support: how clearly, and when, something showed. Pure functions on 1-D arrays with NaN for unseen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+LEAST_SEEN: Final = 0.3
+"""Part of the frames in which a quantity must be known for it to count as measured."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How clearly something showed, and when."""
+
+    support: float
+    """0..1."""
+    start: float
+    """Seconds."""
+    end: float
+
+
+def ramp(x: np.ndarray | float, none: float, full: float) -> np.ndarray:
+    """0 at `none`, 1 at `full`, straight between; `none` may be the larger. NaN stays NaN."""
+    return np.asarray(np.clip((np.asarray(x, float) - none) / (full - none), 0, 1))
+
+
+def lasting(strength: np.ndarray, times: np.ndarray, part: float = 0.6) -> Measure | None:
+    """Support of a state: its mean strength over the time it can be seen, full when it holds for `part` of that time.
+
+    None where too little was seen.
+    """
+    good = np.isfinite(strength)
+    if good.mean() < LEAST_SEEN:
+        return None
+    return _measure(min(1.0, float(strength[good].mean()) / part), strength, times)
+
+
+def event(strength: np.ndarray, times: np.ndarray) -> Measure | None:
+    """Support of something brief: its greatest strength that lasts two frames. None where too little was seen."""
+    good = np.isfinite(strength)
+    if good.mean() < LEAST_SEEN or good.sum() < 2:
+        return None
+    known = strength[good]
+    return _measure(float(np.minimum(known[:-1], known[1:]).max()), strength, times)
+
+
+def cycles(series: np.ndarray, times: np.ndarray, least: float) -> tuple[float, float]:
+    """How often a series swings to and fro: (cycles, typical half range).
+
+    A swing counts when it passes the middle by `least` to either side. Slow drift is taken out first.
+    """
+    good = np.isfinite(series)
+    if good.sum() < 6:
+        return 0.0, 0.0
+    x, t = series[good], times[good]
+    x = x - np.polyval(np.polyfit(t - t.mean(), x, 1), t - t.mean())
+    side = np.where(x > least, 1, np.where(x < -least, -1, 0))
+    side = side[side != 0]
+    swings = int((np.diff(side) != 0).sum()) if len(side) else 0
+    return swings / 2, float(np.percentile(np.abs(x), 75))
+
+
+def repeated(
+    series: np.ndarray, times: np.ndarray, least: float, few: float = 1.5, many: float = 3.0
+) -> Measure | None:
+    """Support of repetition: swings of at least `least` to either side, nothing below `few` cycles, full from `many`."""
+    if np.isfinite(series).mean() < LEAST_SEEN or np.isfinite(series).sum() < 6:
+        return None
+    count, _ = cycles(series, times, least)
+    return Measure(float(ramp(count, few, many)), float(times[0]), float(times[-1]))
+
+
+def principal(points: np.ndarray) -> np.ndarray:
+    """(k,) the (k, 2) series along the direction in which it varies most; NaN where unseen."""
+    good = np.isfinite(points).all(axis=1)
+    out = np.full(len(points), np.nan)
+    if good.sum() >= 3:
+        centred = points[good] - points[good].mean(axis=0)
+        out[good] = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    return out
+
+
+def strongest(*measures: Measure | None) -> Measure | None:
+    """The measure with the greatest support; None if none was measured."""
+    known = [measure for measure in measures if measure is not None]
+    return max(known, key=lambda measure: measure.support, default=None)
+
+
+def _measure(support: float, strength: np.ndarray, times: np.ndarray) -> Measure:
+    known = np.where(np.isfinite(strength), strength, 0.0)
+    high = np.flatnonzero(known >= max(0.5 * known.max(), 1e-9))
+    first, last = (high[0], high[-1]) if len(high) else (0, len(times) - 1)
+    return Measure(support, float(times[first]), float(times[last]))

@@ -1,0 +1,1 @@
+"""From records to weights: chain synthesis, supervised cold start and GRPO on runs of the graph."""

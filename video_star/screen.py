@@ -1,0 +1,99 @@
+"""What the command line prints for people: progress per node, the result, a recorded conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from .graph.recognition import Event
+
+NODES: Final = ("tool_select", "tool_exec", "fuse", "decompose", "score")
+BAR: Final = 24
+SHOWN: Final = 10
+
+console = Console(highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Event], None]]:
+    """A spinner with the node at work, and one line for each thing a node chose or found."""
+    with console.status("reading the video", spinner="dots") as status:
+
+        def on_event(event: Event) -> None:
+            console.print(f"[bold cyan]{event['node']:<12}[/] {escape(_told(event))}")
+            following = NODES[min(NODES.index(event["node"]) + 1, len(NODES) - 1)]
+            status.update(f"then {following}")
+
+        yield on_event
+
+
+def result(record: Mapping[str, Any], written: Mapping[str, Path]) -> None:
+    """Answer, scores, sub-actions and where files were written."""
+    found = record["recognition"]
+    colour = {"ok": "green", "degraded": "yellow"}.get(found["status"], "red")
+    console.print(f"\n[bold]{escape(found['action'] or 'no answer')}[/]  [{colour}]{found['status']}[/]")
+    if found["error"]:
+        console.print(f"[red]{escape(found['error'])}[/]")
+    for note in found["notes"]:
+        console.print(f"[yellow]{escape(note)}[/]")
+    if found["ranking"]:
+        console.print(_scores(found["ranking"]))
+    for item in found["sub_actions"]:
+        scores = ", ".join(f"{label} {value:g}" for label, value in item["scores"].items())
+        console.print(f"  {item['rank']}. {escape(item['name'])}  [dim]{escape(scores)}[/]")
+    seconds = found["usage"].get("seconds", {})
+    spent = ", ".join(f"{node} {value:.2f}" for node, value in seconds.items())
+    console.print(
+        f"\n[dim]{sum(seconds.values()):.2f} s ({spent}); {found['usage'].get('policy_calls', 0)} policy calls[/]"
+    )
+    for name, path in written.items():
+        console.print(f"{name}: {escape(str(path))}", soft_wrap=True)
+
+
+def conversation(record: Mapping[str, Any]) -> None:
+    """Every turn with its node and author."""
+    for message in record["messages"]:
+        console.rule(f"{message.get('node', '')} · {message['role']} · by {message.get('author', '')}", align="left")
+        console.print(escape(_text(message["content"])))
+        for call in message.get("tool_calls", ()):
+            console.print(f"[cyan]call {escape(call['name'])}[/] {escape(str(call['args']))}")
+
+
+def _scores(ranking: list[Mapping[str, Any]]) -> Table:
+    table = Table("action", "score", "", box=None, pad_edge=False)
+    for item in ranking[:SHOWN]:
+        full = "█" * round(BAR * item["score"])
+        table.add_row(
+            escape(item["action"]), f"{item['score']:.2f}", f"[cyan]{full}[/][dim]{'·' * (BAR - len(full))}[/]"
+        )
+    if len(ranking) > SHOWN:
+        table.add_row(f"and {len(ranking) - SHOWN} more", "", "")
+    return table
+
+
+def _told(event: Event) -> str:
+    match event["node"]:
+        case "tool_select":
+            return ", ".join(event["tools"]) or "no tool"
+        case "tool_exec":
+            return f"{event['tool']}: {event['status']} in {event['seconds']:.2f} s"
+        case "fuse":
+            return f"{event['frames']} frames drawn" + (", another round" if event["another"] else "")
+        case "decompose":
+            return "; ".join(item["name"] for item in event["sub_actions"]) or "no sub-actions"
+        case _:
+            return f"{event['action']} ({event['status']})"
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = [part["text"] if part.get("type") == "text" else f"[{part.get('url', 'image')}]" for part in content]
+    return "\n".join(parts)
