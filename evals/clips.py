@@ -1,7 +1,7 @@
 """How often the agent is right on a handful of labelled clips, each against distractors drawn at random.
 
-A check of the whole path on real footage, not a benchmark: a few clips cannot carry a percentage. Every clip is asked with
-several draws of distractors, so that one lucky list does not decide. Run it on a manifest of your own:
+A check of the whole path on real footage, not a benchmark: a few clips cannot carry a percentage. Every clip is asked
+with several draws of distractors, so that one lucky list does not decide. Run it on a manifest of your own:
 
     python -m video_star.evals.clips MANIFEST.csv --pool labels.txt
 

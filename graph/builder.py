@@ -33,7 +33,8 @@ def build_graph(
     Example:
         ```python
         star = build_graph(context=Context(policy="kinematic", frames=8)).compile(checkpointer=InMemorySaver())
-        out = await star.ainvoke({"video": "clip.mp4", "actions": ["hug", "handshake"]}, {"configurable": {"thread_id": "1"}})
+        thread = {"configurable": {"thread_id": "1"}}
+        out = await star.ainvoke({"video": "clip.mp4", "actions": ["hug", "handshake"]}, thread)
         ```
     """
     setup = Setup(context or Context(), policy)

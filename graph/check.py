@@ -16,7 +16,7 @@ def checked_actions(actions: Sequence[str] | None) -> list[str]:
     """The candidates with space at the ends removed.
 
     Raises:
-        BadActions: None given, one empty, two alike (case, spaces, underscores and hyphens apart), too many or too long.
+        BadActions: None given, one empty, two alike (but for case, spaces, underscores, hyphens), too many or too long.
     """
     if not actions or isinstance(actions, str):
         raise BadActions('no candidate actions; give a list such as ["hug", "handshake"]')

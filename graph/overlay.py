@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..tools.annotate import PoseAnnotator, banner
 from ..tools.clip import open_clip
 from ..tools.library import poses_of
 from ..tools.write import write_video
+
+SLOWEST: Final = 1.0
+"""Frames per second: the frames of a span longer than they cover at this rate play as time lapse."""
 
 
 def write_overlay(record: Mapping[str, Any], out: Path) -> None:
@@ -18,15 +21,21 @@ def write_overlay(record: Mapping[str, Any], out: Path) -> None:
     Args:
         record: The record of a run whose video is still where it was.
         out: The file to write: .mp4 or .gif.
+
+    Raises:
+        BadInput: The video cannot be read any more, or `out` has another suffix.
+        OSError: `out` cannot be written.
     """
-    about, found = record["video"], record["recognition"]
-    clip = open_clip(record["request"]["source"], about["start"], about["end"])
+    found = record["recognition"]
+    # A run that failed before it looked knows the span only as it was asked for.
+    span = record["video"] or record["request"]
+    clip = open_clip(record["request"]["source"], span["start"], span["end"])
     frames, poses = clip.frames(), poses_of(clip)
     title = found["action"] or "no answer"
     bars = [(item["action"], item["score"]) for item in found["ranking"][:3]]
     annotator = PoseAnnotator()
-    scenes = [
+    scenes = (
         banner(annotator.annotate(image, poses, k, frames.scale), title, bars) for k, image in enumerate(frames.images)
-    ]
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_video(out, scenes, len(scenes) / (clip.end - clip.start))
+    write_video(out, scenes, max(SLOWEST, len(frames) / (clip.end - clip.start)))

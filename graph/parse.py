@@ -1,4 +1,4 @@
-"""From the policy's text to typed values. Pure, total functions: whatever the text, they return or raise `Malformed`."""
+"""From the policy's text to typed values. Pure functions: whatever the text, they return or raise `Malformed`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tool_calls(message: AIMessage, offered: Sequence[str]) -> list[dict[str, Any
 
 
 def parse_sub_actions(message: AIMessage, actions: Sequence[str]) -> list[dict[str, Any]]:
-    """The ranked sub-actions of a `decompose` call as {name, candidates}; candidates that are not the user's are dropped.
+    """The ranked sub-actions of a `decompose` call as {name, candidates}, with candidates of the user's list only.
 
     Raises:
         Malformed: No call, another tool's call, or no named sub-action in it.
@@ -104,7 +104,7 @@ def parse_score_turn(text: str, actions: Sequence[str], sub_actions: Sequence[st
 
 
 def partial_score_turn(text: str, actions: Sequence[str], sub_actions: Sequence[str]) -> Scored | None:
-    """What can be saved of a malformed score turn: a known answer, or else the best-scored candidate; None if neither."""
+    """What can be saved of a malformed turn: a known answer, or else the best-scored candidate; None if neither."""
     try:
         scores = _scores(text, actions, sub_actions)
     except Malformed:
@@ -117,7 +117,7 @@ def partial_score_turn(text: str, actions: Sequence[str], sub_actions: Sequence[
 
 
 def weigh(scores: Mapping[int, Mapping[str, float]], n: int) -> dict[str, float]:
-    """Score in 0..1 of each scored candidate: sub-action k of n weighs `n - k + 1` (the paper's w_k); unscored counts 0."""
+    """Score in 0..1 of each scored candidate: sub-action k of n weighs `n - k + 1` (the paper's w_k), unscored is 0."""
     weights = {k: (n - k + 1 if n else 1) for k in (range(1, n + 1) if n else (0,))}
     totals: dict[str, float] = {}
     for k, row in scores.items():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool, VideoStarError
 from ..tools.library import TOOL_NAMES
+from .check import checked_actions
 from .state import Context, Status
 
 if TYPE_CHECKING:
@@ -150,12 +151,14 @@ async def run_record(
     from .record import make
 
     settings = checked_context(context)
-    inputs = {"video": str(video), "actions": list(actions), "question": question, "start": start, "end": end}
+    # A string would pass as the list of its letters.
+    names = checked_actions(None if actions is None or isinstance(actions, str) else list(actions))
+    inputs: Any = {"video": str(video), "actions": names, "question": question, "start": start, "end": end}
     state: dict[str, Any] = {}
+    star: CompiledStateGraph[Any, Context, Any, Any] = graph or own
+    part: Any
     try:
-        async for part in (graph or own).astream(
-            inputs, context=settings, stream_mode=["custom", "values"], version="v2"
-        ):
+        async for part in star.astream(inputs, context=settings, stream_mode=["custom", "values"], version="v2"):
             if part["type"] == "values":
                 state = dict(part["data"])
             elif on_event is not None:
@@ -172,7 +175,8 @@ def checked_context(context: Mapping[str, Any]) -> Context:
         UnknownTool: A tool of another name.
         BadInput: Any other setting that is unknown or out of range.
     """
-    for name in context.get("tools") or ():
+    tools = context.get("tools")
+    for name in tools if isinstance(tools, Sequence) and not isinstance(tools, str) else ():
         if name not in TOOL_NAMES:
             raise UnknownTool(f"there is no tool {str(name)[:60]!r}; the tools are {', '.join(TOOL_NAMES)}")
     try:
@@ -180,7 +184,8 @@ def checked_context(context: Mapping[str, Any]) -> Context:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"setting {name}: {first['msg']}; the settings are {', '.join(Context.model_fields)}") from None
+        why = f"there is none of that name; there are {', '.join(Context.model_fields)}"
+        raise BadInput(f"setting {name}: {why if first['type'] == 'extra_forbidden' else first['msg']}") from None
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import ValidationError
 
 from ..tools.errors import BadRecord
-from ..tools.library import tool
 from ..tools.media import SCHEME, MediaStore, default_store
-from .conversation import DEFAULT_QUESTION
-from .conversation import decompose as decompose_tool
+from .conversation import DEFAULT_QUESTION, tool_schema
 from .state import Context, offered
 
 if TYPE_CHECKING:
     from .recognition import Recognition
 
 SCHEMA: Final = 1
+FIELDS: Final = {"id", "request", "messages", "recognition"}
+"""What makes a JSON object a record; readers do without the rest."""
 FILE: Final = "runs.jsonl"
 PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert")
 
@@ -48,8 +49,8 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "video": state.get("clip"),
         "frames": state.get("frames", []),
         "tools": [
-            *(convert_to_openai_tool(tool(name).schema()) for name in offered(context)),
-            convert_to_openai_tool(decompose_tool),
+            *(tool_schema(name) for name in offered(context)),
+            tool_schema("decompose"),
         ],
         "messages": [_message(message) for message in state.get("conversation", ())],
         "recognition": {
@@ -67,22 +68,43 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = None) -> None:
-    """Add a record to `folder/runs.jsonl`, its pictures to `folder/media`; a crash leaves whole lines only."""
+    """Add a record to `folder/runs.jsonl`, its pictures to `folder/media`.
+
+    Several processes may append to one folder: each line is written whole, and what a crash left of a line is removed.
+    """
     source, target = store or default_store(), MediaStore(folder / "media")
     target.root.mkdir(parents=True, exist_ok=True)
     for url in pictures(record):
-        name = url.removeprefix(SCHEME)
-        if not (target.root / name).exists():
-            try:
-                shutil.copyfile(source.root / name, target.root / name)
-            except FileNotFoundError:
-                # A store that was cleared meanwhile: the record is worth keeping without this picture.
-                continue
-    line = json.dumps(record, ensure_ascii=False) + "\n"
-    with (folder / FILE).open("ab") as file:
-        file.write(line.encode())
-        file.flush()
+        try:
+            target.put(source.get(url))
+        except KeyError:
+            # A store that was cleared meanwhile, or a text of that form: the record is worth keeping without it.
+            continue
+    # A name in the request may hold bytes that are no text; as escapes they are JSON, and read back as they were.
+    line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+    with (folder / FILE).open("a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _end_line(file)
+        rest = memoryview(line)
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
         os.fsync(file.fileno())
+
+
+def _end_line(file: FileIO) -> None:
+    """Make the file end where a line ends: a last line that is no whole JSON is what a crash left, and goes."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) == b"\n":
+        return
+    file.seek(0)
+    whole, _, last = file.read().rpartition(b"\n")
+    try:
+        json.loads(last)
+        file.write(b"\n")
+    except ValueError:
+        file.truncate(len(whole) + 1 if whole else 0)
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
@@ -92,31 +114,43 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
         folder: The folder given as `trace`, or its `runs.jsonl`.
 
     Raises:
-        BadRecord: There is no trace, or a line is no record of this schema. A last line cut off by a crash is passed over.
+        BadRecord: There is no trace, or a line is no record of this schema. A last line cut off by a crash is passed
+            over.
     """
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
         raise BadRecord(f"{folder} holds no {FILE}; give a folder that --trace wrote")
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            if number == len(lines):
-                return
-            raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
-        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-            raise BadRecord(f"{path}, line {number}, is not of schema {SCHEMA}; it was written by another version")
-        yield record
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                if not line.endswith(b"\n"):
+                    return
+                raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
+            if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+                raise BadRecord(f"{path}, line {number}, is not of schema {SCHEMA}; it was written by another version")
+            if missing := FIELDS - record.keys():
+                raise BadRecord(f"{path}, line {number}, lacks {', '.join(sorted(missing))}; remove the line")
+            yield record
 
 
 def recognition(record: Mapping[str, Any]) -> Recognition:
-    """The result as `recognize` returned it."""
+    """The result as `recognize` returned it.
+
+    Raises:
+        BadRecord: The record holds no such result.
+    """
     from .recognition import Recognition
 
-    return Recognition.model_validate(record["recognition"])
+    try:
+        return Recognition.model_validate(record["recognition"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("recognition", *first["loc"]))
+        raise BadRecord(f"run {record['id']}: {where}: {first['msg']}; remove its line") from None
 
 
 def pictures(record: Mapping[str, Any]) -> list[str]:
@@ -145,7 +179,7 @@ def _message(message: BaseMessage) -> dict[str, Any]:
     kept: dict[str, Any] = {"role": role, **message.additional_kwargs.get("video_star", {}), "content": message.content}
     if isinstance(message, AIMessage):
         if message.tool_calls:
-            kept["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in message.tool_calls]  # type: ignore[literal-required]
+            kept["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in message.tool_calls]
         kept["usage"] = message.usage_metadata
     if isinstance(message, ToolMessage):
         kept |= {"name": message.name, "tool_call_id": message.tool_call_id}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Required, TypedDict
+from typing import Annotated, Any, Literal, Required
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage
@@ -11,6 +12,9 @@ from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, ConfigDict, Field
+
+# Of typing's own, before Python 3.12, pydantic makes no schema, and Studio no form.
+from typing_extensions import TypedDict
 
 from ..tools.library import TOOL_NAMES, ToolName
 from .policy import resolve_policy
@@ -25,32 +29,42 @@ class Context(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     policy: str = Field(
-        "kinematic",
+        default="kinematic",
         description="The model that chooses tools, decomposes and scores. 'kinematic' is embedded: rules over what the "
         "tools measure. A chat model is named provider:model, as in openai:gpt-4.1.",
         json_schema_extra={"langgraph_nodes": ["tool_select", "decompose", "score"]},
     )
     mode: Mode = Field(
-        "agentic",
+        default="agentic",
         description="agentic: the policy chooses tools. static: all tools, always. no_tools: frames only. "
         "no_sub_actions: tools, then straight to an answer. The last three are the paper's ablations.",
     )
     tools: list[ToolName] = Field(
-        default_factory=lambda: list(TOOL_NAMES),
+        default=list(TOOL_NAMES),
         description="The tools on offer.",
         json_schema_extra={"langgraph_nodes": ["tool_select"]},
     )
-    max_rounds: int = Field(1, ge=1, le=5, description="How often the policy may choose tools; the paper chooses once.")
+    max_rounds: int = Field(
+        default=1, ge=1, le=5, description="How often the policy may choose tools; the paper chooses once."
+    )
     frames: int = Field(
-        16, ge=2, le=48, description="Most frames the policy sees; two per second up to this many (paper: 4 to 16)."
+        default=16,
+        ge=2,
+        le=48,
+        description="Most frames the policy sees; two per second up to this many (paper: 4 to 16).",
     )
     pixels: int = Field(
-        128 * 28 * 28, ge=28 * 28, le=2048 * 2048, description="Most pixels of one frame (paper: 128 patches of 28x28)."
+        default=128 * 28 * 28,
+        ge=28 * 28,
+        le=2048 * 2048,
+        description="Most pixels of one frame (paper: 128 patches of 28x28).",
     )
-    policy_seconds: float = Field(120.0, gt=0, le=3600, description="Time limit of one policy turn, in seconds.")
-    tool_seconds: float = Field(60.0, gt=0, le=3600, description="Time limit of one tool call, in seconds.")
-    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the policy.")
-    seed: int = Field(0, ge=0, description="Seed of the policy's sampling, where the model takes one.")
+    policy_seconds: float = Field(
+        default=120.0, gt=0, le=3600, description="Time limit of one policy turn, in seconds."
+    )
+    tool_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one tool call, in seconds.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of the policy.")
+    seed: int = Field(default=0, ge=0, description="Seed of the policy's sampling, where the model takes one.")
 
 
 class Input(TypedDict, total=False):
@@ -111,13 +125,16 @@ class Setup:
         """The settings of this run; inside a parent graph the parent's context is another's and is not read."""
         return runtime.context if isinstance(runtime.context, Context) else self.context
 
-    def speaker(self, context: Context) -> BaseChatModel:
+    async def speaker(self, context: Context) -> BaseChatModel:
         """The policy of this run.
 
         Raises:
             UnknownPolicy: The settings name none that exists.
         """
-        return self.policy or resolve_policy(context.policy, context.temperature, context.seed)
+        if self.policy is not None:
+            return self.policy
+        # In a thread: importing a provider's package takes seconds, in which a server must answer others.
+        return await asyncio.to_thread(resolve_policy, context.policy, context.temperature, context.seed)
 
 
 def offered(context: Context) -> list[ToolName]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .tools.hostile import HostileFiles
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -27,3 +29,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of its own for each test: what one caches, no other reads."""
     monkeypatch.setenv("VIDEO_STAR_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> HostileFiles:
+    """Odd video files by kind: `hostile.truncated`, `hostile.vfr`, ..."""
+    return HostileFiles(tmp_path_factory.mktemp("hostile"))

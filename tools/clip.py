@@ -1,9 +1,10 @@
-"""A clip: one span of one video as the tools see it, an opaque id and its frames, decoded once however many tools look."""
+"""A clip: one span of one video as the tools see it, an opaque id and its frames, decoded once for all tools."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -52,7 +53,7 @@ class Clip:
         return Clip(self.id, self.path, self.info, first, last)
 
     def frames(self) -> Frames:
-        """The frames tools look at: `ANALYSIS_RATE` per second, at least 2 and at most `ANALYSIS_LIMIT`, evenly spaced."""
+        """The frames tools look at: `ANALYSIS_RATE` per second, at least 2, at most `ANALYSIS_LIMIT`, evenly spaced."""
         return _decoded.frames(self)
 
 
@@ -71,7 +72,8 @@ def open_clip(
         BadInput: The typed reason why this video or span cannot be used.
     """
     path = resolve(video, access or VideoAccess.from_environment())
-    info = probe(path)
+    stat = path.stat()
+    video_id, info = _known(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     duration = info.duration
     first, last = start or 0.0, duration if end is None else end
     if first < 0 or last <= first or last > duration + 0.05:
@@ -79,13 +81,20 @@ def open_clip(
             f"the span {first:g} to {last:g} s does not lie in the video, which lasts {duration:.2f} s; "
             f"give 0 <= start < end <= {duration:.2f}"
         )
-    return Clip(identify(path), path, info, first, min(last, duration))
+    return Clip(video_id, path, info, first, min(last, duration))
 
 
 def analysis_times(start: float, end: float) -> np.ndarray:
     """Times at which the tools look, in seconds: the middles of equal slices of the span. Shape (frames,) float64."""
     count = int(np.clip(round((end - start) * ANALYSIS_RATE), 2, ANALYSIS_LIMIT))
     return start + (np.arange(count) + 0.5) * (end - start) / count
+
+
+@lru_cache(maxsize=64)
+def _known(path: Path, changed: int, size: int, inode: int) -> tuple[str, VideoInfo]:
+    """Identity and properties of a file, read once for as long as it stays the same file."""
+    info = probe(path)
+    return identify(path), info
 
 
 class _Decoded:

@@ -1,10 +1,10 @@
-"""The tool library: five tools, one shape. Each takes a clip and the candidates, and finds text and something to draw."""
+"""The tool library: five tools, one shape: from a clip and the candidates to text, and something to draw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import numpy as np
@@ -57,9 +57,10 @@ class Tool:
     shown: bool = False
     """True when the summary is text for the question (T_a, T_v), False for a reply to the call."""
 
+    @cached_property
     def schema(self) -> type[BaseModel]:
         """What a policy may give in a call."""
-        return create_model(self.name, __doc__=self.description, **self.args)
+        return _schema(self.name, self.description, self.args)
 
 
 def library() -> Mapping[str, Tool]:
@@ -80,8 +81,9 @@ def tool(name: str) -> Tool:
 
 
 def langchain_tool(name: str) -> BaseTool:
-    """A tool of the library for any LangChain agent: it takes a video besides the arguments, and returns the summary as
-    content and the typed result as artifact.
+    """A tool of the library for any LangChain agent.
+
+    It takes a video besides its own arguments, and returns the summary as content and the typed result as artifact.
 
     Raises:
         UnknownTool: There is none of that name.
@@ -103,9 +105,15 @@ def langchain_tool(name: str) -> BaseTool:
         look if about_video else explain,
         name=one.name,
         description=one.description,
-        args_schema=create_model(one.name, **({"video": (Video, ...)} if about_video else {}), **one.args),
+        args_schema=_schema(
+            one.name, one.description, {**({"video": (Video, ...)} if about_video else {}), **one.args}
+        ),
         response_format="content_and_artifact",
     )
+
+
+def _schema(name: str, description: str, args: Mapping[str, Any]) -> type[BaseModel]:
+    return create_model(name, __doc__=description, **args)
 
 
 @lru_cache(maxsize=1)

@@ -51,6 +51,10 @@ class MediaStore:
         Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY)
         return self.put(buffer.getvalue())
 
+    def holds(self, url: str) -> bool:
+        """Whether the picture is still there."""
+        return (self.root / url.removeprefix(SCHEME)).exists()
+
     def get(self, url: str) -> bytes:
         """The bytes of a picture.
 

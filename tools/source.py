@@ -9,15 +9,20 @@ import socket
 import stat
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from threading import Timer
 from typing import Final
 from urllib.parse import unquote
 
 import httpx
 
-from .errors import DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
+from .errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
+
+CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
+"""The bundled clips: always allowed."""
 
 _REDIRECTS: Final = 3
 _FRESH: Final = 3600.0
@@ -35,7 +40,7 @@ class VideoAccess:
     roots: tuple[Path, ...] | None = None
     """Folders whose files may be read; None is any file the user can read. The bundled clips always may."""
     hosts: tuple[str, ...] = ()
-    """Hosts that addresses may name; ("*",) is any, () refuses addresses."""
+    """Hosts that addresses may name, lower case; ("*",) is any public one, () refuses addresses."""
     private_addresses: bool = False
     """Whether hosts may lie in this machine or its networks, where a stranger's address must not reach."""
     max_bytes: int = 512 * 2**20
@@ -50,16 +55,19 @@ class VideoAccess:
         Args:
             served: Others than the user of this machine name the videos. Without VIDEO_STAR_ROOTS they may then name
                 files of the working folder and the bundled clips only.
+
+        Raises:
+            BadInput: A variable that must be a number is none.
         """
         roots = os.environ.get("VIDEO_STAR_ROOTS")
         allowed = tuple(Path(root).expanduser() for root in roots.split(os.pathsep) if root) if roots else None
         hosts = os.environ.get("VIDEO_STAR_HOSTS", "").split(",")
         return cls(
-            roots=(Path.cwd(),) if served and allowed is None else allowed,
+            roots=(Path.cwd(), CLIPS) if served and allowed is None else allowed,
             hosts=tuple(host.strip().lower() for host in hosts if host.strip()),
             private_addresses=os.environ.get("VIDEO_STAR_PRIVATE_ADDRESSES") == "1",
-            max_bytes=int(float(os.environ.get("VIDEO_STAR_MAX_MB", "512")) * 2**20),
-            seconds=float(os.environ.get("VIDEO_STAR_DOWNLOAD_SECONDS", "60")),
+            max_bytes=int(_number("VIDEO_STAR_MAX_MB", 512) * 2**20),
+            seconds=_number("VIDEO_STAR_DOWNLOAD_SECONDS", 60),
         )
 
 
@@ -80,17 +88,15 @@ def resolve(video: str, access: VideoAccess) -> Path:
         DownloadFailed: The download failed.
     """
     scheme, separator, rest = video.partition("://")
-    if scheme.lower() in ("http", "https") and separator:
+    if separator and scheme.lower() in ("http", "https"):
         return _download(video, access)
-    if scheme.lower() == "file" and separator:
+    if separator and scheme.lower() == "file":
         host, _, path = rest.partition("/")
         if host not in ("", "localhost"):
-            raise VideoNotAllowed(f"{video!r} names a file of the host {host}; give file:///... or a path")
+            raise VideoNotAllowed(f"{_short(video)} names a file of another machine; give file:///... or a path")
         return _local("/" + unquote(path), access)
     if separator or video.startswith(("data:", "file:")):
-        raise VideoNotAllowed(
-            f"{video[:80]!r} is no address that can be read; give a path, file://, http:// or https://"
-        )
+        raise VideoNotAllowed(f"{_short(video)} cannot be read; give a path, or an address with file, http or https")
     return _local(video, access)
 
 
@@ -115,33 +121,46 @@ def identify(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _local(name: str, access: VideoAccess) -> Path:
-    if not name or "\0" in name:
-        raise VideoNotFound(f"{name!r} names no file; give the path or address of a video")
+def _number(variable: str, default: float) -> float:
+    """A positive number from the environment."""
+    text = os.environ.get(variable, str(default))
     try:
-        path = Path(name).expanduser().resolve()
-        if access.roots is not None:
-            clips = Path(str(files("video_star.tools") / "clips"))
-            if not any(path.is_relative_to(root.resolve()) for root in (*access.roots, clips)):
-                # Said before looking, so that nobody learns which files exist elsewhere.
-                raise VideoNotAllowed(
-                    f"{name!r} lies outside the folders that may be read here; "
-                    "move it there, or set VIDEO_STAR_ROOTS to the folders of your videos"
-                )
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    except ValueError:
+        pass
+    raise BadInput(f"{variable} is {text!r}; set it to a positive number")
+
+
+def _local(name: str, access: VideoAccess) -> Path:
+    if not name:
+        raise VideoNotFound("no video was named; give the path or address of one")
+    try:
+        path = Path(os.path.realpath(os.path.expanduser(name)))
+        if access.roots is not None and not _inside(path, (*access.roots, CLIPS)):
+            # Said before looking, so that nobody learns which files exist elsewhere.
+            raise VideoNotAllowed(
+                f"{_short(name)} lies outside the folders that may be read here; "
+                "move it there, or set VIDEO_STAR_ROOTS to the folders of your videos"
+            )
         # Looked at without opening: opening a pipe waits for its writer, opening a device may act on it.
         mode = path.stat().st_mode
+    except PermissionError as error:
+        raise VideoNotAllowed(f"{_short(name)} may not be read by this user; change its permissions") from error
     except VideoNotAllowed:
         raise
-    except PermissionError as error:
-        raise VideoNotAllowed(f"{name!r} may not be read by this user; change its permissions") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise VideoNotFound(f"{name!r} does not exist; give the path or address of a video") from error
+    except (OSError, ValueError) as error:
+        raise VideoNotFound(f"{_short(name)} does not exist; give the path or address of a video") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-        raise VideoNotAllowed(f"{name!r} is {kind}; give an ordinary video file")
+        raise VideoNotAllowed(f"{_short(name)} is {kind}; give an ordinary video file")
     if not os.access(path, os.R_OK):
-        raise VideoNotAllowed(f"{name!r} may not be read by this user; change its permissions")
+        raise VideoNotAllowed(f"{_short(name)} may not be read by this user; change its permissions")
     return path
+
+
+def _inside(path: Path, roots: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(os.path.realpath(root)) for root in roots)
 
 
 def _download(address: str, access: VideoAccess) -> Path:
@@ -167,40 +186,47 @@ def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
     deadline = time.monotonic() + access.seconds
     timeout = httpx.Timeout(min(10.0, access.seconds))
     with httpx.Client(trust_env=False, timeout=timeout, headers={"user-agent": "video-star"}) as client:
-        for _ in range(_REDIRECTS + 1):
-            try:
-                with client.send(_pinned_request(client, url, access), stream=True) as response:
+        # The time-outs of httpx count from byte to byte; a server that dribbles is cut off by closing the connection.
+        alarm = Timer(access.seconds, client.close)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            for _ in range(_REDIRECTS + 1):
+                with closing(client.send(_pinned_request(client, url, access), stream=True)) as response:
                     if response.is_redirect:
                         url = _checked_url(str(url.join(response.headers["location"])), access)
                         continue
-                    if response.status_code != 200:
-                        raise DownloadFailed(
-                            f"{url.host} answered {response.status_code} {response.reason_phrase}; check the address"
-                        )
-                    _store(response, target, access, deadline)
+                    _store(response, target, url, access)
                     return
-            except httpx.TimeoutException as error:
-                raise VideoTooLarge(_too_slow(url, access)) from error
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise DownloadFailed(
-                    f"no video from {url.host} ({error}); check the address and the network"
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+            if time.monotonic() >= deadline or isinstance(error, httpx.TimeoutException):
+                raise VideoTooLarge(
+                    f"the video did not arrive from {url.host} within {access.seconds:g} s; "
+                    "give a smaller one, fetch it yourself, or raise VIDEO_STAR_DOWNLOAD_SECONDS"
                 ) from error
+            raise DownloadFailed(f"no video from {url.host} ({error}); check the address and the network") from error
+        finally:
+            alarm.cancel()
     raise DownloadFailed(f"the address leads through more than {_REDIRECTS} redirects; give the one it ends at")
 
 
-def _store(response: httpx.Response, target: Path, access: VideoAccess, deadline: float) -> None:
-    # As sent, not unpacked: a few bytes can unpack to any number.
-    size = 0
-    with target.open("wb") as file:
-        for block in response.iter_raw(2**16):
-            size += len(block)
-            if size > access.max_bytes:
-                raise VideoTooLarge(
-                    f"the video is larger than {access.max_bytes / 2**20:g} MB; give a shorter one, or raise VIDEO_STAR_MAX_MB"
-                )
-            if time.monotonic() > deadline:
-                raise VideoTooLarge(_too_slow(response.url, access))
-            file.write(block)
+def _store(response: httpx.Response, target: Path, url: httpx.URL, access: VideoAccess) -> None:
+    """Write the body of a response to `target`, as far as it may."""
+    if response.status_code != 200:
+        raise DownloadFailed(f"{url.host} answered {response.status_code} {response.reason_phrase}; check the address")
+    size = int(response.headers.get("content-length", 0))
+    if size <= access.max_bytes:
+        size = 0
+        with target.open("wb") as file:
+            # As sent, not unpacked: a few bytes can unpack to any number.
+            for block in response.iter_raw(2**16):
+                size += len(block)
+                if size > access.max_bytes:
+                    break
+                file.write(block)
+    if size > access.max_bytes:
+        limit = f"{access.max_bytes / 2**20:g} MB"
+        raise VideoTooLarge(f"the video is larger than {limit}; give a shorter one, or raise VIDEO_STAR_MAX_MB")
 
 
 def _checked_url(address: str, access: VideoAccess) -> httpx.URL:
@@ -208,9 +234,9 @@ def _checked_url(address: str, access: VideoAccess) -> httpx.URL:
     try:
         url = httpx.URL(address)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise VideoNotAllowed(f"{address[:80]!r} is no address; give one such as https://host/clip.mp4") from error
+        raise VideoNotAllowed(f"{_short(address)} is no address; give one such as https://host/clip.mp4") from error
     if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-        raise VideoNotAllowed(f"{address[:80]!r} cannot be fetched; give http(s)://host/path without a password")
+        raise VideoNotAllowed(f"{_short(address)} cannot be fetched; give http(s)://host/path without a password")
     if "*" not in access.hosts and url.host.lower() not in access.hosts:
         raise VideoNotAllowed(
             f"addresses of {url.host} may not be fetched here; give a local file, "
@@ -221,10 +247,9 @@ def _checked_url(address: str, access: VideoAccess) -> httpx.URL:
 
 def _pinned_request(client: httpx.Client, url: httpx.URL, access: VideoAccess) -> httpx.Request:
     """A request to the very IP address that was checked: a name may mean another one a moment later."""
-    ip = _checked_ip(url, access)
     return client.build_request(
         "GET",
-        url.copy_with(host=ip),
+        url.copy_with(host=_checked_ip(url, access)),
         headers={"host": url.netloc.decode("ascii"), "accept-encoding": "identity"},
         extensions={"sni_hostname": url.raw_host.decode("ascii")},
     )
@@ -258,8 +283,5 @@ def _public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _too_slow(url: httpx.URL, access: VideoAccess) -> str:
-    return (
-        f"the video did not arrive within {access.seconds:g} s; "
-        "give a smaller one, fetch it yourself, or raise VIDEO_STAR_DOWNLOAD_SECONDS"
-    )
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 200 else text[:197] + "...")

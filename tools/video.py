@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import av
 import numpy as np
@@ -38,7 +38,7 @@ _FORMATS: Final = (
 _INDEXED: Final = ("mov", "matroska", "avi")
 """Formats whose index lists keyframes. Others list packets, as MPEG program streams do, or nothing."""
 _GAP: Final = 10.0
-"""Seconds. Where no index tells of a keyframe, a shorter way than this is decoded through: few files leave more between."""
+"""Seconds. Where no index tells of a keyframe, a shorter way than this is decoded through: few files go longer."""
 _MOST_PACKETS: Final = 2**21
 """Packets read at most to measure a duration the container does not give: 19 h at 30 frames/s."""
 _MOST_ERRORS: Final = 32
@@ -81,11 +81,10 @@ class Frames:
     """A sentence on what could not be read; empty when all is well."""
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3 or not len(self.images):
-            raise ValueError(
-                f"images are {self.images.dtype} {self.images.shape}; need uint8 (frames, h, w, 3), frames > 0"
-            )
-        if self.times.dtype != np.float64 or self.times.shape != self.images.shape[:1]:
+        shape = self.images.shape
+        if self.images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or not shape[0]:
+            raise ValueError(f"images are {self.images.dtype} {shape}; need uint8 (frames, h, w, 3), frames > 0")
+        if self.times.dtype != np.float64 or self.times.shape != shape[:1]:
             raise ValueError(f"times are {self.times.dtype} {self.times.shape}; need float64, one for each image")
         if not (np.diff(self.times) > 0).all():
             raise ValueError("times must rise from frame to frame")
@@ -141,7 +140,8 @@ def read_frames(path: Path, times: Sequence[float] | np.ndarray, *, max_side: in
         raise ValueError("times must hold at least one time, and finite ones only")
     with _opened(path) as (container, stream):
         reader = _Reader(container, stream, targets.tolist())
-        reformatter, begins = VideoReformatter(), []
+        reformatter = VideoReformatter()
+        begins: list[float] = []
         for begin, frame in reader.shown():
             if not begins:
                 turns = _quarter_turns(frame)
@@ -197,7 +197,7 @@ class _Reader:
                 f"{self._missing} of the {len(self._targets)} frames asked for are missing"
             )
         if self._damage:
-            return f"the file is damaged in {self._damage} places; where a frame is lost the one before stands in"
+            return f"the file is damaged (errors: {self._damage}); where a frame is lost the one before stands in"
         return ""
 
     def _jump(self, target: float, position: float) -> None:
@@ -229,7 +229,10 @@ class _Reader:
     def _restart(self, landing: float | None = None) -> None:
         """Decode from the keyframe at or before `landing` seconds; None is the beginning."""
         if landing is not None:
-            self._container.seek(int(landing / self._tick) + (self._start or 0), stream=self._stream)
+            try:
+                self._container.seek(int(landing / self._tick) + (self._start or 0), stream=self._stream)
+            except av.FFmpegError:
+                return  # what cannot be jumped in is decoded through
         self._frames = self._decoded(after_seek=landing is not None)
         self._next = next(self._frames, None)
 
@@ -261,7 +264,7 @@ class _Reader:
 
         No target shows it when a later one, already sent, is due before the next target as well.
         """
-        skip = "DEFAULT"
+        skip: Literal["DEFAULT", "NONREF"] = "DEFAULT"
         if packet.pts is not None:
             begin = self._seconds(packet.pts, 0.0)
             due = bisect_left(self._targets, begin - _SLACK)
@@ -301,7 +304,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except av.FFmpegError as error:
         raise UnreadableVideo(
-            f"{path.name} cannot be read as a video ({error.strerror}); give an MP4, WebM, MKV, AVI, MPEG-TS or GIF file"
+            f"{path.name} cannot be read as a video ({error.strerror}); give an MP4, WebM, MKV, AVI or GIF file"
         ) from error
     with container:
         stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
@@ -319,7 +322,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         stream.thread_type = "AUTO" if width * height <= 4096 * 2304 else "SLICE"
         stream.thread_count = min(4, os.cpu_count() or 1)
         if container.format.name.startswith("matroska"):
-            container.seek(0)  # its index is read on the first jump only
+            with suppress(av.FFmpegError):
+                container.seek(0)  # its index is read on the first jump only
         yield container, stream
 
 

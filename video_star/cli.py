@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    pass
-
 BAD_INPUT = 2
 FAILED = 1
+INTERRUPTED = 130
+LONGEST_LIST = 2**20
+"""Characters read of a file of actions, above what 2000 actions of 300 characters take: a device has no end."""
+
+Outputs = Mapping[str, tuple[Path | None, Callable[[Path], None]]]
+"""What to write: name to (where to, how); nowhere is None."""
 
 app = typer.Typer(
     name="video-star",
@@ -51,13 +57,14 @@ def recognize(
     Exits with 0 when there is an answer, 1 when the run failed, 2 when the input cannot be used.
     """
     with _typed_errors():
-        names = _listed(actions, actions_file)
         settings: dict[str, Any] = {"policy": policy, "mode": mode, "max_rounds": rounds}
-        if tools:
-            settings["tools"] = [name.strip() for name in tools.split(",") if name.strip()]
+        if named := [name.strip() for name in tools.split(",") if name.strip()]:
+            settings["tools"] = list(dict.fromkeys(named))
+        if annotate is not None:
+            _check_suffix(annotate)
+        names = _listed(actions, actions_file)
         record = _run(clip, names, {"question": question, "start": start, "end": end, **settings}, quiet=as_json)
-        _outputs(record, trace, annotate, report)
-    _finish(record, as_json, {"annotated video": annotate, "page": report, "trace": trace})
+    _finish(record, as_json, _outputs(record, trace, annotate, report))
 
 
 @app.command()
@@ -72,8 +79,7 @@ def demo(
     video, page = out / "people_walking.mp4", out / "people_walking.html"
     with _typed_errors():
         record = _run(clip, names, {}, quiet=False)
-        _outputs(record, out, video, page)
-    _finish(record, False, {"annotated video": video, "page": page, "trace": out})
+    _finish(record, False, _outputs(record, out, video, page))
 
 
 @app.command()
@@ -85,20 +91,22 @@ def show(
 ) -> None:
     """Show a recorded run: its answer, sub-actions, evidence and conversation."""
     with _typed_errors():
-        from .graph.record import read
+        from .graph.record import read, recognition
         from .tools.errors import BadRecord
 
-        runs = [record for record in read(trace) if record["id"].startswith(run)]
-        if not runs:
+        record: dict[str, Any] = {}
+        for each in read(trace):
+            if str(each["id"]).startswith(run):
+                record = each
+        if not record:
             raise BadRecord(f"{trace} holds no run {run!r}; leave --run out for the last one")
-        record = runs[-1]
-        if report is not None:
-            _write_page(record, report, trace if trace.is_dir() else trace.parent)
+        recognition(record)
     if not as_json:
         from .screen import conversation
 
         conversation(record)
-    _finish(record, as_json, {"page": report})
+    folder = trace if trace.is_dir() else trace.parent
+    _finish(record, as_json, {"page": (report, lambda path: _write_page(record, path, folder))})
 
 
 @app.command()
@@ -111,7 +119,22 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of `video-star`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal of another encoding gets escapes for what it cannot show.
+            stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
     app()
+
+
+def _leave(signal_number: int, frame: object) -> NoReturn:
+    """On Ctrl-C, at once: to leave in order would mean to wait for the tools at work in threads."""
+    if sys.stdout.isatty():
+        show_cursor = b"\x1b[?25h"
+        os.write(sys.stdout.fileno(), show_cursor)
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def _listed(actions: str, actions_file: Path | None) -> list[str]:
@@ -120,40 +143,65 @@ def _listed(actions: str, actions_file: Path | None) -> list[str]:
     lines: list[str] = []
     if actions_file is not None:
         try:
-            lines = actions_file.read_text(encoding="utf-8").splitlines()
+            with actions_file.open(encoding="utf-8-sig") as file:
+                lines = file.read(LONGEST_LIST).splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadActions(f"--actions-file {actions_file} cannot be read: {error}") from None
-    return [name.strip() for name in [*actions.split(","), *lines] if name.strip()]
+            raise BadActions(
+                f"--actions-file {actions_file} cannot be read: {error}; give a text file in UTF-8"
+            ) from None
+    names = [name.strip() for name in [*actions.split(","), *lines] if name.strip()]
+    if not names:
+        raise BadActions('no candidate actions; give --actions "hug, handshake", or --actions-file with one per line')
+    return names
+
+
+def _check_suffix(annotate: Path) -> None:
+    from .tools.errors import BadInput
+
+    if annotate.suffix.lower() not in (".mp4", ".gif"):
+        raise BadInput(f"--annotate {annotate} is neither .mp4 nor .gif; give a name that ends in one of them")
 
 
 def _run(clip: str, actions: list[str], options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    from .graph.check import checked_actions
-    from .graph.recognition import run_record, wait_for
     from .tools.clip import open_clip
 
-    # Both are checked again by the graph; here they fail before its import, which takes longer than they do.
-    names = checked_actions(actions)
-    open_clip(clip, options.get("start"), options.get("end"))
-    on_event = None
-    if not quiet:
-        from .screen import progress
+    # All is checked again by the graph. Here the video fails before the graph's import, which takes longer than that,
+    # and the rest before a frame is read.
+    open_clip(clip, options["start"], options["end"])
 
-        with progress() as on_event:
-            return wait_for(run_record(clip, names, on_event=on_event, **options))
-    return wait_for(run_record(clip, names, **options))
+    from .graph.check import checked_actions
+    from .graph.policy import resolve_policy
+    from .graph.recognition import checked_context, run_record, wait_for
+
+    checked_actions(actions)
+    asked = ("question", "start", "end")
+    settings = checked_context({name: value for name, value in options.items() if name not in asked})
+    resolve_policy(settings.policy, settings.temperature, settings.seed)
+    if quiet:
+        with _stdout_kept_clean():
+            return wait_for(run_record(clip, actions, **options))
+    from .screen import progress
+
+    with progress() as on_event:
+        return wait_for(run_record(clip, actions, on_event=on_event, **options))
 
 
-def _outputs(record: dict[str, Any], trace: Path | None, annotate: Path | None, report: Path | None) -> None:
-    if trace is not None:
+def _outputs(record: dict[str, Any], trace: Path | None, annotate: Path | None, report: Path | None) -> Outputs:
+    def append_to(folder: Path) -> None:
         from .graph.record import append
 
-        append(record, trace)
-    if annotate is not None:
+        append(record, folder)
+
+    def draw(video: Path) -> None:
         from .graph.overlay import write_overlay
 
-        write_overlay(record, annotate)
-    if report is not None:
-        _write_page(record, report)
+        write_overlay(record, video)
+
+    return {
+        "trace": (trace, append_to),
+        "annotated video": (annotate, draw),
+        "page": (report, lambda path: _write_page(record, path)),
+    }
 
 
 def _write_page(record: dict[str, Any], page: Path, trace: Path | None = None) -> None:
@@ -165,23 +213,56 @@ def _write_page(record: dict[str, Any], page: Path, trace: Path | None = None) -
     page.write_text(render_page(record, store.get), encoding="utf-8")
 
 
-def _finish(record: dict[str, Any], as_json: bool, written: dict[str, Path | None]) -> NoReturn:
-    result = record["recognition"]
+def _finish(record: dict[str, Any], as_json: bool, outputs: Outputs) -> NoReturn:
+    """Give the answer, then write the files: one that cannot be written must not cost the answer."""
+    from .tools.errors import VideoStarError
+
+    failed = record["recognition"]["status"] == "failed"
     if as_json:
-        print(
-            json.dumps(
-                {**result, "evidence": [_without_frames(item) for item in result["evidence"]]}, ensure_ascii=False
-            )
-        )
+        _print_json(record["recognition"])
     else:
-        from .screen import result as show_result
+        from .screen import result
 
-        show_result(record, {name: path for name, path in written.items() if path is not None})
-    raise typer.Exit(FAILED if result["status"] == "failed" else 0)
+        result(record)
+    for name, (path, write) in outputs.items():
+        if path is None:
+            continue
+        try:
+            with _stdout_kept_clean():
+                write(path)
+        except (VideoStarError, OSError) as error:
+            print(f"no {name}: {_told(error)}", file=sys.stderr)
+            failed = True
+        else:
+            if not as_json:
+                from .screen import written
+
+                written(name, path)
+    raise typer.Exit(FAILED if failed else 0)
 
 
-def _without_frames(evidence: dict[str, Any]) -> dict[str, Any]:
+def _print_json(result: Mapping[str, Any]) -> None:
+    shown = {**result, "evidence": [_without_frames(item) for item in result["evidence"]]}
+    # As bytes: JSON is UTF-8 whatever the terminal's encoding.
+    typer.echo(json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace"))
+
+
+def _without_frames(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in evidence.items() if name != "frames"}
+
+
+@contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """What libraries print, from Python or below it, goes to stderr: stdout is for the answer alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager
@@ -191,15 +272,15 @@ def _typed_errors() -> Iterator[None]:
 
     try:
         yield
-    except VideoStarError as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+    except (VideoStarError, OSError) as error:
+        print(_told(error), file=sys.stderr)
         raise typer.Exit(BAD_INPUT if isinstance(error, BadInput | ImportError) else FAILED) from None
-    except OSError as error:
-        print(f"{type(error).__name__}: {error}; check that the path can be written", file=sys.stderr)
-        raise typer.Exit(FAILED) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
+
+
+def _told(error: Exception) -> str:
+    """An error on one line."""
+    remedy = "; check that the path can be written" if isinstance(error, OSError) else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{remedy}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 EXTRAS: dict[str, tuple[str, str]] = {
     "ultralytics": ("yolo", "YOLO11 people and poses (AGPL-3.0)"),
@@ -34,23 +34,24 @@ def report() -> int:
             console.print(f"  [red]✗[/] {name} is missing: pip install video-star")
     console.print("[bold]backends[/]")
     working = [_tried(console, name, check) for name, check in CHECKS.items()]
-    table = Table("package", "extra", "for", "", box=None, pad_edge=False)
-    for module, (extra, purpose) in EXTRAS.items():
-        there = find_spec(module) is not None
-        table.add_row(module, extra, purpose, "[green]✓[/]" if there else f"pip install 'video-star\\[{extra}]'")
     console.print("[bold]extras[/]")
-    console.print(table)
+    for module, (extra, purpose) in EXTRAS.items():
+        if find_spec(module) is not None:
+            console.print(f"  [green]✓[/] {module}: {purpose}")
+        else:
+            line = escape(f"pip install 'video-star[{extra}]'")
+            console.print(f"  [yellow]-[/] {module}: {purpose}: {line}", soft_wrap=True)
     from .tools.source import home
 
-    console.print(f"store: {home()}", soft_wrap=True)
+    console.print(f"store: {escape(str(home()))}", soft_wrap=True)
     return 0 if all(working) else 1
 
 
 def _tried(console: Console, name: str, check: Callable[[], str]) -> bool:
     try:
-        console.print(f"  [green]✓[/] {name}: {check()}")
+        console.print(f"  [green]✓[/] {name}: {escape(check())}")
     except Exception as error:
-        console.print(f"  [red]✗[/] {name}: {type(error).__name__}: {error}")
+        console.print(f"  [red]✗[/] {name}: {escape(f'{type(error).__name__}: {error}')}", soft_wrap=True)
         return False
     return True
 
@@ -75,9 +76,9 @@ def _perception() -> str:
 
 
 def _writing() -> str:
-    from imageio_ffmpeg import get_ffmpeg_exe
+    from moviepy.config import FFMPEG_BINARY
 
-    return get_ffmpeg_exe().rsplit("/", 1)[-1]
+    return str(FFMPEG_BINARY).rsplit("/", 1)[-1]
 
 
 def _policy() -> str:

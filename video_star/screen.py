@@ -34,8 +34,8 @@ def progress() -> Iterator[Callable[[Event], None]]:
         yield on_event
 
 
-def result(record: Mapping[str, Any], written: Mapping[str, Path]) -> None:
-    """Answer, scores, sub-actions and where files were written."""
+def result(record: Mapping[str, Any]) -> None:
+    """Answer, scores, sub-actions, and what they cost."""
     found = record["recognition"]
     colour = {"ok": "green", "degraded": "yellow"}.get(found["status"], "red")
     console.print(f"\n[bold]{escape(found['action'] or 'no answer')}[/]  [{colour}]{found['status']}[/]")
@@ -53,14 +53,18 @@ def result(record: Mapping[str, Any], written: Mapping[str, Path]) -> None:
     console.print(
         f"\n[dim]{sum(seconds.values()):.2f} s ({spent}); {found['usage'].get('policy_calls', 0)} policy calls[/]"
     )
-    for name, path in written.items():
-        console.print(f"{name}: {escape(str(path))}", soft_wrap=True)
+
+
+def written(name: str, path: Path) -> None:
+    """Where a file was written, on one line whatever the width, so that it can be copied."""
+    console.print(f"{name}: {escape(str(path))}", soft_wrap=True)
 
 
 def conversation(record: Mapping[str, Any]) -> None:
     """Every turn with its node and author."""
     for message in record["messages"]:
-        console.rule(f"{message.get('node', '')} · {message['role']} · by {message.get('author', '')}", align="left")
+        title = f"{message.get('node', '')} · {message['role']} · by {message.get('author', '')}"
+        console.rule(escape(title), align="left")
         console.print(escape(_text(message["content"])))
         for call in message.get("tool_calls", ()):
             console.print(f"[cyan]call {escape(call['name'])}[/] {escape(str(call['args']))}")

@@ -1,7 +1,7 @@
 """How well measured motion fits definitions: a naive Bayes comparison over motion primitives. Pure functions.
 
-Each definition is read as a forecast of which primitives will show; each measured primitive, with its support, is a soft
-yes or no. What was not measurable says nothing either way.
+Each definition is read as a forecast of which primitives will show; each measured primitive, with its support, is a
+soft yes or no. What was not measurable says nothing either way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...tools.knowledge import Definition, define
 from ...tools.motion import Observed, read_motion
 
 LEADING: Final = 0.8
-"""Chance that the first-ranked sub-action's primitives show when the action is done; later ranks fall towards `TRAILING`."""
+"""Chance that the primitives of the first-ranked sub-action show; later ranks fall towards `TRAILING`."""
 TRAILING: Final = 0.5
 UNSAID: Final = 0.15
 """Chance that a primitive shows of which a definition says nothing."""

@@ -1,7 +1,7 @@
 """A chat model of rules: it takes every turn of the conversation and reads nothing but its text.
 
-It looks at no pixel and knows no name: only the question, the candidates and what the tools wrote. It states its limits:
-what a pose does not show (objects, faces, scenes) it cannot tell apart, and it says when nothing was measured.
+It looks at no pixel and knows no name: only the question, the candidates and what the tools wrote. It states its
+limits: what a pose does not show (objects, faces, scenes) it cannot tell apart, and it says when nothing was measured.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ...tools.knowledge import Definition
 from ...tools.motion import Observed, read_motion
 from ...tools.primitives import PRIMITIVES
 from ..conversation import CANDIDATES, SHORTLISTS
+from ..parse import weigh
 from .match import forecast, posterior
 
 WANTED = ("track_motion", "estimate_pose", "explain_actions")
@@ -33,6 +34,9 @@ FEW_ENOUGH_TO_EXPLAIN = 40
 MOST_SUB_ACTIONS = 5
 SEEN = 0.3
 """Support from which a primitive is named as seen."""
+UNNAMED = 0.4
+"""What a sub-action counts for a candidate whose definition does not name it."""
+MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ class KinematicPolicy(BaseChatModel):
 def read_conversation(messages: Sequence[BaseMessage]) -> Read:
     """Candidates, measured motion and definitions, from the text of user and tool turns."""
     actions: tuple[str, ...] = ()
-    observed, definitions = Observed({}, ()), {}
+    observed = Observed({}, ())
+    definitions: dict[str, Definition] = {}
     for message in messages:
         if not isinstance(message, HumanMessage | ToolMessage):
             continue
@@ -128,28 +133,33 @@ def _decompose(read: Read) -> AIMessage:
 
 def _score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
     shares = posterior(read.observed, read.definitions) if read.definitions else {}
-    best = max(shares.values(), default=0.0)
-    meaning = {text: name for name, text in PRIMITIVES.items()}
-    rows: dict[str, dict[str, float]] = {}
-    for number, entry in lists.items():
-        support = read.observed.support.get(meaning.get(entry["sub_action"], ""), 0.0)
-        rows[number] = {
-            label: round(10 * (support or 0.1) * (shares[label] / best if best else 1.0), 1) if label in shares else 1.0
-            for label in entry["candidates"]
-        }
-    rows = rows or {}
-    totals: dict[str, float] = {}
-    for k, row in enumerate(rows.values()):
-        for label, value in row.items():
-            totals[label] = totals.get(label, 0.0) + (len(rows) - k) * value
-    if not rows:
-        flat = {label: round(10 * share / best, 1) for label, share in sorted(shares.items(), key=lambda x: -x[1])[:3]}
-        totals = flat or {label: 1.0 for label in read.actions[:1]}
-        return AIMessage(_turn(read, shares, totals, max(totals, key=totals.__getitem__)))
-    return AIMessage(_turn(read, shares, rows, max(totals, key=totals.__getitem__)))
+    best = max(shares.values(), default=1.0)
+    if not lists:
+        believed = sorted(shares, key=lambda label: -shares[label])[:3]
+        flat = {label: round(10 * shares[label] / best, 1) for label in believed}
+        return _turn(read, shares, flat or {label: 1.0 for label in read.actions[:1]}, 0)
+    rows = {
+        number: {label: _fit(read, entry["sub_action"], label, shares, best) for label in entry["candidates"]}
+        for number, entry in lists.items()
+    }
+    return _turn(read, shares, rows, len(rows))
 
 
-def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], answer: str) -> str:
+def _fit(read: Read, sub_action: str, label: str, shares: Mapping[str, float], best: float) -> float:
+    """0..10: how clearly the sub-action showed, whether the definition names it, how well the candidate fits in all."""
+    name = MEANINGS.get(sub_action, "")
+    known = read.definitions.get(label)
+    if known is None or not name:
+        return 1.0
+    named = any(name in part.primitives for part in known.sub_actions)
+    return round(10 * read.observed.support.get(name, 0.0) * (1.0 if named else UNNAMED) * shares[label] / best, 1)
+
+
+def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], rows: int) -> AIMessage:
+    """The last turn: scores (`rows` sub-actions, or none: candidates as wholes) and the candidate they put first."""
+    table = {int(k): row for k, row in scores.items()} if rows else {0: scores}
+    totals = weigh(table, rows)
+    answer = max(totals, key=totals.__getitem__)
     seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= SEEN]
     believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
     think = (
@@ -157,21 +167,22 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], an
         + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
         + "I read poses only: objects, faces and scenes are beyond me."
     )
-    return f"<think>{_plain(think)}</think>\n<scores>{json.dumps(scores, ensure_ascii=False)}</scores>\n<answer>{answer}</answer>"
+    written = json.dumps(scores, ensure_ascii=False)
+    return AIMessage(f"<think>{_plain(think)}</think>\n<scores>{written}</scores>\n<answer>{answer}</answer>")
 
 
 def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
-    """How far a primitive tells the candidates apart: spread of its forecasts, weighed by the belief in who forecasts it."""
+    """How far a primitive tells the candidates apart: its forecasts' spread, weighed by the belief in who forecasts it."""
     chances = {label: forecast(known).get(name, 0.0) for label, known in definitions.items()}
     if not chances:
         return 1.0
     mean = sum(chances.values()) / len(chances)
-    spread = (sum((chance - mean) ** 2 for chance in chances.values()) / len(chances)) ** 0.5
+    spread: float = (sum((chance - mean) ** 2 for chance in chances.values()) / len(chances)) ** 0.5
     return (0.02 + spread) * (0.05 + sum(shares[label] for label, chance in chances.items() if chance > mean))
 
 
 def _speaks_for(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> list[str]:
-    """Up to three candidates: those whose definition names the primitive, the most believed first, then the most believed."""
+    """Up to three candidates: those whose definition names the primitive first, the most believed leading."""
     named = [
         label for label, known in definitions.items() if any(name in part.primitives for part in known.sub_actions)
     ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.runtime import Runtime
 
 from ...tools.explain import explain_actions
 from ...tools.knowledge import shortlist
-from ..conversation import ASK_WITHOUT, by_graph, correction, shortlisted
-from ..conversation import decompose as schema
+from ..conversation import ASK_WITHOUT, by_graph, correction, shortlisted, tool_schema
 from ..parse import Malformed, parse_sub_actions
 from ..state import Context, Setup, State, worse
 from ..turn import Stopwatch, emit, speak
@@ -26,8 +25,8 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     """Take the sub-actions, with one correction turn; without any, go on to score the actions as wholes."""
     watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
-    policy = setup.speaker(context)
-    schemas = [convert_to_openai_tool(schema)]
+    policy = await setup.speaker(context)
+    schemas = [tool_schema("decompose")]
     actions, notes = state["actions"], list(state["notes"])
     turns: list[AnyMessage] = []
     found: list[dict[str, Any]] = []
@@ -42,7 +41,7 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
             found = parse_sub_actions(reply, actions)
         except Malformed as still:
             notes[-1] = f"no sub-actions, the policy gave none that can be used: {still}"
-    sub_actions = mapped(found, actions)
+    sub_actions = await asyncio.to_thread(mapped, found, actions)
     if sub_actions:
         first = reply.tool_calls[0]
         listed = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
@@ -50,13 +49,14 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
         turns += [reply.model_copy(update={"tool_calls": [first]}), by_graph(answer, NODE)]
     else:
         turns += [_plain(reply), by_graph(HumanMessage(ASK_WITHOUT), NODE)]
-    emit(runtime, NODE, sub_actions=[{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions])
+    named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]
+    emit(runtime, NODE, sub_actions=named, seconds=round(watch.seconds, 3))
     status = worse(state["status"], "ok" if sub_actions else "degraded")
     return {"conversation": turns, "sub_actions": sub_actions, "notes": notes, "status": status, **watch.update()}
 
 
 def mapped(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[dict[str, Any]]:
-    """Sub-actions with rank, the paper's weight `w_k = n - k + 1`, and 2 to 3 candidates, looked up where none were named."""
+    """Sub-actions with rank, the paper's weight `w_k = n - k + 1`, and 2 to 3 candidates, looked up where not named."""
     n = len(found)
     return [
         {

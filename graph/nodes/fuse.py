@@ -36,6 +36,7 @@ async def fuse(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict
         frames=sum(len(frames) for _, frames in shown),
         texts=[name for name, _ in texts],
         another=another,
+        seconds=round(watch.seconds, 3),
     )
     return {
         # Without tools the opening turn has asked already.

@@ -21,7 +21,7 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     """Take scores and answer, with one correction turn; conclude with what can be supported."""
     watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
-    policy = setup.speaker(context)
+    policy = await setup.speaker(context)
     actions, notes = state["actions"], list(state["notes"])
     names = [item["name"] for item in state["sub_actions"]]
     reply = await speak(policy, state["conversation"], watch, context.policy_seconds)

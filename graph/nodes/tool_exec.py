@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from ...tools.clip import Clip, open_clip
+from ...tools.clip import open_clip
 from ...tools.errors import ToolUnavailable, VideoStarError
 from ...tools.library import tool
-from ...tools.media import MediaStore, default_store
+from ...tools.media import default_store
 from ...tools.source import VideoAccess
 from ..conversation import by_graph
 from ..parse import match_label
@@ -31,14 +31,8 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     """Answer every call of the last turn with one tool message, text only."""
     watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
-    access = VideoAccess.from_environment(served=runtime.server_info is not None)
-    clip = await asyncio.to_thread(
-        open_clip, state["video"], state["clip"]["start"], state["clip"]["end"], access=access
-    )
     calls = chosen(state)
-    found = await asyncio.gather(*(_run(call, clip, state["actions"], context) for call in calls))
-    for item in found:
-        emit(runtime, NODE, **{key: item[key] for key in ("tool", "status", "seconds", "summary")})
+    found = await asyncio.gather(*(_run(call, state, context, runtime) for call in calls))
     messages = [
         by_graph(ToolMessage(_reply(item), tool_call_id=call["id"], name=call["name"]), NODE)
         for call, item in zip(calls, found, strict=True)
@@ -59,19 +53,14 @@ def chosen(state: State) -> list[dict[str, Any]]:
     return [dict(call) for call in last.tool_calls] if isinstance(last, AIMessage) else []
 
 
-async def _run(call: Mapping[str, Any], clip: Clip, actions: Sequence[str], context: Context) -> dict[str, Any]:
+async def _run(call: Mapping[str, Any], state: State, context: Context, runtime: Runtime[Context]) -> dict[str, Any]:
     """One call as evidence. A tool that is still busy at its limit is left behind; its thread ends on its own."""
     began = time.perf_counter()
-    evidence: dict[str, Any] = {
-        "tool": call["name"],
-        "status": "ok",
-        "start": clip.start,
-        "end": clip.end,
-        "frames": [],
-    }
+    about = state["clip"]
+    evidence = {"tool": call["name"], "status": "ok", "start": about["start"], "end": about["end"], "frames": []}
     try:
         async with asyncio.timeout(context.tool_seconds):
-            evidence |= await asyncio.to_thread(_look, call, clip, actions, context, default_store())
+            evidence |= await asyncio.to_thread(_look, call, state, context, runtime.server_info is not None)
     except TimeoutError:
         evidence |= _unavailable(f"no result within {context.tool_seconds:g} s")
     except (VideoStarError, ValidationError) as error:
@@ -79,14 +68,16 @@ async def _run(call: Mapping[str, Any], clip: Clip, actions: Sequence[str], cont
     except Exception as error:
         # Whatever an engine raises must not lose the run; the type says where to look.
         evidence |= _unavailable(f"{type(error).__name__}: {str(error)[:300]}")
-    return {**evidence, "seconds": round(time.perf_counter() - began, 4)}
+    evidence["seconds"] = round(time.perf_counter() - began, 4)
+    emit(runtime, NODE, **{key: evidence[key] for key in ("tool", "status", "seconds", "summary")})
+    return evidence
 
 
-def _look(
-    call: Mapping[str, Any], clip: Clip, actions: Sequence[str], context: Context, store: MediaStore
-) -> dict[str, Any]:
-    one = tool(call["name"])
-    args = one.schema().model_validate(call["args"]).model_dump()
+def _look(call: Mapping[str, Any], state: State, context: Context, served: bool) -> dict[str, Any]:
+    one, actions, store = tool(call["name"]), state["actions"], default_store()
+    args = one.schema.model_validate(call["args"]).model_dump()
+    access = VideoAccess.from_environment(served=served)
+    clip = open_clip(state["video"], state["clip"]["start"], state["clip"]["end"], access=access)
     span = clip.span(args.get("start"), args.get("end"))
     which = [label for text in args.get("actions", ()) if (label := match_label(text, actions))]
     found = one.look(span, which or actions, MOST_SHOWN)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from PIL import Image
 
 from ...tools.clip import Clip, open_clip
-from ...tools.library import tool
 from ...tools.media import MediaStore, default_store
 from ...tools.source import VideoAccess
 from ..check import checked_actions
-from ..conversation import ASK_TOOLS, asked_next, by_graph, correction, opening
+from ..conversation import ASK_TOOLS, asked_next, by_graph, correction, opening, tool_schema
 from ..parse import Malformed, tool_calls
 from ..state import Context, Setup, State, Status, offered, worse
 from ..turn import Stopwatch, emit, speak
@@ -35,7 +34,7 @@ async def tool_select(state: State, runtime: Runtime[Context], *, setup: Setup) 
     """Begin a run or a further round, and take the policy's choice of tools."""
     watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
-    policy = setup.speaker(context)
+    policy = await setup.speaker(context)
     fresh = not state.get("another_round")
     before: list[AnyMessage] = []
     update: dict[str, Any] = {}
@@ -68,7 +67,7 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     actions = checked_actions(state.get("actions"))
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(str(state.get("video") or ""), state.get("start"), state.get("end"), access=access)
-    frames = _look(clip, context, default_store())
+    frames = look(clip, context, default_store())
     about = {
         "id": clip.id,
         "width": clip.info.width,
@@ -94,17 +93,23 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     return update, opening(actions, state.get("question"), about, frames, ask)
 
 
-def _look(clip: Clip, context: Context, store: MediaStore) -> list[dict[str, Any]]:
+def look(clip: Clip, context: Context, store: MediaStore) -> list[dict[str, Any]]:
     """Frames for the policy, picked from those the tools look at, so that the video is decoded once."""
+    frames = _looked(clip, context.frames, context.pixels, store)
+    if not all(store.holds(frame["url"]) for frame in frames):
+        _looked.cache_clear()
+        frames = _looked(clip, context.frames, context.pixels, store)
+    return [dict(frame) for frame in frames]
+
+
+@lru_cache(maxsize=64)
+def _looked(clip: Clip, most: int, pixels: int, store: MediaStore) -> tuple[dict[str, Any], ...]:
     seen = clip.frames()
-    wanted = int(
-        np.clip(round((clip.end - clip.start) * FRAMES_PER_SECOND), min(FEWEST_FRAMES, context.frames), context.frames)
-    )
+    wanted = int(np.clip(round((clip.end - clip.start) * FRAMES_PER_SECOND), min(FEWEST_FRAMES, most), most))
     picked = np.unique(np.linspace(0, len(seen.times) - 1, min(wanted, len(seen.times))).round().astype(int))
-    return [
-        {"url": store.put_image(fit(seen.images[i], context.pixels)), "time": round(float(seen.times[i]), 3)}
-        for i in picked
-    ]
+    return tuple(
+        {"url": store.put_image(fit(seen.images[i], pixels)), "time": round(float(seen.times[i]), 3)} for i in picked
+    )
 
 
 def fit(image: np.ndarray, pixels: int) -> np.ndarray:
@@ -120,14 +125,14 @@ def fit(image: np.ndarray, pixels: int) -> np.ndarray:
 async def _choose(
     policy: BaseChatModel, so_far: Sequence[AnyMessage], context: Context, watch: Stopwatch
 ) -> tuple[list[AnyMessage], list[str], Status]:
-    """The turns of this round, notes, and whether the choice was lost. All tools in static mode; nothing without tools."""
+    """The turns of this round, notes, and whether the choice was lost: all tools in static mode, none without tools."""
     names = offered(context)
     if not names:
         return [], [], "ok"
     if context.mode == "static":
-        calls = [{"name": name, "args": {}, "id": f"call_{uuid4().hex[:12]}", "type": "tool_call"} for name in names]
+        calls = [ToolCall(name=name, args={}, id=f"call_{uuid4().hex[:12]}") for name in names]
         return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
-    schemas = [convert_to_openai_tool(tool(name).schema()) for name in names]
+    schemas = [tool_schema(name) for name in names]
     reply = await speak(policy, so_far, watch, context.policy_seconds, schemas)
     try:
         tool_calls(reply, names)

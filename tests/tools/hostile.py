@@ -1,4 +1,4 @@
-"""Odd video files, made as they are asked for. Every frame carries its number, so that a test can tell which one it got."""
+"""Odd video files, made as they are asked for. Every frame carries its number: a test can tell which one it got."""
 
 from __future__ import annotations
 
@@ -49,15 +49,19 @@ def write_video(
     """Write one painted frame for each of `ticks` (presentation times in units of `time_base`, by default 1/rate)."""
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate, options=options or {})
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
         stream.time_base = stream.codec_context.time_base = time_base or Fraction(1, rate)
         if prepare:
             prepare(stream)
         output.start_encoding()
+        converter, durations = av.video.reformatter.VideoReformatter(), [*np.diff(ticks).tolist(), 1]
         for number, tick in enumerate(ticks):
-            frame = av.VideoFrame.from_ndarray(painted(number, *size), format="rgb24").reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(painted(number, *size), format="rgb24")
+            frame = converter.reformat(frame, format=pix_fmt, threads=1)
             frame.pts, frame.time_base = tick, stream.codec_context.time_base
+            frame.duration = durations[number]
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return path
@@ -108,6 +112,7 @@ class HostileFiles:
         path, picture = self.folder / "cover_art.mp3", self.folder / "cover.png"
         with av.open(str(picture), "w", format="image2", options={"update": "1"}) as output:
             still = output.add_stream("png", rate=1)
+            assert isinstance(still, av.VideoStream)
             still.width, still.height, still.pix_fmt = 64, 64, "rgb24"
             output.mux(still.encode(av.VideoFrame.from_ndarray(painted(1, 64, 64), format="rgb24")))
             output.mux(still.encode(None))
@@ -192,7 +197,7 @@ class HostileFiles:
 
     @cached_property
     def raw_h264(self) -> Path:
-        """4 s of H.264 at 10 frames/s without a container: no duration, no times, no index; read as 25 frames/s."""
+        """4 s of H.264 at 10 frames/s without a container: no duration, no times, no index."""
         return write_video(self.folder / "raw.h264", range(40), container="h264", options={"bf": "0"})
 
     @cached_property
@@ -269,6 +274,7 @@ class HostileFiles:
 
 def _write_tone(output: av.container.OutputContainer, seconds: float, codec: str = "aac") -> None:
     stream = output.add_stream(codec, rate=44_100, layout="mono")
+    assert isinstance(stream, av.AudioStream)
     samples = int(44_100 * seconds)
     for start in range(0, samples, 1024):
         wave = np.sin(np.arange(start, start + 1024) * 2 * np.pi * 440 / 44_100).astype(np.float32)
@@ -276,9 +282,3 @@ def _write_tone(output: av.container.OutputContainer, seconds: float, codec: str
         frame.sample_rate, frame.pts = 44_100, start
         output.mux(stream.encode(frame))
     output.mux(stream.encode(None))
-
-
-@pytest.fixture(scope="session")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> HostileFiles:
-    """Odd video files by kind: `hostile.truncated`, `hostile.vfr`, ..."""
-    return HostileFiles(tmp_path_factory.mktemp("hostile"))

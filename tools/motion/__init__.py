@@ -92,7 +92,8 @@ class Motion:
             else ""
         )
         people = "1 person" if len(self.people) == 1 else f"{len(self.people)} people"
-        return f"{people} from {self.times[0]:.1f} to {self.times[-1]:.1f} s in {len(self.times)} frames. {camera}{cuts}{thin}"
+        when = f"from {self.times[0]:.1f} to {self.times[-1]:.1f} s in {len(self.times)} frames"
+        return f"{people} {when}. {camera}{cuts}{thin}"
 
     def _observed_line(self, k: int) -> str:
         name = str(self.primitives[k])
@@ -165,8 +166,10 @@ def _gather(
 
 
 def _combined(found: list[tuple[float, Measure, int, int]]) -> tuple[Measure, int, int]:
-    """One support for the clip, every actor counting by prominence: the clearest pair's; of single people, halfway
-    between the clearest and the average, since the one lets a crowd's noise through and the other loses one actor in it.
+    """One support for the clip, every actor counting by prominence.
+
+    The clearest pair's; of single people, halfway between the clearest and the average, since the one lets a crowd's
+    noise through and the other loses one actor in it.
     """
     weight, clearest, one, other = max(found, key=lambda item: item[0] * item[1].support)
     support = weight * clearest.support

@@ -63,7 +63,7 @@ class Body:
         for known in (hips, shoulders):
             if np.isfinite(known[:, 0]).mean() > 0.6:
                 return filled(known, self.times)
-        return middle
+        return np.asarray(middle)
 
     def velocity(self, series: np.ndarray, window: float = BODY_WINDOW) -> np.ndarray:
         """(k, 2) body heights per second of a (k, 2) series, by central differences `window` seconds to either side."""
@@ -152,7 +152,7 @@ def _height(one: Poses) -> np.ndarray:
     face = length(L_EYE, R_EYE) * HEIGHTS_PER_EYES
     box = (one.boxes[:, 3] - one.boxes[:, 1]).astype(np.float64)
     each = np.where(trunk > 0, trunk, np.where(face > 0, np.maximum(face, box), box))
-    return np.maximum(_trend(each, one.times[one.frame]), 1.0)
+    return np.asarray(np.maximum(_trend(each, one.times[one.frame]), 1.0))
 
 
 def _trend(values: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -163,7 +163,7 @@ def _trend(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     half = len(values) // 2
     seconds = max(float(times[-half:].mean() - times[:half].mean()), 1e-6)
     slope = float(np.median(values[-half:]) - np.median(values[:half])) / seconds
-    return np.clip(middle + slope * (times - np.median(times)), middle / 2, middle * 2)
+    return np.asarray(np.clip(middle + slope * (times - np.median(times)), middle / 2, middle * 2))
 
 
 def filled(series: np.ndarray, times: np.ndarray) -> np.ndarray:

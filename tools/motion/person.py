@@ -56,7 +56,7 @@ def steps_per_second(body: Body) -> float:
     """Swings of the feet past each other, two to a walking cycle."""
     apart = principal(body.points[:, L_ANKLE] - body.points[:, R_ANKLE]) / body.height
     count, _ = cycles(apart, body.times, 0.04)
-    return 2 * count / max(body.times[-1] - body.times[0], 1e-6)
+    return 2 * count / max(float(body.times[-1] - body.times[0]), 1e-6)
 
 
 def _travel(body: Body) -> Measures:

@@ -1,0 +1,156 @@
+"""What the state machine itself costs: an episode with a policy and a tool that answer at once.
+
+Run as `python -m video_star.evals.bench.overhead`. The episode is measured beside the same policy turns, the same tool
+call and the same look at the frames, made one after the other in a plain async loop. Policy and tool take no time, and
+the clip was decoded before; what is left is LangGraph, our nodes, the media store, and the pictures inlined for turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from importlib.resources import files
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import PrivateAttr
+
+ROUNDS = 60
+ACTIONS = ["walk", "run", "hug", "wave"]
+LABELS = '{"1": {"walk": 9, "run": 4}, "2": {"walk": 7, "run": 6}}'
+REPLIES = {
+    "tools": AIMessage("Look.", tool_calls=[ToolCall(name="explain_actions", args={}, id="a")]),
+    "decompose": AIMessage(
+        "", tool_calls=[ToolCall(name="decompose", args={"sub_actions": [{"name": "a"}, {"name": "b"}]}, id="b")]
+    ),
+    "score": AIMessage(f"<think>.</think><scores>{LABELS}</scores><answer>walk</answer>"),
+}
+
+
+class Instant(BaseChatModel):
+    """A policy that answers at once, and keeps the time LangChain itself spends on a call."""
+
+    _spent: float = PrivateAttr(default=0.0)
+
+    @property
+    def spent(self) -> float:
+        """Seconds inside calls since the last time this was asked."""
+        spent, self._spent = self._spent, 0.0
+        return spent
+
+    async def agenerate_prompt(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """Time the whole call, with LangChain's own work around the model."""
+        began = time.perf_counter()
+        result = await super().agenerate_prompt(*args, **kwargs)
+        self._spent += time.perf_counter() - began
+        return result
+
+    @property
+    def _llm_type(self) -> str:
+        return "instant"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Offer tools."""
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
+        reply = REPLIES["decompose" if "decompose" in offered else "tools" if offered else "score"]
+        return ChatResult(generations=[ChatGeneration(message=reply.model_copy())])
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise NotImplementedError
+
+
+async def plain_loop(clip_path: str, policy: Instant) -> float:
+    """Seconds of the same calls without a graph."""
+    from video_star.graph.conversation import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted, tool_schema
+    from video_star.graph.nodes.decompose import mapped
+    from video_star.graph.nodes.tool_select import look
+    from video_star.graph.parse import parse_score_turn, parse_sub_actions
+    from video_star.graph.state import Context
+    from video_star.graph.turn import inline
+    from video_star.tools.clip import open_clip
+    from video_star.tools.library import tool
+    from video_star.tools.media import default_store
+
+    began, store, context = time.perf_counter(), default_store(), Context()
+    clip = await asyncio.to_thread(open_clip, clip_path)
+    frames = await asyncio.to_thread(look, clip, context, store)
+    about = {"start": clip.start, "end": clip.end}
+    said: list[Any] = opening(ACTIONS, None, about, frames, ASK_TOOLS)
+    schemas = [tool_schema(name) for name in context.tools]
+    said.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store)))
+    found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
+    said += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], ASK_DECOMPOSE)]
+    reply = await policy.bind_tools([tool_schema("decompose")]).ainvoke(await asyncio.to_thread(inline, said, store))
+    sub_actions = mapped(parse_sub_actions(reply, ACTIONS), ACTIONS)
+    said += [reply, shortlisted("b", sub_actions, found.summary)]
+    last = await policy.ainvoke(await asyncio.to_thread(inline, said, store))
+    parse_score_turn(last.text, ACTIONS, ["a", "b"])
+    return time.perf_counter() - began
+
+
+async def bare_tool(clip_path: str) -> float:
+    """Seconds of the tool call alone, which the episode's overhead leaves out."""
+    from video_star.tools.clip import open_clip
+    from video_star.tools.library import tool
+
+    clip = open_clip(clip_path)
+    began = time.perf_counter()
+    await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
+    return time.perf_counter() - began
+
+
+async def measure() -> tuple[list[float], ...]:
+    """Seconds of episode, its policy calls, its tool call, and the plain loop, taken in turn."""
+    from video_star.graph import build_graph
+
+    clip = str(files("video_star.tools") / "clips" / "people_walking.mp4")
+    policy = Instant()
+    star = build_graph(policy=policy).compile()
+    episodes, policies, tools, plain = [], [], [], []
+    for round_number in range(ROUNDS + 5):
+        began = time.perf_counter()
+        out = await star.ainvoke({"video": clip, "actions": ACTIONS})
+        took = time.perf_counter() - began
+        if out["status"] != "ok":
+            raise RuntimeError(f"the episode ended {out['status']}: {out['notes']}")
+        spoken = policy.spent
+        loop, tool_alone = await plain_loop(clip, policy), await bare_tool(clip)
+        _ = policy.spent
+        if round_number >= 5:
+            episodes.append(took)
+            policies.append(spoken)
+            tools.append(tool_alone)
+            plain.append(loop)
+    return episodes, policies, tools, plain
+
+
+def main() -> int:
+    """Print one line per figure; 1 when a target is missed."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["VIDEO_STAR_HOME"] = home
+        measured = asyncio.run(measure())
+    episodes, policies, tools, plain = measured
+    episode, policy, tool_alone, loop = (1000 * statistics.median(values) for values in measured)
+    overhead = 1000 * statistics.median(e - p - t for e, p, t in zip(episodes, policies, tools, strict=True))
+    ratio = statistics.median(a / b for a, b in zip(episodes, plain, strict=True))
+    print(f"{'episode':<40}{episode:8.2f} ms")
+    print(f"{'  of which three policy calls':<40}{policy:8.2f} ms")
+    print(f"{'  of which the tool call':<40}{tool_alone:8.2f} ms")
+    print(f"{'same calls in a plain async loop':<40}{loop:8.2f} ms")
+    print(f"{'PASS' if overhead < 15 else 'FAIL'}  overhead {overhead:.2f} ms (target under 15)")
+    print(f"{'PASS' if ratio < 1.5 else 'FAIL'}  episode / plain loop {ratio:.2f}x (target under 1.5)")
+    return 0 if overhead < 15 and ratio < 1.5 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
