@@ -190,9 +190,7 @@ def checked_context(context: Mapping[str, Any]) -> Context:
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end from code that is not async, also where this thread's event loop is running."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _inside_a_loop():
         return asyncio.run(work)
     result: list[T] = []
     failure: list[BaseException] = []
@@ -209,6 +207,14 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 __all__ = ["Evidence", "Ranked", "Recognition", "SubAction", "Usage", "VideoStarError", "arecognize", "recognize"]

@@ -12,7 +12,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of real clips, splits and scripts that lies beside some checkouts; a test that needs it skips without."""
+    """The folder of real clips, splits and scripts beside some checkouts; a test that needs it skips without."""
     if not (SHARED / "clips").is_dir():
         pytest.skip("needs ../shared (real clips and splits), which this machine does not have")
     return SHARED

@@ -1,8 +1,8 @@
 """The motion primitives: the words in which measured motion and the knowledge base's definitions meet.
 
 `track_motion` measures how strongly each primitive shows, from poses alone; a definition in the knowledge base names
-the primitives an action is made of. What no primitive covers (which object is held, what a mouth says) is not measured, and
-nothing here pretends that it is.
+the primitives an action is made of. What no primitive covers (which object is held, what a mouth says) is not measured,
+and nothing here pretends that it is.
 """
 
 from typing import Final

@@ -172,7 +172,7 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
 
 
 def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
-    """How far a primitive tells the candidates apart: its forecasts' spread, weighed by the belief in who forecasts it."""
+    """How far a primitive tells the candidates apart: its forecasts' spread times belief in who forecasts it."""
     chances = {label: forecast(known).get(name, 0.0) for label, known in definitions.items()}
     if not chances:
         return 1.0

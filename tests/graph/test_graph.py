@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
@@ -16,15 +17,16 @@ from video_star.graph import Context, build_graph, graph
 from video_star.tools.errors import BadActions, PolicyUnavailable, SpanOutsideVideo, VideoNotFound
 
 SHORT = {"start": 0.0, "end": 1.0}
+THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
 NODES = ["tool_select", "tool_exec", "fuse", "decompose", "score"]
 Make = Callable[[list[Any]], Any]
 
 
-def inputs(clip: Path, **more: Any) -> dict[str, Any]:
+def inputs(clip: Path, **more: Any) -> Any:
     return {"video": str(clip), "actions": ["walk", "run", "hug"], **SHORT, **more}
 
 
-async def final(policy: Any, given: dict[str, Any], **settings: Any) -> dict[str, Any]:
+async def final(policy: Any, given: Any, **settings: Any) -> dict[str, Any]:
     """The whole last state of a run."""
     star = build_graph(context=Context(**settings), policy=policy).compile()
     state: dict[str, Any] = {}
@@ -64,8 +66,8 @@ async def test_the_conversation_is_one_that_strict_servers_take(
             assert isinstance(message.content, str)
     asked = [call["id"] for message in said if isinstance(message, AIMessage) for call in message.tool_calls]
     assert asked == [message.tool_call_id for message in said if isinstance(message, ToolMessage)]
-    images = [b for m in said if isinstance(m.content, list) for b in m.content if b["type"] == "image"]  # type: ignore[index]
-    assert images and all(block["url"].startswith("media://") for block in images)  # type: ignore[index]
+    images = [b for m in said if isinstance(m.content, list) for b in m.content if b["type"] == "image"]
+    assert images and all(block["url"].startswith("media://") for block in images)
     heard = [b for m in policy.heard[-1] if isinstance(m.content, list) for b in m.content if b["type"] == "image"]
     assert len(heard) == len(images) and all(len(block["base64"]) > 1000 for block in heard)
 
@@ -75,9 +77,7 @@ async def test_the_policy_never_sees_path_or_file_name(
 ) -> None:
     leaky = tmp_path / "hug_secretlabel.mp4"
     leaky.write_bytes(walking_clip.read_bytes())
-    policy = make_policy(
-        [lines.calls(*((name, {}) for name in Context().tools)), *lines.good()[1:]]  # type: ignore[call-arg]
-    )
+    policy = make_policy([lines.calls(*((name, {}) for name in Context().tools)), *lines.good()[1:]])
     await final(policy, inputs(leaky))
     heard = json.dumps([[message.model_dump() for message in turn] for turn in policy.heard], default=str)
     assert "secretlabel" not in heard and str(tmp_path) not in heard and ".mp4" not in heard
@@ -112,7 +112,7 @@ async def test_the_loop_ends_early_when_nothing_more_is_wanted(
 async def test_static_mode_runs_every_tool_without_asking(lines: Any, make_policy: Make, walking_clip: Path) -> None:
     policy = make_policy(lines.good()[1:])
     state = await final(policy, inputs(walking_clip), mode="static")
-    assert [item["tool"] for item in state["evidence"]] == Context().tools  # type: ignore[call-arg]
+    assert [item["tool"] for item in state["evidence"]] == Context().tools
     assert all(item["status"] == "ok" for item in state["evidence"])
     assert policy.offered == [["decompose"], []]
     by = [m.additional_kwargs["video_star"]["author"] for m in state["conversation"] if isinstance(m, AIMessage)]
@@ -227,7 +227,7 @@ async def test_throttling_is_retried_and_refusal_is_not(lines: Any, make_policy:
 
 
 async def test_a_dead_policy_leaves_a_thread_that_resumes(lines: Any, make_policy: Make, walking_clip: Path) -> None:
-    saver, thread = InMemorySaver(), {"configurable": {"thread_id": "1"}}
+    saver, thread = InMemorySaver(), THREAD
     dead = make_policy([lines.good()[0], Refused("gone")])
     with pytest.raises(PolicyUnavailable):
         await build_graph(policy=dead).compile(checkpointer=saver).ainvoke(inputs(walking_clip), thread)
@@ -237,7 +237,7 @@ async def test_a_dead_policy_leaves_a_thread_that_resumes(lines: Any, make_polic
 
 
 async def test_a_second_run_on_a_thread_starts_afresh(lines: Any, make_policy: Make, walking_clip: Path) -> None:
-    saver, thread = InMemorySaver(), {"configurable": {"thread_id": "1"}}
+    saver, thread = InMemorySaver(), THREAD
     star = build_graph(policy=make_policy(lines.good() * 2)).compile(checkpointer=saver)
     await star.ainvoke(inputs(walking_clip), thread)
     first = (await star.aget_state(thread)).values
@@ -248,8 +248,8 @@ async def test_a_second_run_on_a_thread_starts_afresh(lines: Any, make_policy: M
 
 
 async def test_a_checkpoint_stays_small_and_plain(lines: Any, make_policy: Make, walking_clip: Path) -> None:
-    saver, thread = InMemorySaver(), {"configurable": {"thread_id": "1"}}
-    star = build_graph(context=Context(frames=48), policy=make_policy(lines.good())).compile(checkpointer=saver)  # type: ignore[call-arg]
+    saver, thread = InMemorySaver(), THREAD
+    star = build_graph(context=Context(frames=48), policy=make_policy(lines.good())).compile(checkpointer=saver)
     await star.ainvoke(inputs(walking_clip, start=0, end=7), thread)
     held = (await star.aget_state(thread)).values
     said = held.pop("conversation")

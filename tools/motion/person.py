@@ -1,7 +1,7 @@
 """The motion primitives of one person.
 
 Thresholds are in body heights, degrees and seconds and come from ordinary human movement: a walk goes at about 0.8 body
-heights per second with two steps a second, a run at twice that; an arm is a third of a body long, a face a twelfth wide.
+heights per second with two steps a second, a run at twice that; an arm is a third of a body long.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _change(series: np.ndarray, times: np.ndarray, last: float) -> tuple[float, 
 
 
 def _hop(y: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(k,) pixels by which a point is above where it was and will be again within `FLIGHT` seconds; y grows downwards."""
+    """(k,) pixels by which a point is above where it was and will be again within `FLIGHT` seconds."""
     out = np.full(len(y), np.nan)
     for k in np.flatnonzero(np.isfinite(y)):
         near = np.isfinite(y) & (np.abs(times - times[k]) <= FLIGHT)

@@ -66,7 +66,7 @@ def cycles(series: np.ndarray, times: np.ndarray, least: float) -> tuple[float, 
 def repeated(
     series: np.ndarray, times: np.ndarray, least: float, few: float = 1.5, many: float = 3.0
 ) -> Measure | None:
-    """Support of repetition: swings of at least `least` to either side, nothing below `few` cycles, full from `many`."""
+    """Support of repetition: swings of `least` to either side, nothing below `few` cycles, full from `many`."""
     if np.isfinite(series).mean() < LEAST_SEEN or np.isfinite(series).sum() < 6:
         return None
     count, _ = cycles(series, times, least)
