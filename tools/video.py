@@ -238,14 +238,14 @@ class _Reader:
 
     def _decoded(self, after_seek: bool) -> Iterator[tuple[float, VideoFrame]]:
         """Frames in order of presentation with their times; after a jump, from the first keyframe on."""
-        first, end = -np.inf, 0.0
+        end = 0.0
         # For each target, the last packet shown by then among those sent to the decoder.
         latest = [-np.inf] * (len(self._targets) + 1)
         for packet in self._packets():
             if after_seek:
                 if not packet.is_keyframe:
                     continue
-                after_seek, first = False, self._seconds(packet.pts, -np.inf)
+                after_seek = False
             self._skip_if_unseen(packet, latest)
             self._damage += packet.is_corrupt
             try:
@@ -256,8 +256,7 @@ class _Reader:
             for frame in frames:
                 begin = self._seconds(frame.pts, end)
                 end = begin + float(frame.duration * self._tick)
-                if begin >= first:
-                    yield begin, frame
+                yield begin, frame
 
     def _skip_if_unseen(self, packet: Packet[VideoStream], latest: list[float]) -> None:
         """Let the decoder drop a picture that no target shows and no other picture needs.

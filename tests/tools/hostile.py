@@ -247,9 +247,9 @@ class HostileFiles:
         )
 
     def playlist(self, target: str) -> Path:
-        """An HLS playlist named .mp4 whose one segment is `target` (a path or an address)."""
+        """An HLS playlist whose one segment is `target` (a path or an address)."""
         text = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10.0,\n{target}\n#EXT-X-ENDLIST\n"
-        return self._bytes("playlist.mp4", text.encode())
+        return self._bytes("playlist.m3u8", text.encode())
 
     def concat_script(self, target: str) -> Path:
         """An ffconcat script named .mp4 that plays `target`."""

@@ -43,23 +43,26 @@ def measure_pair(one: Body, other: Body) -> Measures:
             strikes.append(
                 event(ramp(speed, 1.2, 2.4) * ramp(target.torso_to(actor.points[:, ankle]), 0.25, 0.12), times)
             )
-    wrists_a, wrists_b = a.points[:, [L_WRIST, R_WRIST]], b.points[:, [L_WRIST, R_WRIST]]
-    meeting = [
-        lasting(ramp(np.linalg.norm(wrists_a[:, i] - wrists_b[:, j], axis=1) / unit, 0.14, 0.08), times, 0.3)
-        for i in (0, 1)
-        for j in (0, 1)
-    ]
+    meeting = [lasting(_hands_meet(a, b, i, j, unit), times, 0.3) for i in (0, 1) for j in (0, 1)]
     faces = np.linalg.norm(a.points[:, NOSE] - b.points[:, NOSE], axis=1) / unit
     found: Measures = {
         "close_together": lasting(near, times, 0.5),
         "arms_around": strongest(*arms),
         "hands_meet": strongest(*meeting),
-        "faces_meet": lasting(ramp(faces, 0.13, 0.08), times, 0.3),
+        "faces_meet": lasting(ramp(faces, 0.1, 0.05), times, 0.3),
         "strike": strongest(*strikes),
     }
     if a.step <= DENSE and len(both) >= 5:
         found["approach"], found["separate"] = _nearing(apart, times), _nearing(apart[::-1], times)
     return found
+
+
+def _hands_meet(a: Body, b: Body, i: int, j: int, unit: np.ndarray) -> np.ndarray:
+    """(k,) 0..1: two wrists meet clear of both trunks, as in a handshake; arms around somebody cross there too."""
+    one, other = a.points[:, (L_WRIST, R_WRIST)[i]], b.points[:, (L_WRIST, R_WRIST)[j]]
+    meet = (one + other) / 2
+    clear = np.fmin(a.torso_to(meet), b.torso_to(meet))
+    return np.asarray(ramp(np.linalg.norm(one - other, axis=1) / unit, 0.14, 0.08) * ramp(clear, 0.08, 0.14))
 
 
 def _nearing(apart: np.ndarray, times: np.ndarray) -> Measure:

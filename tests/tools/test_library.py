@@ -1,0 +1,91 @@
+"""The five tools as a policy and as other agents meet them, on the bundled clip."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from video_star.tools.clip import analysis_times, open_clip
+from video_star.tools.describe import salient
+from video_star.tools.errors import SpanOutsideVideo, UnknownTool
+from video_star.tools.library import TOOL_NAMES, langchain_tool, library, tool
+
+
+def test_every_tool_has_a_description_and_described_arguments() -> None:
+    assert tuple(library()) == TOOL_NAMES
+    for one in library().values():
+        described = one.schema.model_json_schema()
+        assert len(one.description) > 30 and described["description"] == one.description
+        assert all(field["description"] for field in described["properties"].values())
+        assert "video" not in described["properties"]
+
+
+def test_an_unknown_tool_names_those_there_are() -> None:
+    with pytest.raises(UnknownTool, match="detect_people, estimate_pose"):
+        tool("segment")
+
+
+@pytest.mark.parametrize("name", TOOL_NAMES)
+def test_each_tool_finds_something_it_can_say(name: str, walking_clip: Path) -> None:
+    found = tool(name).look(open_clip(str(walking_clip), 0, 1), ["walk", "run"], 3)
+    assert len(found.summary) > 40 and str(walking_clip) not in found.summary
+    assert found.result is not None
+    if name != "explain_actions":
+        assert 1 <= len(found.frames) <= 3
+        for seconds, image in found.frames:
+            assert 0 <= seconds <= 1 and image.dtype == np.uint8 and image.shape[2] == 3
+
+
+def test_overlays_are_cropped_to_the_people_and_differ_from_the_frame(walking_clip: Path) -> None:
+    clip = open_clip(str(walking_clip), 0, 1)
+    _, image = tool("estimate_pose").look(clip, [], 1).frames[0]
+    whole = clip.frames().images[0]
+    assert image.shape[0] < whole.shape[0]
+    plain = tool("detect_people").look(clip, [], 1).frames[0][1]
+    assert image.shape != plain.shape or (image != plain).any()
+
+
+async def test_a_tool_serves_other_agents(walking_clip: Path) -> None:
+    one = langchain_tool("detect_people")
+    call = {"name": one.name, "args": {"video": str(walking_clip), "end": 0.5}, "id": "1", "type": "tool_call"}
+    message = await one.ainvoke(call)
+    assert "Person 1" in message.content and len(message.artifact.boxes) > 0
+    explained = langchain_tool("explain_actions").invoke({"actions": ["hug"]})
+    assert "ACTION: hug" in explained
+
+
+def test_the_clip_is_decoded_once_for_all_tools(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import video_star.tools.clip as module
+
+    reads = []
+    real = module.read_frames
+    monkeypatch.setattr(module, "read_frames", lambda *args, **kw: reads.append(args) or real(*args, **kw))  # type: ignore[func-returns-value]
+    clip = open_clip(str(walking_clip), 1.25, 2.0)
+    for name in TOOL_NAMES:
+        tool(name).look(clip, ["walk"], 2)
+    assert len(reads) == 1
+
+
+def test_a_span_is_cut_to_the_clip_or_refused(walking_clip: Path) -> None:
+    clip = open_clip(str(walking_clip), 1, 3)
+    assert (clip.span(2, 50).start, clip.span(2, 50).end) == (2, 3)
+    with pytest.raises(SpanOutsideVideo, match="give a span inside the clip"):
+        clip.span(4, 5)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.04, 2), (1, 8), (6, 48), (10_000, 48)])
+def test_analysis_times_are_even_and_bounded(seconds: float, frames: int) -> None:
+    times = analysis_times(10, 10 + seconds)
+    assert len(times) == frames and 10 < times[0] and times[-1] < 10 + seconds
+    assert np.allclose(np.diff(times), seconds / frames)
+
+
+def test_salient_frames_are_where_the_picture_changes() -> None:
+    images = np.zeros((40, 36, 48, 3), np.uint8)
+    for k in range(20, 28):
+        images[k:] = 30 * (k - 19)
+    picked = salient(images)
+    assert len(picked) == 4 and sum(19 <= k <= 28 for k in picked) >= 3
+    assert salient(images[:3]) == (0, 1, 2)
+    still = salient(np.zeros((40, 36, 48, 3), np.uint8))
+    assert len(still) == 4 and min(np.diff(still)) >= 8
