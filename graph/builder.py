@@ -61,4 +61,4 @@ def _next_step(state: State) -> Literal["tool_select", "decompose", "score"]:
     """Another round, or on. The mode without sub-actions has no node of its own: it skips one."""
     if state.get("another_round"):
         return "tool_select"
-    return "score" if state["mode"] == "no_sub_actions" else "decompose"
+    return "score" if state["settings"]["mode"] == "no_sub_actions" else "decompose"

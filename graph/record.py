@@ -33,6 +33,7 @@ PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxrunti
 
 def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """The record of a run from its last state: plain JSON, pictures by `media://` reference."""
+    settings = Context.model_validate(state["settings"]) if "settings" in state else context
     return {
         "schema": SCHEMA,
         "id": uuid4().hex,
@@ -44,12 +45,12 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
             "question": state.get("question") or DEFAULT_QUESTION,
             "start": state.get("start"),
             "end": state.get("end"),
-            "context": context.model_dump(),
+            "context": settings.model_dump(),
         },
         "video": state.get("clip"),
         "frames": state.get("frames", []),
         "tools": [
-            *(tool_schema(name) for name in offered(context)),
+            *(tool_schema(name) for name in offered(settings)),
             tool_schema("decompose"),
         ],
         "messages": [_message(message) for message in state.get("conversation", ())],

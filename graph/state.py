@@ -96,8 +96,8 @@ class State(Input, Output):
     """Everything a run keeps. Pixels are `media://` references into the media store."""
 
     conversation: Annotated[list[AnyMessage], add_messages]
-    mode: Mode
-    """The mode this run began in."""
+    settings: dict[str, Any]
+    """The `Context` this run began with."""
     clip: dict[str, Any]
     """id, width, height, fps, duration, start, end, note."""
     frames: list[dict[str, Any]]
@@ -122,8 +122,13 @@ class Setup:
     """The policy to use whatever the settings name; None to go by the settings."""
 
     def settings(self, runtime: Runtime[Context]) -> Context:
-        """The settings of this run; inside a parent graph the parent's context is another's and is not read."""
-        return runtime.context if isinstance(runtime.context, Context) else self.context
+        """The settings of this run: the host's, with those the run itself sets.
+
+        Inside a parent graph the parent's context is another's and is not read.
+        """
+        if not isinstance(runtime.context, Context):
+            return self.context
+        return self.context.model_copy(update=runtime.context.model_dump(exclude_unset=True))
 
     async def speaker(self, context: Context) -> BaseChatModel:
         """The policy of this run.

@@ -5,8 +5,11 @@ a tool, a model or a network that failed.
 """
 
 
-class VideoStarError(Exception):
-    """Root of every error this package raises on purpose."""
+class VideoStarError(RuntimeError):
+    """Root of every error this package raises on purpose.
+
+    A RuntimeError, because a LangGraph server passes on the message of those and hides that of any other exception.
+    """
 
 
 class BadInput(VideoStarError, ValueError):

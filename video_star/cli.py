@@ -167,7 +167,7 @@ def _run(clip: str, actions: list[str], options: dict[str, Any], *, quiet: bool)
 
     # All is checked again by the graph. Here the video fails before the graph's import, which takes longer than that,
     # and the rest before a frame is read.
-    open_clip(clip, options["start"], options["end"])
+    open_clip(clip, options.get("start"), options.get("end"))
 
     from .graph.check import checked_actions
     from .graph.policy import resolve_policy

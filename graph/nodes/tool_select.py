@@ -81,7 +81,7 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     ask = ASK_TOOLS if offered(context) else asked_next(context.mode != "no_sub_actions")
     update = {
         "actions": actions,
-        "mode": context.mode,
+        "settings": context.model_dump(),
         "clip": about,
         "frames": frames,
         "evidence": [],

@@ -83,6 +83,34 @@ async def test_the_policy_never_sees_path_or_file_name(
     assert "secretlabel" not in heard and str(tmp_path) not in heard and ".mp4" not in heard
 
 
+async def test_a_failing_tool_does_not_name_the_video(
+    lines: Any, make_policy: Make, walking_clip: Path, tmp_path: Path
+) -> None:
+    leaky = tmp_path / "hug_secretlabel.mp4"
+    leaky.write_bytes(walking_clip.read_bytes())
+
+    class Vanishing(type(make_policy([]))):  # type: ignore[misc]
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            leaky.unlink(missing_ok=True)
+            return super()._generate(*args, **kwargs)
+
+    policy = Vanishing(lines=lines.good())
+    state = await final(policy, inputs(leaky))
+    assert [item["status"] for item in state["evidence"]] == ["unavailable", "unavailable"]
+    assert state["status"] == "degraded" and "the video" in state["evidence"][0]["summary"]
+    assert "secretlabel" not in json.dumps([[m.text for m in turn] for turn in policy.heard])
+
+
+async def test_settings_of_the_run_go_before_those_of_the_host(
+    lines: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    star = build_graph(context=Context(mode="no_tools", frames=2), policy=make_policy(lines.good()[1:])).compile()
+    state: dict[str, Any] = {}
+    async for part in star.astream(inputs(walking_clip), context=Context(frames=3), stream_mode="values"):
+        state = part
+    assert state["settings"]["mode"] == "no_tools" and len(state["frames"]) == 3
+
+
 async def test_without_tools_wanted_the_run_goes_straight_to_fuse(
     lines: Any, make_policy: Make, walking_clip: Path
 ) -> None:
@@ -163,7 +191,7 @@ async def test_arguments_of_the_wrong_type_become_evidence(lines: Any, make_poli
 
 async def test_a_slow_tool_is_left_behind_at_its_limit(lines: Any, make_policy: Make, walking_clip: Path) -> None:
     wanted = lines.calls(("estimate_pose", {}), ("explain_actions", {}))
-    given = inputs(walking_clip, start=0, end=7)
+    given = inputs(walking_clip, start=0, end=2)
     state = await final(make_policy([wanted, *lines.good()[1:]]), given, tool_seconds=0.05)
     assert state["evidence"][0]["summary"] == "unavailable: no result within 0.05 s"
     assert state["action"] == "walk" and state["status"] == "degraded"

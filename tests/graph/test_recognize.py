@@ -25,6 +25,7 @@ from video_star.graph.recognition import run_record, wait_for
 from video_star.graph.record import append, read, recognition
 from video_star.tools.errors import BadActions, SpanOutsideVideo, UnknownPolicy, UnknownTool, VideoNotFound
 from video_star.tools.library import TOOL_NAMES
+from video_star.tools.media import MediaStore
 
 ACTIONS = ["walk", "run", "hug"]
 Make = Callable[[list[Any]], Any]
@@ -183,7 +184,7 @@ def test_a_policy_that_never_answers_still_leaves_a_record_a_page_and_a_video(
     assert recognition(record).usage.policy_calls == 0 and record["recognition"]["usage"]["seconds"] == {}
     append(record, tmp_path)
     assert next(read(tmp_path)) == record
-    assert "bad key" in render_page(record, {}.__getitem__)
+    assert "bad key" in render_page(record, MediaStore(warm / "media").get)
     write_overlay(record, tmp_path / "out" / "failed.mp4")
     assert (tmp_path / "out" / "failed.mp4").stat().st_size > 1000
 
@@ -201,10 +202,9 @@ def test_an_own_graph_with_settings_of_its_own_is_used(
 async def test_each_tool_serves_any_agent(warm: Path, walking_clip: Path, name: str) -> None:
     tool = langchain_tool(name)
     given = {"actions": ["walk"]} if name == "explain_actions" else {"video": str(walking_clip), "start": 0, "end": 1}
-    schema = tool.get_input_schema().model_json_schema()
     assert tool.name == name and tool.description
-    assert set(given) <= set(schema["properties"])
-    assert all(about["description"] for about in schema["properties"].values())
+    assert set(given) <= set(tool.args)
+    assert all(about["description"] for about in tool.args.values())
     said = tool.invoke(given)
     assert isinstance(said, str) and len(said) > 20 and await tool.ainvoke(given) == said
     reply = await tool.ainvoke({"type": "tool_call", "id": "1", "name": name, "args": given})

@@ -255,22 +255,6 @@ class HostileFiles:
         """An ffconcat script named .mp4 that plays `target`."""
         return self._bytes("concat.mp4", f"ffconcat version 1.0\nfile '{target}'\n".encode())
 
-    def dash_manifest(self, target: str) -> Path:
-        """A DASH manifest named .mp4 whose one segment is `target`."""
-        return self._bytes(
-            "dash.mp4",
-            f"""<?xml version="1.0"?>
-<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT10S"
- profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="video/mp4">
-<Representation id="1" bandwidth="1" codecs="avc1.64001f" width="320" height="240"><BaseURL>{target}</BaseURL>
-</Representation></AdaptationSet></Period></MPD>""".encode(),
-        )
-
-    def session_description(self, port: int) -> Path:
-        """An SDP file named .mp4 that asks to listen for video on a local port."""
-        text = f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 96\n"
-        return self._bytes("session.mp4", (text + "a=rtpmap:96 H264/90000\n").encode())
-
 
 def _write_tone(output: av.container.OutputContainer, seconds: float, codec: str = "aac") -> None:
     stream = output.add_stream(codec, rate=44_100, layout="mono")

@@ -1,6 +1,7 @@
 """The five tools as a policy and as other agents meet them, on the bundled clip."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from video_star.tools.clip import analysis_times, open_clip
 from video_star.tools.describe import salient
 from video_star.tools.errors import SpanOutsideVideo, UnknownTool
 from video_star.tools.library import TOOL_NAMES, langchain_tool, library, tool
+from video_star.tools.video import Frames, read_frames
 
 
 def test_every_tool_has_a_description_and_described_arguments() -> None:
@@ -55,11 +57,13 @@ async def test_a_tool_serves_other_agents(walking_clip: Path) -> None:
 
 
 def test_the_clip_is_decoded_once_for_all_tools(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import video_star.tools.clip as module
-
     reads = []
-    real = module.read_frames
-    monkeypatch.setattr(module, "read_frames", lambda *args, **kw: reads.append(args) or real(*args, **kw))  # type: ignore[func-returns-value]
+
+    def counted(*args: Any, **options: Any) -> Frames:
+        reads.append(args)
+        return read_frames(*args, **options)
+
+    monkeypatch.setattr("video_star.tools.clip.read_frames", counted)
     clip = open_clip(str(walking_clip), 1.25, 2.0)
     for name in TOOL_NAMES:
         tool(name).look(clip, ["walk"], 2)

@@ -1,0 +1,60 @@
+"""The command line in a test's hands: the installed script in a process of its own, or the same in this process."""
+
+import os
+import subprocess
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from video_star.cli import app
+
+SCRIPT = Path(sysconfig.get_path("scripts")) / "video-star"
+SPAN = ("--start", "0", "--end", "1")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def typed(
+    *words: str | Path | bytes,
+    folder: Path,
+    program: Sequence[str | Path] = (SCRIPT,),
+    limit: float = 60,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run the installed command in a process of its own, ended after `limit` seconds."""
+    ended = subprocess.run(
+        [*program, *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        timeout=limit,
+    )
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+def invoke(*words: str | Path) -> Result:
+    """Run the command in this process, which saves the imports."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def one_typed_line(stderr: str) -> str:
+    """The error's type, where that is all there is: one line, with something to do in it, and no traceback."""
+    lines = stderr.splitlines()
+    assert len(lines) == 1, stderr
+    name, _, text = lines[0].partition(": ")
+    assert name.isidentifier() and len(text) > 20
+    return name
