@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, Final, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
@@ -17,6 +20,7 @@ from ..tools.media import SCHEME, MediaStore, default_store
 from .conversation import by_policy
 from .state import Context, State
 
+T = TypeVar("T")
 _RETRIED_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
@@ -99,6 +103,36 @@ async def speak(
         ) from error
     watch.count(reply)
     return by_policy(reply, watch.node)
+
+
+async def aside(work: Callable[..., T], *args: Any) -> T:
+    """What `work(*args)` returns, from a thread of its own that nobody waits for once it is given up.
+
+    The threads of `asyncio.to_thread` are waited for when the program ends: an engine that hangs would hang it.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work(*args)
+        except BaseException as raised:
+            error = raised
+        # The loop may have ended while the work went on.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    return await done
 
 
 def inline(messages: Sequence[AnyMessage], store: MediaStore) -> list[BaseMessage]:

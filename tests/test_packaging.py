@@ -213,12 +213,11 @@ def cpu_seconds(*command: str | Path) -> float:
 
 
 def test_the_core_costs_little_beyond_langgraph() -> None:
-    pairs = [
-        [cpu_seconds(sys.executable, "-c", f"import {name}") for name in ("langgraph.graph", "video_star.graph")]
-        for _ in range(3)
-    ]
-    framework, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
-    assert ours - framework < 0.3, (ours, framework)
+    # In turn, so that a busy moment hits all of them.
+    names = ("langgraph.graph", "video_star.graph", "video_star")
+    rounds = [[cpu_seconds(sys.executable, "-c", f"import {name}") for name in names] for _ in range(3)]
+    framework, graph, package = (statistics.median(column) for column in zip(*rounds, strict=True))
+    assert graph < 1.5 * framework and package < 0.3, (framework, graph, package)
 
 
 def test_help_answers_at_once() -> None:
@@ -250,7 +249,9 @@ def test_the_core_needs_no_torch_and_no_opencv() -> None:
 
 
 def test_no_file_names_a_package_index(tree: list[Path]) -> None:
-    index = re.compile(r"--(extra-)?index-url|--find-links|https?://\S*(pypi|pythonhosted|/simple\b|artifactory|nexus)")
+    index = re.compile(
+        r"--(extra-)?index-url|--find[-]links|https?://\S*(pypi|pythonhosted|/simple\b|artifactory|nexus)"
+    )
     found = []
     for path in tree:
         if (ROOT / path).is_file():

@@ -20,7 +20,7 @@ from ...tools.source import VideoAccess
 from ..conversation import by_graph
 from ..parse import match_label
 from ..state import Context, Setup, State, worse
-from ..turn import Stopwatch, emit
+from ..turn import Stopwatch, aside, emit
 from .tool_select import fit
 
 NODE = "tool_exec"
@@ -61,7 +61,7 @@ async def _run(call: Mapping[str, Any], state: State, context: Context, runtime:
     evidence = {"tool": call["name"], "status": "ok", "start": about["start"], "end": about["end"], "frames": []}
     try:
         async with asyncio.timeout(context.tool_seconds):
-            evidence |= await asyncio.to_thread(_look, call, state, context, runtime.server_info is not None)
+            evidence |= await aside(_look, call, state, context, runtime.server_info is not None)
     except TimeoutError:
         evidence |= _unavailable(f"no result within {context.tool_seconds:g} s")
     except Exception as error:
