@@ -187,7 +187,9 @@ from video_star.cli import main
 main()
 """
     asked = ("recognize", walking_clip, "--actions", "walk", "--start", "0", "--end", "0.5", "--annotate", "v.mp4")
-    ended = typed(*asked, "--json", program=(sys.executable, "-c", noisy), folder=tmp_path)
+    buffered = {"PYTHONUNBUFFERED": ""}
+    program = (sys.executable, "-c", noisy)
+    ended = typed(*asked, "--json", program=program, folder=tmp_path, environment=buffered)
     assert ended.code == 0 and json.loads(ended.stdout)["action"] == "walk"
     assert ended.stdout.count("\n") == 1
     assert ended.stderr.count("printed by a library") == ended.stderr.count("written below Python") >= 2

@@ -131,7 +131,7 @@ def main() -> None:
 def _leave(signal_number: int, frame: object) -> NoReturn:
     """On Ctrl-C, at once: to leave in order would mean to wait for the tools at work in threads."""
     if sys.stdout.isatty():
-        show_cursor = b"\x1b[?25h"
+        show_cursor = b"\x1b[?25h\n"
         os.write(sys.stdout.fileno(), show_cursor)
     os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)
