@@ -24,7 +24,9 @@ def checked_actions(actions: Sequence[str] | None) -> list[str]:
         raise BadActions(f"{len(actions)} candidate actions; give at most {MAX_ACTIONS}")
     seen: dict[str, str] = {}
     for action in actions:
-        if not isinstance(action, str) or not normal(action):
+        if not isinstance(action, str):
+            raise BadActions(f"candidate action {action!r} is no text; give strings")
+        if not normal(action):
             raise BadActions(f"candidate action {action!r} is empty; remove it")
         if len(action) > MAX_LENGTH:
             raise BadActions(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -84,12 +84,20 @@ def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = N
     # A name in the request may hold bytes that are no text; as escapes they are JSON, and read back as they were.
     line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
     with (folder / FILE).open("a+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file)
         _end_line(file)
         rest = memoryview(line)
         while rest:
             rest = rest[file.write(rest) or 0 :]
         os.fsync(file.fileno())
+
+
+def _lock(file: FileIO) -> None:
+    """Wait until no other process appends. Windows has no such lock: there, let one process write a trace."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _end_line(file: FileIO) -> None:

@@ -75,13 +75,22 @@ def open_clip(
     stat = path.stat()
     video_id, info = _known(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     duration = info.duration
-    first, last = start or 0.0, duration if end is None else end
-    if first < 0 or last <= first or last > duration + 0.05:
+    first, last = _seconds("start", start, 0.0), _seconds("end", end, duration)
+    # Written so that NaN, of which nothing is true, is refused.
+    if not 0 <= first < last <= duration + 0.05:
         raise SpanOutsideVideo(
             f"the span {first:g} to {last:g} s does not lie in the video, which lasts {duration:.2f} s; "
             f"give 0 <= start < end <= {duration:.2f}"
         )
     return Clip(video_id, path, info, first, min(last, duration))
+
+
+def _seconds(name: str, value: object, otherwise: float) -> float:
+    if value is None:
+        return otherwise
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpanOutsideVideo(f"{name} is {value!r}; give a number of seconds")
+    return float(value)
 
 
 def analysis_times(start: float, end: float) -> np.ndarray:

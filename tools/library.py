@@ -28,6 +28,7 @@ Start = Annotated[float | None, Field(description="Start of the span in seconds;
 End = Annotated[float | None, Field(description="End of the span in seconds; leave out for the whole clip.")]
 Video = Annotated[str, Field(description="Path or address of the video.")]
 Which = Annotated[list[str], Field(description="Which candidate actions to explain; leave out for all.")]
+Explained = Annotated[list[str], Field(min_length=1, description="The actions to explain.")]
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
 
@@ -101,13 +102,12 @@ def langchain_tool(name: str) -> BaseTool:
         return explained.summary(), explained
 
     about_video = "start" in one.args
+    args = {"video": (Video, ...), **one.args} if about_video else {"actions": (Explained, ...)}
     return StructuredTool.from_function(
         look if about_video else explain,
         name=one.name,
         description=one.description,
-        args_schema=_schema(
-            one.name, one.description, {**({"video": (Video, ...)} if about_video else {}), **one.args}
-        ),
+        args_schema=_schema(one.name, one.description, args),
         response_format="content_and_artifact",
     )
 

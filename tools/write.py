@@ -23,6 +23,7 @@ def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
 
     Raises:
         BadInput: There is no picture, or the suffix or the rate cannot be used.
+        OSError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in (".mp4", ".gif"):
@@ -84,6 +85,11 @@ def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: f
             if image.shape != first.shape:
                 raise BadInput(f"pictures of {image.shape} and {first.shape} in one video; give all one size")
             writer.write_frame(np.ascontiguousarray(image[:height, :width]))
+        encoder = writer.proc
+    if encoder.returncode or not path.is_file():
+        raise OSError(
+            f"ffmpeg could not write {path} (exit status {encoder.returncode}); check the disk and the folder"
+        )
 
 
 def _write_gif(path: Path, images: list[np.ndarray], fps: float) -> None:

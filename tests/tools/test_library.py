@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from video_star.tools.clip import analysis_times, open_clip
 from video_star.tools.describe import salient
@@ -54,6 +55,8 @@ async def test_a_tool_serves_other_agents(walking_clip: Path) -> None:
     assert "Person 1" in message.content and len(message.artifact.boxes) > 0
     explained = langchain_tool("explain_actions").invoke({"actions": ["hug"]})
     assert "ACTION: hug" in explained
+    with pytest.raises(ValidationError):
+        langchain_tool("explain_actions").invoke({"actions": []})
 
 
 def test_the_clip_is_decoded_once_for_all_tools(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

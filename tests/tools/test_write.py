@@ -71,3 +71,9 @@ def test_a_cut_may_reach_past_the_end_but_not_lie_there(tmp_path: Path, walking_
     for start, end in ((8.0, 9.0), (3.0, 3.0), (-1.0, 2.0)):
         with pytest.raises(SpanOutsideVideo):
             cut_clip(walking_clip, tmp_path / "cut.mp4", start, end)
+
+
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "taken.mp4").mkdir()
+    with pytest.raises(OSError, match="could not write"):
+        write_video(tmp_path / "taken.mp4", np.zeros((3, 16, 16, 3), np.uint8), 8)
