@@ -20,7 +20,8 @@ from typing import Annotated, Any
 import typer
 
 from ..graph.parse import normal
-from ..graph.recognition import Recognition, recognize
+from ..graph.recognition import Recognition
+from ..graph.run import recognize
 from ..tools.knowledge import labels
 
 

@@ -1,7 +1,8 @@
 """The state machine around the policy: `graph` is compiled and ready, `build_graph` gives the builder."""
 
 from .builder import build_graph
-from .recognition import Recognition, arecognize, recognize
+from .recognition import Recognition
+from .run import arecognize, recognize
 from .state import Context, Input, Output
 
 graph = build_graph().compile(name="video_star")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -19,10 +19,8 @@ from pydantic import ValidationError
 from ..tools.errors import BadRecord
 from ..tools.media import SCHEME, MediaStore, default_store
 from .conversation import DEFAULT_QUESTION, tool_schema
+from .recognition import Recognition
 from .state import Context, offered
-
-if TYPE_CHECKING:
-    from .recognition import Recognition
 
 SCHEMA: Final = 1
 FIELDS: Final = {"id", "request", "messages", "recognition"}
@@ -152,8 +150,6 @@ def recognition(record: Mapping[str, Any]) -> Recognition:
     Raises:
         BadRecord: The record holds no such result.
     """
-    from .recognition import Recognition
-
     try:
         return Recognition.model_validate(record["recognition"])
     except ValidationError as error:

@@ -198,6 +198,8 @@ def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
                         continue
                     _store(response, target, url, access)
                     return
+        except BadInput:
+            raise
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
             if time.monotonic() >= deadline or isinstance(error, httpx.TimeoutException):
                 raise VideoTooLarge(

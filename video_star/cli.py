@@ -171,7 +171,7 @@ def _run(clip: str, actions: list[str], options: dict[str, Any], *, quiet: bool)
 
     from .graph.check import checked_actions
     from .graph.policy import resolve_policy
-    from .graph.recognition import checked_context, run_record, wait_for
+    from .graph.run import checked_context, run_record, wait_for
 
     checked_actions(actions)
     asked = ("question", "start", "end")

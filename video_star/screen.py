@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from .graph.recognition import Event
+    from .graph.run import Event
 
 NODES: Final = ("tool_select", "tool_exec", "fuse", "decompose", "score")
 BAR: Final = 24

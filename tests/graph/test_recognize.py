@@ -21,8 +21,8 @@ from video_star import (
 )
 from video_star.graph.overlay import write_overlay
 from video_star.graph.page import render_page
-from video_star.graph.recognition import run_record, wait_for
 from video_star.graph.record import append, read, recognition
+from video_star.graph.run import run_record, wait_for
 from video_star.tools.errors import BadActions, SpanOutsideVideo, UnknownPolicy, UnknownTool, VideoNotFound
 from video_star.tools.library import TOOL_NAMES
 from video_star.tools.media import MediaStore

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from video_star.graph.page import render_page
-from video_star.graph.recognition import run_record, wait_for
 from video_star.graph.record import FILE, append, pictures, read, recognition
+from video_star.graph.run import run_record, wait_for
 from video_star.tools.errors import BadRecord
 from video_star.tools.media import MediaStore
 
