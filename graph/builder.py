@@ -21,14 +21,15 @@ Builder = StateGraph[State, Context, Input, Output]
 
 
 def build_graph(
-    *, context: Context | None = None, policy: BaseChatModel | None = None, node_seconds: float = 3600.0
+    *, context: Context | None = None, policy: BaseChatModel | None = None, select_seconds: float = 900.0
 ) -> Builder:
     """The uncompiled state machine, for a host that compiles it with its own checkpointer, store and interrupts.
 
     Args:
         context: Settings for runs that bring none, such as runs inside a parent graph.
         policy: A chat model with tool calling to use whatever the settings name.
-        node_seconds: Hard limit of one pass through a node, above the settings' limits of turns and tools.
+        select_seconds: Hard limit of the first node, which reads the video before the policy speaks. The others are
+            bounded by the settings' `policy_seconds` and `tool_seconds`.
 
     Example:
         ```python
@@ -39,11 +40,12 @@ def build_graph(
     """
     setup = Setup(context or Context(), policy)
     builder: Builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
-    builder.set_node_defaults(
-        retry_policy=RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy), timeout=node_seconds
-    )
-    for node in (tool_select, tool_exec, fuse, decompose, score):
-        builder.add_node(node.__name__, partial(node, setup=setup))
+    again = RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy)
+    builder.add_node("tool_select", partial(tool_select, setup=setup), retry_policy=again, timeout=select_seconds)
+    builder.add_node("tool_exec", partial(tool_exec, setup=setup))
+    builder.add_node("fuse", partial(fuse, setup=setup))
+    builder.add_node("decompose", partial(decompose, setup=setup), retry_policy=again)
+    builder.add_node("score", partial(score, setup=setup), retry_policy=again)
     builder.add_edge(START, "tool_select")
     builder.add_conditional_edges("tool_select", _tools_wanted)
     builder.add_edge("tool_exec", "fuse")
