@@ -69,7 +69,7 @@ def test_the_annotated_video_plays_every_frame_that_was_looked_at(answered: Answ
     with av.open(str(answered.folder / "out" / "drawn.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
         assert float(video.streams.video[0].average_rate or 0) == pytest.approx(8)
-    assert len(frames) == 16 and frames[0].shape == (576, 768, 3)
+    assert len(frames) == 16 and frames[0].shape[0] > 576 and frames[0].shape[1:] == (768, 3)
     assert (frames[0][:10].mean() < 100) and (frames[0] != frames[-1]).any()
 
 

@@ -27,6 +27,8 @@ TRACK_COLOURS: Final[tuple[Colour, ...]] = (
 """One per person, in turn: Okabe and Ito's palette, told apart by colour-blind eyes too, and three more."""
 LEFT: Final[Colour] = (0, 200, 255)
 RIGHT: Final[Colour] = (255, 120, 0)
+GROUND: Final = (24, 24, 24)
+"""Behind captions and bars."""
 MIDDLE: Final[Colour] = (255, 255, 255)
 
 
@@ -113,29 +115,29 @@ class TrailAnnotator:
 
 
 def banner(scene: np.ndarray, title: str, bars: Sequence[tuple[str, float]]) -> np.ndarray:
-    """A caption along the top and up to three score bars along the bottom.
+    """The picture with a caption above and up to three score bars below it; it grows, so that nothing is hidden.
 
     Args:
         scene: (height, width, 3) uint8 RGB; not changed.
         title: Any text; what does not fit on one line is cut with an ellipsis.
         bars: Names with scores 0..1, drawn in the order given.
     """
-    picture, draw, _ = _canvas(scene)
-    size = max(round(min(picture.size) / 20), 10)
+    height, width = scene.shape[:2]
+    size = max(round(min(width, height) / 20), 10)
     font, row = _font(size), round(size * 1.5)
-    _shade(picture, (0, 0, picture.width, row))
-    draw.text((row / 3, row / 2), _fitted(title, font, picture.width - row), fill=MIDDLE, font=font, anchor="lm")
     bars = bars[:3]
-    top = picture.height - row * len(bars)
-    _shade(picture, (0, top, picture.width, picture.height))
+    picture = Image.new("RGB", (width, height + row * (1 + len(bars))), GROUND)
+    picture.paste(Image.fromarray(scene), (0, row))
+    draw = ImageDraw.Draw(picture)
+    draw.text((row / 3, row / 2), _fitted(title, font, width - row), fill=MIDDLE, font=font, anchor="lm")
     for i, (name, score) in enumerate(bars):
-        y = top + i * row
+        y = row + height + i * row
         share = float(np.clip(np.nan_to_num(score), 0, 1))
-        draw.rectangle((0, y + 1, round(share * picture.width), y + row - 2), fill=(0, 95, 135) if i else (0, 130, 90))
+        draw.rectangle((0, y + 1, round(share * width), y + row - 2), fill=(0, 95, 135) if i else (0, 130, 90))
         percent = f"{share:.0%}"
-        room = picture.width - row - font.getlength(percent) - size
+        room = width - row - font.getlength(percent) - size
         draw.text((row / 3, y + row / 2), _fitted(name, font, room), fill=MIDDLE, font=font, anchor="lm")
-        draw.text((picture.width - row / 3, y + row / 2), percent, fill=MIDDLE, font=font, anchor="rm")
+        draw.text((width - row / 3, y + row / 2), percent, fill=MIDDLE, font=font, anchor="rm")
     return np.asarray(picture)
 
 
@@ -175,12 +177,6 @@ def _path(draw: ImageDraw.ImageDraw, points: np.ndarray, scale: float, colour: C
     for i in range(1, len(seen)):
         thick = max(1, round(width * (0.4 + 0.6 * i / len(seen))))
         draw.line([*seen[i - 1].tolist(), *seen[i].tolist()], fill=colour, width=thick)
-
-
-def _shade(picture: Image.Image, box: tuple[int, int, int, int]) -> None:
-    """Darken a strip so that white text reads on any picture."""
-    strip = picture.crop(box)
-    picture.paste(Image.blend(strip, Image.new("RGB", strip.size), 0.65), box[:2])
 
 
 def _drawable(character: str, font: ImageFont.FreeTypeFont) -> str:

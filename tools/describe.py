@@ -51,7 +51,7 @@ def describe_video(frames: Frames, motion: Motion) -> Description:
     )
     told = "; ".join(f"from {motion.spans[k, 0]:.1f} s {PRIMITIVES[str(motion.primitives[k])]}" for k in seen)
     moves = f"In order: {told}." if told else "No movement of a body was made out."
-    drift = "the camera moves" if float(np.hypot(*motion.camera)) >= 3 else "the camera is still"
+    drift = "the camera moves" if motion.camera.any() else "the camera is still"
     return Description(f"The picture is {scene}, and {drift}. {who}. {moves}", salient(frames.images), frames.times)
 
 

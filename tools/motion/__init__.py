@@ -21,6 +21,8 @@ from .signal import Measure
 
 SEEN: Final = 0.3
 """Support from which a primitive is reported as seen."""
+STILL: Final = 0.02
+"""Shift of the scene, in long sides of the picture, below which the camera counts as still."""
 NAMED: Final = 8
 """Most people a summary describes one by one."""
 _LINE: Final = re.compile(r"^- (\w+) ([01]\.\d\d), ([\d.]+) to ([\d.]+) s", re.MULTILINE)
@@ -83,7 +85,7 @@ class Motion:
 
     def _setting(self) -> str:
         drift = float(np.hypot(*self.camera))
-        camera = "The camera is still." if drift < 3 else f"The scene drifts at {drift:.0f} pixels/s: the camera moves."
+        camera = "The camera is still." if not drift else f"The scene drifts at {drift:.0f} pixels/s: the camera moves."
         cuts = f" The film cuts at {', '.join(f'{t:.1f}' for t in self.cuts[:10])} s." if len(self.cuts) else ""
         gap = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
         thin = (
@@ -133,6 +135,9 @@ def measure_motion(poses: Poses, frames: Frames) -> Motion:
     """
     covered = _covered(poses)
     camera, shots = camera_path(frames, covered)
+    seconds = max(float(frames.times[-1] - frames.times[0]), 1e-6) if len(frames.times) else 1.0
+    if np.abs(camera).max(initial=0.0) < STILL * max(poses.size):
+        camera = np.zeros_like(camera)
     found = bodies(poses, camera, shots)
     weights = _prominence(found)
     gathered: dict[str, list[tuple[float, Measure, int, int]]] = {}
@@ -144,7 +149,6 @@ def measure_motion(poses: Poses, frames: Frames) -> Motion:
     for (one, first), (other, second) in combinations(zip(found, weights, strict=True), 2):
         _gather(gathered, measure_pair(one, other), min(first, second), one.track, other.track)
     best = {name: _combined(gathered[name]) for name in PRIMITIVES if name in gathered}
-    seconds = max(float(frames.times[-1] - frames.times[0]), 1e-6) if len(frames.times) else 1.0
     return Motion(
         times=frames.times,
         primitives=np.array(list(best), dtype="U32"),
