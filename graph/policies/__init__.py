@@ -1,0 +1,1 @@
+"""Backends of policies: one module each."""
