@@ -21,6 +21,7 @@ from ..tools.media import SCHEME, MediaStore, default_store
 from .conversation import DEFAULT_QUESTION, tool_schema
 from .recognition import Recognition
 from .state import Context, offered
+from .tokens import sequences, tracks
 
 SCHEMA: Final = 1
 FIELDS: Final = {"id", "request", "messages", "recognition"}
@@ -32,6 +33,8 @@ PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxrunti
 def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """The record of a run from its last state: plain JSON, pictures by `media://` reference."""
     settings = Context.model_validate(state["settings"]) if "settings" in state else context
+    messages = [_message(message) for message in state.get("conversation", ())]
+    turns = tracks(messages, default_store())
     return {
         "schema": SCHEMA,
         "id": uuid4().hex,
@@ -51,7 +54,8 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
             *(tool_schema(name) for name in offered(settings)),
             tool_schema("decompose"),
         ],
-        "messages": [_message(message) for message in state.get("conversation", ())],
+        "messages": messages,
+        "tokens": {"turns": len(turns), "forks": max(0, len(sequences(turns)) - 1)},
         "recognition": {
             "action": state.get("action"),
             "status": state.get("status"),
@@ -67,15 +71,15 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = None) -> None:
-    """Add a record to `folder/runs.jsonl`, its pictures to `folder/media`.
+    """Add a record to `folder/runs.jsonl`, its pictures and token tracks to `folder/media`.
 
     Several processes may append to one folder: each line is written whole, and what a crash left of a line is removed.
     """
     source, target = store or default_store(), MediaStore(folder / "media")
     target.root.mkdir(parents=True, exist_ok=True)
-    for url in pictures(record):
+    for url in references(record):
         try:
-            target.put(source.get(url))
+            target.put(source.get(url), Path(url).suffix)
         except KeyError:
             # A store that was cleared meanwhile, or a text of that form: the record is worth keeping without it.
             continue
@@ -158,7 +162,7 @@ def recognition(record: Mapping[str, Any]) -> Recognition:
         raise BadRecord(f"run {record['id']}: {where}: {first['msg']}; remove its line") from None
 
 
-def pictures(record: Mapping[str, Any]) -> list[str]:
+def references(record: Mapping[str, Any]) -> list[str]:
     """Every `media://` reference of a record, each once."""
     found: dict[str, None] = {}
 

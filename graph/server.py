@@ -17,6 +17,8 @@ from ..tools.media import default_store
 
 async def media(request: Request) -> Response:
     """One picture of the store, or 404."""
+    if not request.path_params["name"].endswith(".jpg"):
+        return PlainTextResponse("no such picture", 404)
     try:
         jpeg = await asyncio.to_thread(default_store().get, request.path_params["name"])
     except KeyError:

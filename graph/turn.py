@@ -21,6 +21,8 @@ from .conversation import by_policy
 from .state import Context, State
 
 T = TypeVar("T")
+TOKEN_TRACK: Final = "token_track"
+"""Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`."""
 _RETRIED_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
@@ -102,7 +104,7 @@ async def speak(
             f"the policy failed in {watch.node}: {type(error).__name__}: {str(error)[:300]}"
         ) from error
     watch.count(reply)
-    return by_policy(reply, watch.node)
+    return await asyncio.to_thread(_kept, by_policy(reply, watch.node), default_store())
 
 
 async def aside(work: Callable[..., T], *args: Any) -> T:
@@ -148,6 +150,14 @@ def inline(messages: Sequence[AnyMessage], store: MediaStore) -> list[BaseMessag
 def emit(runtime: Runtime[Context], node: str, **what: Any) -> None:
     """Tell whoever streams `custom` events what this node chose or found; every value is plain JSON."""
     runtime.stream_writer({"node": node, **what})
+
+
+def _kept(reply: AIMessage, store: MediaStore) -> AIMessage:
+    """The turn with its token track, where the backend gives one, put in the store."""
+    track = reply.response_metadata.pop(TOKEN_TRACK, None)
+    if track is not None:
+        reply.additional_kwargs["video_star"]["tokens"] = store.put_json(track)
+    return reply
 
 
 def _block(block: Any, store: MediaStore) -> Any:

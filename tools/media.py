@@ -1,4 +1,4 @@
-"""The media store: pixels by content, so that messages and checkpoints carry `media://` references only.
+"""The media store: pixels, and other bulk, by content, so that messages and checkpoints carry references only.
 
 An object's name is the digest of its bytes: writing twice changes nothing, two processes may write the same object, and
 a name that is not a digest is refused before the disk is touched.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import tempfile
@@ -25,7 +26,7 @@ from PIL import Image
 from .source import home
 
 SCHEME: Final = "media://"
-_NAME: Final = re.compile(r"[0-9a-f]{32}\.jpg")
+_NAME: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|json)")
 _JPEG_QUALITY: Final = 85
 
 Result = TypeVar("Result")
@@ -33,17 +34,29 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class MediaStore:
-    """A folder of JPEG pictures named by their content."""
+    """A folder of JPEG pictures and JSON values named by their content."""
 
     root: Path
 
-    def put(self, jpeg: bytes) -> str:
-        """Keep a picture; returns its `media://<digest>.jpg` reference."""
-        name = hashlib.sha256(jpeg).hexdigest()[:32] + ".jpg"
+    def put(self, data: bytes, suffix: str = ".jpg") -> str:
+        """Keep a picture, or a JSON text under the suffix `.json`; returns its `media://<digest><suffix>` reference."""
+        name = hashlib.sha256(data).hexdigest()[:32] + suffix
         path = self.root / name
         if not path.exists():
-            write_atomically(path, jpeg)
+            write_atomically(path, data)
         return SCHEME + name
+
+    def put_json(self, value: Any) -> str:
+        """Keep a plain JSON value; returns its reference."""
+        return self.put(json.dumps(value, separators=(",", ":")).encode(), ".json")
+
+    def get_json(self, url: str) -> Any:
+        """A value kept by `put_json`.
+
+        Raises:
+            KeyError: As for `get`.
+        """
+        return json.loads(self.get(url))
 
     def put_image(self, image: np.ndarray) -> str:
         """Keep an (height, width, 3) uint8 RGB image as JPEG; returns its reference."""
@@ -56,7 +69,7 @@ class MediaStore:
         return (self.root / url.removeprefix(SCHEME)).exists()
 
     def get(self, url: str) -> bytes:
-        """The bytes of a picture.
+        """The bytes of a picture or JSON text.
 
         Raises:
             KeyError: `url` is not a reference of this kind, or the store does not hold it.

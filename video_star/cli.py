@@ -110,6 +110,20 @@ def show(
 
 
 @app.command()
+def export(
+    trace: Annotated[Path, typer.Argument(help="Folder that --trace wrote.")],
+    to: Annotated[Path, typer.Option(help="Folder for the table, read by datasets.load_from_disk.")],
+) -> None:
+    """Write recorded runs as a Hugging Face table, one row per training sequence."""
+    with _typed_errors():
+        from .training.export import export as write_table
+
+        with _stdout_kept_clean():
+            count = write_table(trace, to)
+    print(f"{count} rows: {to}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, which backends work, and the line that installs what is missing."""
     from .doctor import report

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from video_star.graph.page import render_page
-from video_star.graph.record import FILE, append, pictures, read, recognition
+from video_star.graph.record import FILE, append, read, recognition, references
 from video_star.graph.run import run_record, wait_for
 from video_star.tools.errors import BadRecord
 from video_star.tools.media import MediaStore
@@ -49,7 +49,7 @@ def test_runs_are_read_in_the_order_they_were_written(trace: Path, record: Recor
 
 
 def test_a_trace_holds_its_pictures(trace: Path, record: Record) -> None:
-    urls = pictures(record)
+    urls = references(record)
     shown = {frame["url"] for item in record["recognition"]["evidence"] for frame in item["frames"]}
     assert len(urls) == len(set(urls)) > 4 and shown < set(urls)
     assert all(MediaStore(trace / "media").get(url).startswith(b"\xff\xd8") for url in urls)
