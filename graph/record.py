@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from ..tools.errors import BadRecord
 from ..tools.media import SCHEME, MediaStore, default_store
-from .conversation import DEFAULT_QUESTION, tool_schema
+from .conversation import DEFAULT_QUESTION
 from .recognition import Recognition
-from .state import Context, offered
+from .state import Context, run_tools
 from .tokens import sequences, tracks
 
 SCHEMA: Final = 1
@@ -50,10 +50,7 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         },
         "video": state.get("clip"),
         "frames": state.get("frames", []),
-        "tools": [
-            *(tool_schema(name) for name in offered(settings)),
-            tool_schema("decompose"),
-        ],
+        "tools": run_tools(settings),
         "messages": messages,
         "tokens": {"turns": len(turns), "forks": max(0, len(sequences(turns)) - 1)},
         "recognition": {

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from ..tools.library import TOOL_NAMES, ToolName
+from .conversation import tool_schema
 from .policy import resolve_policy
 
 Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
@@ -145,6 +146,17 @@ class Setup:
 def offered(context: Context) -> list[ToolName]:
     """The tools on offer in this run."""
     return [] if context.mode == "no_tools" else context.tools
+
+
+def run_tools(context: Context) -> list[dict[str, Any]]:
+    """The tool schemas bound in every policy turn of a run, `decompose` among them.
+
+    All turns get the same ones: the tools stand in the system turn, so that a turn with others would not extend the
+    tokens of the one before, and the run would be no single sequence to train on.
+    """
+    return [tool_schema(name) for name in offered(context)] + (
+        [] if context.mode == "no_sub_actions" else [tool_schema("decompose")]
+    )
 
 
 def worse(one: Status, other: Status) -> Status:

@@ -26,7 +26,7 @@ ROUNDS = 60
 ACTIONS = ["walk", "run", "hug", "wave"]
 LABELS = '{"1": {"walk": 9, "run": 4}, "2": {"walk": 7, "run": 6}}'
 REPLIES = {
-    "tools": AIMessage("Look.", tool_calls=[ToolCall(name="explain_actions", args={}, id="a")]),
+    "choose": AIMessage("Look.", tool_calls=[ToolCall(name="explain_actions", args={}, id="a")]),
     "decompose": AIMessage(
         "", tool_calls=[ToolCall(name="decompose", args={"sub_actions": [{"name": "a"}, {"name": "b"}]}, id="b")]
     ),
@@ -61,8 +61,9 @@ class Instant(BaseChatModel):
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
-        reply = REPLIES["decompose" if "decompose" in offered else "tools" if offered else "score"]
+        from video_star.graph.kinematic.policy import request
+
+        reply = REPLIES[request(messages)]
         return ChatResult(generations=[ChatGeneration(message=reply.model_copy())])
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -71,11 +72,11 @@ class Instant(BaseChatModel):
 
 async def plain_loop(clip_path: str, policy: Instant) -> float:
     """Seconds of the same calls without a graph."""
-    from video_star.graph.conversation import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted, tool_schema
+    from video_star.graph.conversation import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted
     from video_star.graph.nodes.decompose import mapped
     from video_star.graph.nodes.tool_select import look
     from video_star.graph.parse import parse_score_turn, parse_sub_actions
-    from video_star.graph.state import Context
+    from video_star.graph.state import Context, run_tools
     from video_star.graph.turn import inline
     from video_star.tools.clip import open_clip
     from video_star.tools.library import tool
@@ -86,14 +87,14 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     frames = await asyncio.to_thread(look, clip, context, store)
     about = {"start": clip.start, "end": clip.end}
     said: list[Any] = opening(ACTIONS, None, about, frames, ASK_TOOLS)
-    schemas = [tool_schema(name) for name in context.tools]
+    schemas = run_tools(context)
     said.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store)))
     found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
     said += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], ASK_DECOMPOSE)]
-    reply = await policy.bind_tools([tool_schema("decompose")]).ainvoke(await asyncio.to_thread(inline, said, store))
+    reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
     sub_actions = mapped(parse_sub_actions(reply, ACTIONS), ACTIONS)
     said += [reply, shortlisted("b", sub_actions, found.summary)]
-    last = await policy.ainvoke(await asyncio.to_thread(inline, said, store))
+    last = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
     parse_score_turn(last.text, ACTIONS, ["a", "b"])
     return time.perf_counter() - began
 

@@ -24,7 +24,7 @@ from ...tools.explain import parse
 from ...tools.knowledge import Definition
 from ...tools.motion import Observed, read_motion
 from ...tools.primitives import PRIMITIVES
-from ..conversation import CANDIDATES, SHORTLISTS
+from ..conversation import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES, SHORTLISTS
 from ..parse import weigh
 from .match import forecast, posterior
 
@@ -73,13 +73,13 @@ class KinematicPolicy(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
-        read = read_conversation(messages)
-        if "decompose" in offered:
+        read, wanted = read_conversation(messages), request(messages)
+        if wanted == "decompose":
             reply = _decompose(read)
-        elif offered:
-            reply = _choose(read, offered, messages)
-        else:
+        elif wanted == "score":
             reply = _score(read, _shortlists(messages))
+        else:
+            reply = _choose(read, offered, messages)
         reply.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
@@ -99,6 +99,22 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
         observed = found if found.measured else observed
         definitions |= parse(text)
     return Read(actions, observed, {label: definitions[label] for label in actions if label in definitions})
+
+
+def request(messages: Sequence[BaseMessage]) -> str:
+    """What was asked last: `decompose`, `score`, or `choose` tools."""
+    asks = {
+        ASK_DECOMPOSE: "decompose",
+        ASK_ANSWER: "score",
+        ASK_SCORES: "score",
+        ASK_TOOLS: "choose",
+        ASK_MORE: "choose",
+    }
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage | ToolMessage):
+            if found := next((step for ask, step in asks.items() if ask in message.text), None):
+                return found
+    return "choose"
 
 
 def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage]) -> AIMessage:

@@ -11,9 +11,9 @@ from langgraph.runtime import Runtime
 
 from ...tools.explain import explain_actions
 from ...tools.knowledge import shortlist
-from ..conversation import ASK_WITHOUT, by_graph, correction, shortlisted, tool_schema
+from ..conversation import ASK_WITHOUT, by_graph, correction, shortlisted
 from ..parse import Malformed, parse_sub_actions
-from ..state import Context, Setup, State, worse
+from ..state import Context, Setup, State, run_tools, worse
 from ..turn import Stopwatch, emit, speak
 
 NODE = "decompose"
@@ -26,7 +26,7 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
     policy = await setup.speaker(context)
-    schemas = [tool_schema("decompose")]
+    schemas = run_tools(context)
     actions, notes = state["actions"], list(state["notes"])
     turns: list[AnyMessage] = []
     found: list[dict[str, Any]] = []

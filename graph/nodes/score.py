@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from ..conversation import by_graph, correction
 from ..kinematic.match import rank_by_evidence
 from ..parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
-from ..state import Context, Setup, State, Status, worse
+from ..state import Context, Setup, State, Status, run_tools, worse
 from ..turn import Stopwatch, emit, speak
 
 NODE = "score"
@@ -24,7 +24,7 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     policy = await setup.speaker(context)
     actions, notes = state["actions"], list(state["notes"])
     names = [item["name"] for item in state["sub_actions"]]
-    reply = await speak(policy, state["conversation"], watch, context.policy_seconds)
+    reply = await speak(policy, state["conversation"], watch, context.policy_seconds, run_tools(context))
     turns: list[AnyMessage] = [reply]
     scored: Scored | None
     status: Status = "ok"
@@ -32,7 +32,8 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
         scored = _consistent(reply.text, actions, names)
     except Malformed as wrong:
         asked = by_graph(correction(str(wrong)), NODE)
-        again = await speak(policy, [*state["conversation"], reply, asked], watch, context.policy_seconds)
+        told = [*state["conversation"], reply, asked]
+        again = await speak(policy, told, watch, context.policy_seconds, run_tools(context))
         turns += [asked, again]
         try:
             scored = _consistent(again.text, actions, names)

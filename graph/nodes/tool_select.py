@@ -19,9 +19,9 @@ from ...tools.clip import Clip, open_clip
 from ...tools.media import MediaStore, default_store
 from ...tools.source import VideoAccess
 from ..check import checked_actions
-from ..conversation import ASK_TOOLS, asked_next, by_graph, correction, opening, tool_schema
+from ..conversation import ASK_TOOLS, asked_next, by_graph, correction, opening
 from ..parse import Malformed, tool_calls
-from ..state import Context, Setup, State, Status, offered, worse
+from ..state import Context, Setup, State, Status, offered, run_tools, worse
 from ..turn import Stopwatch, emit, speak
 
 NODE = "tool_select"
@@ -132,7 +132,7 @@ async def _choose(
     if context.mode == "static":
         calls = [ToolCall(name=name, args={}, id=f"call_{uuid4().hex[:12]}") for name in names]
         return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
-    schemas = [tool_schema(name) for name in names]
+    schemas = run_tools(context)
     reply = await speak(policy, so_far, watch, context.policy_seconds, schemas)
     try:
         tool_calls(reply, names)

@@ -142,7 +142,7 @@ async def test_static_mode_runs_every_tool_without_asking(lines: Any, make_polic
     state = await final(policy, inputs(walking_clip), mode="static")
     assert [item["tool"] for item in state["evidence"]] == Context().tools
     assert all(item["status"] == "ok" for item in state["evidence"])
-    assert policy.offered == [["decompose"], []]
+    assert policy.offered == [[*Context().tools, "decompose"]] * 2
     by = [m.additional_kwargs["video_star"]["author"] for m in state["conversation"] if isinstance(m, AIMessage)]
     assert by == ["graph", "policy", "policy"]
 
@@ -150,13 +150,15 @@ async def test_static_mode_runs_every_tool_without_asking(lines: Any, make_polic
 async def test_no_tools_mode_offers_none(lines: Any, make_policy: Make, walking_clip: Path) -> None:
     policy = make_policy(lines.good()[1:])
     state = await final(policy, inputs(walking_clip), mode="no_tools")
-    assert policy.offered == [["decompose"], []] and state["evidence"] == [] and state["action"] == "walk"
+    assert policy.offered == [["decompose"]] * 2 and state["evidence"] == [] and state["action"] == "walk"
 
 
 async def test_no_sub_actions_mode_skips_decompose(lines: Any, make_policy: Make, walking_clip: Path) -> None:
     spoken = [lines.good()[0], lines.answer("run", '{"run": 8, "walk": 5}')]
-    state = await final(make_policy(spoken), inputs(walking_clip), mode="no_sub_actions")
+    policy = make_policy(spoken)
+    state = await final(policy, inputs(walking_clip), mode="no_sub_actions")
     assert "decompose" not in [t["node"] for t in state["timings"]]
+    assert policy.offered == [Context().tools] * 2
     assert state["action"] == "run" and state["sub_actions"] == []
     assert [item["score"] for item in state["ranking"]] == [0.8, 0.5, 0.0]
 

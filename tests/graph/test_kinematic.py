@@ -11,7 +11,7 @@ from PIL import Image
 from video_star import recognize
 from video_star.evals.clips import ask, candidates, read_manifest
 from video_star.graph import build_graph
-from video_star.graph.conversation import tool_schema
+from video_star.graph.conversation import ASK_DECOMPOSE, ASK_SCORES, tool_schema
 from video_star.graph.kinematic.match import forecast, posterior, rank_by_evidence
 from video_star.graph.kinematic.policy import KinematicPolicy, read_conversation
 from video_star.tools.knowledge import define, labels
@@ -67,7 +67,7 @@ def test_it_offers_only_calls_of_tools_on_offer() -> None:
 
 
 def test_it_says_when_nothing_was_measured() -> None:
-    reply = replies(KinematicPolicy(), [HumanMessage(QUESTION)], "decompose")
+    reply = replies(KinematicPolicy(), [HumanMessage(f"{QUESTION}\n{ASK_DECOMPOSE}")], "decompose")
     assert "guess" in reply.text and reply.tool_calls[0]["name"] == "decompose"
 
 
@@ -75,7 +75,7 @@ def test_it_reads_text_and_never_pixels(walking_clip: Path) -> None:
     image = {"type": "image", "base64": "not an image", "mime_type": "image/jpeg"}
     said: list[Any] = [
         HumanMessage([image, {"type": "text", "text": QUESTION}]),
-        ToolMessage(SUMMARY, tool_call_id="1"),
+        ToolMessage(f"{SUMMARY}\n{ASK_SCORES}", tool_call_id="1"),
     ]
     read = read_conversation(said)
     assert read.actions == ("walk", "wave", "kick") and read.observed.support["steps"] == 0.9
