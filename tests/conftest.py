@@ -1,10 +1,12 @@
 """What every test may ask for: the bundled clip, the shared folder where there is one, a media store of its own."""
 
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from . import tiny_qwen as tiny
 from .tools.hostile import HostileFiles
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -35,3 +37,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> HostileFiles:
     """Odd video files by kind: `hostile.truncated`, `hostile.vfr`, ..."""
     return HostileFiles(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint folder of a real, tiny, random Qwen2.5-VL with Qwen's own vocabulary and our chat template."""
+    missing = [name for name in ("torch", "torchvision", "transformers", "dashscope") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}; install the extras local and api")
+    return tiny.save(tmp_path_factory.mktemp("tiny_qwen"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..graph.record import FILE, read
+from ..graph.template import picture_urls
 from ..graph.tokens import TokenSequence, sequences, tracks
 from ..tools.errors import BadRecord, MissingExtra
 from ..tools.media import MediaStore
@@ -51,7 +52,7 @@ def rows(record: Mapping[str, Any], store: MediaStore) -> list[dict[str, Any]]:
         {
             **common,
             "branch": branch,
-            "images": [_picture(url, record["id"], store) for url in _shown(messages[: sequence.message])],
+            "images": [_picture(url, record["id"], store) for url in picture_urls(messages[: sequence.message])],
             "input_ids": sequence.ids,
             "sampled": sequence.sampled,
             "logprobs": sequence.logprobs,
@@ -111,17 +112,6 @@ def _all_rows(trace: Path) -> Iterator[dict[str, Any]]:
     store = MediaStore((trace if trace.name != FILE else trace.parent) / "media")
     for record in read(trace):
         yield from rows(record, store)
-
-
-def _shown(messages: list[dict[str, Any]]) -> list[str]:
-    """References of the pictures in the conversation, in order, repeats included: one for each run of image pads."""
-    return [
-        part["url"]
-        for message in messages
-        if isinstance(message["content"], list)
-        for part in message["content"]
-        if part.get("type") == "image"
-    ]
 
 
 def _picture(url: str, run: str, store: MediaStore) -> bytes:

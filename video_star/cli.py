@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +39,7 @@ def recognize(
     clip: Annotated[str, typer.Argument(help="Path, file:// or http(s):// address of the video.")],
     actions: Annotated[str, typer.Option(help='Candidate actions, separated by commas: "hug, handshake".')] = "",
     actions_file: Annotated[Path | None, typer.Option(help="File with one candidate action per line.")] = None,
-    policy: Annotated[str, typer.Option(help="kinematic (embedded), or provider:model.")] = "kinematic",
+    policy: Annotated[str, typer.Option(help="kinematic (embedded), vllm:model@url, or provider:model.")] = "kinematic",
     mode: Annotated[str, typer.Option(help="agentic, static, no_tools or no_sub_actions.")] = "agentic",
     tools: Annotated[str, typer.Option(help="Tools on offer, separated by commas; all where left out.")] = "",
     rounds: Annotated[int, typer.Option(help="How often the policy may choose tools.")] = 1,
@@ -124,6 +125,27 @@ def export(
 
 
 @app.command()
+def serve(
+    model: Annotated[str, typer.Argument(help="Model id on Hugging Face, or folder of a checkpoint.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines too.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    max_model_len: Annotated[
+        int | None, typer.Option(help="Longest conversation in tokens; the model's own limit where left out.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Start it here instead of printing it.")] = False,
+) -> None:
+    """Print the vLLM command that serves a model as a policy, or start it with --run."""
+    with _typed_errors():
+        from .graph.serve import serve_command, start
+
+        command = serve_command(model, host=host, port=port, max_model_len=max_model_len)
+        print(f"policy: vllm:{model}@http://{_reached_at(host)}:{port}/v1", file=sys.stderr, flush=True)
+        if run:
+            start(command)
+        print(shlex.join(command))
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, which backends work, and the line that installs what is missing."""
     from .doctor import report
@@ -167,6 +189,10 @@ def _listed(actions: str, actions_file: Path | None) -> list[str]:
     if not names:
         raise BadActions('no candidate actions; give --actions "hug, handshake", or --actions-file with one per line')
     return names
+
+
+def _reached_at(host: str) -> str:
+    return "127.0.0.1" if host == "0.0.0.0" else host
 
 
 def _check_suffix(annotate: Path) -> None:

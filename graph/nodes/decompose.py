@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
 
 from ...tools.explain import explain_actions
 from ...tools.knowledge import shortlist
-from ..conversation import ASK_WITHOUT, by_graph, correction, shortlisted
-from ..parse import Malformed, parse_sub_actions
+from ..conversation import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, plain, shortlisted
+from ..parse import Malformed, as_decompose, parse_sub_actions
 from ..state import Context, Setup, State, run_tools, worse
 from ..turn import Stopwatch, emit, speak
 
@@ -30,12 +30,13 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     actions, notes = state["actions"], list(state["notes"])
     turns: list[AnyMessage] = []
     found: list[dict[str, Any]] = []
-    reply = await speak(policy, state["conversation"], watch, context.policy_seconds, schemas)
+    reply = as_decompose(await speak(policy, state["conversation"], watch, context.policy_seconds, schemas), actions)
     try:
         found = parse_sub_actions(reply, actions)
     except Malformed as wrong:
-        turns = [_plain(reply), by_graph(correction(str(wrong)), NODE)]
-        reply = await speak(policy, [*state["conversation"], *turns], watch, context.policy_seconds, schemas)
+        turns = [plain(reply, LONGEST_REPEATED), by_graph(correction(str(wrong)), NODE)]
+        told = [*state["conversation"], *turns]
+        reply = as_decompose(await speak(policy, told, watch, context.policy_seconds, schemas), actions)
         notes.append(f"sub-actions corrected once: {wrong}")
         try:
             found = parse_sub_actions(reply, actions)
@@ -48,7 +49,7 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
         answer = shortlisted(str(first["id"]), sub_actions, explain_actions(listed).summary())
         turns += [reply.model_copy(update={"tool_calls": [first]}), by_graph(answer, NODE)]
     else:
-        turns += [_plain(reply), by_graph(HumanMessage(ASK_WITHOUT), NODE)]
+        turns += [plain(reply, LONGEST_REPEATED), by_graph(HumanMessage(ASK_WITHOUT), NODE)]
     named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]
     emit(runtime, NODE, sub_actions=named, seconds=round(watch.seconds, 3))
     status = worse(state["status"], "ok" if sub_actions else "degraded")
@@ -68,10 +69,3 @@ def mapped(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[d
         }
         for k, item in enumerate(found, 1)
     ]
-
-
-def _plain(message: AIMessage) -> AIMessage:
-    """The turn without its calls: a call without a reply is refused by most servers."""
-    return message.model_copy(
-        update={"tool_calls": [], "invalid_tool_calls": [], "content": message.text or "(a call that cannot be used)"}
-    )

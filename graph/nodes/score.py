@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
-from ..conversation import by_graph, correction
+from ..conversation import LONGEST_REPEATED, by_graph, correction, plain
 from ..kinematic.match import rank_by_evidence
 from ..parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
 from ..state import Context, Setup, State, Status, run_tools, worse
@@ -25,16 +25,17 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     actions, notes = state["actions"], list(state["notes"])
     names = [item["name"] for item in state["sub_actions"]]
     reply = await speak(policy, state["conversation"], watch, context.policy_seconds, run_tools(context))
-    turns: list[AnyMessage] = [reply]
+    turns: list[AnyMessage] = [plain(reply)]
     scored: Scored | None
     status: Status = "ok"
     try:
         scored = _consistent(reply.text, actions, names)
     except Malformed as wrong:
         asked = by_graph(correction(str(wrong)), NODE)
-        told = [*state["conversation"], reply, asked]
+        turns = [plain(reply, LONGEST_REPEATED), asked]
+        told = [*state["conversation"], *turns]
         again = await speak(policy, told, watch, context.policy_seconds, run_tools(context))
-        turns += [asked, again]
+        turns.append(plain(again))
         try:
             scored = _consistent(again.text, actions, names)
             notes.append(f"answer corrected once: {wrong}")

@@ -19,8 +19,8 @@ from ...tools.clip import Clip, open_clip
 from ...tools.media import MediaStore, default_store
 from ...tools.source import VideoAccess
 from ..check import checked_actions
-from ..conversation import ASK_TOOLS, asked_next, by_graph, correction, opening
-from ..parse import Malformed, tool_calls
+from ..conversation import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, correction, opening, plain
+from ..parse import MAX_CALLS, Malformed, tool_calls, with_calls
 from ..state import Context, Setup, State, Status, offered, run_tools, worse
 from ..turn import Stopwatch, emit, speak
 
@@ -133,26 +133,21 @@ async def _choose(
         calls = [ToolCall(name=name, args={}, id=f"call_{uuid4().hex[:12]}") for name in names]
         return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
     schemas = run_tools(context)
-    reply = await speak(policy, so_far, watch, context.policy_seconds, schemas)
+    reply = with_calls(await speak(policy, so_far, watch, context.policy_seconds, schemas), names)
     try:
-        tool_calls(reply, names)
-        return [reply], [], "ok"
+        return [reply if tool_calls(reply, names) else plain(reply)], [], "ok"
     except Malformed as wrong:
         asked = by_graph(correction(str(wrong)), NODE)
-        again = await speak(
-            policy, [*so_far, _without_bad_calls(reply, ()), asked], watch, context.policy_seconds, schemas
-        )
-        turns: list[AnyMessage] = [_without_bad_calls(reply, ()), asked]
+        turns: list[AnyMessage] = [plain(reply, LONGEST_REPEATED), asked]
+        again = with_calls(await speak(policy, [*so_far, *turns], watch, context.policy_seconds, schemas), names)
         try:
-            tool_calls(again, names)
-            return [*turns, again], [f"tool choice corrected once: {wrong}"], "ok"
+            said = again if tool_calls(again, names) else plain(again)
+            return [*turns, said], [f"tool choice corrected once: {wrong}"], "ok"
         except Malformed as still:
             return [*turns, _without_bad_calls(again, names)], [f"tool choice could not be used: {still}"], "degraded"
 
 
 def _without_bad_calls(message: AIMessage, offered: Sequence[str]) -> AIMessage:
     """The turn with only the calls that can run: a call without a reply is refused by most servers."""
-    kept = [call for call in message.tool_calls if call["name"] in offered]
-    dropped = [str(call.get("name")) for call in (*message.tool_calls, *message.invalid_tool_calls) if call not in kept]
-    text = message.text or (f"(tried to call {', '.join(dropped)[:200]})" if dropped else "")
-    return message.model_copy(update={"tool_calls": kept, "invalid_tool_calls": [], "content": text})
+    kept = [call for call in message.tool_calls if call["name"] in offered][:MAX_CALLS]
+    return plain(message).model_copy(update={"tool_calls": kept})
