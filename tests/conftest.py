@@ -33,6 +33,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="module")
+def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store that the tests of one file share."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def warm(warm_home: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
+    """A store that the tests of one file share, so that one second of video is looked at once."""
+    monkeypatch.setenv("VIDEO_STAR_HOME", str(warm_home))
+    return warm_home
+
+
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> HostileFiles:
     """Odd video files by kind: `hostile.truncated`, `hostile.vfr`, ..."""

@@ -19,18 +19,6 @@ from .console import SCRIPT, SPAN, Ended, invoke, typed
 RESULT = {"action", "ranking", "sub_actions", "evidence", "status", "usage"}
 
 
-@pytest.fixture(scope="module")
-def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def warm(warm_home: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
-    """A store that the tests of this file share, so that one second of video is looked at once."""
-    monkeypatch.setenv("VIDEO_STAR_HOME", str(warm_home))
-    return warm_home
-
-
 @dataclass(frozen=True)
 class Answered:
     """A run of the installed command with everything it can write."""

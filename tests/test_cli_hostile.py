@@ -11,19 +11,6 @@ import pytest
 from .console import SCRIPT, SPAN, invoke, one_typed_line, typed
 from .tools.hostile import HostileFiles
 
-
-@pytest.fixture(scope="module")
-def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def warm(warm_home: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
-    """A store that the tests of this file share, so that one second of video is looked at once."""
-    monkeypatch.setenv("VIDEO_STAR_HOME", str(warm_home))
-    return warm_home
-
-
 BAD_FILES = [
     "missing",
     "text",

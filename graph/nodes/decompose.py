@@ -44,10 +44,9 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
             notes[-1] = f"no sub-actions, the policy gave none that can be used: {still}"
     sub_actions = await asyncio.to_thread(mapped, found, actions)
     if sub_actions:
-        first = reply.tool_calls[0]
         listed = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
-        answer = shortlisted(str(first["id"]), sub_actions, explain_actions(listed).summary())
-        turns += [reply.model_copy(update={"tool_calls": [first]}), by_graph(answer, NODE)]
+        answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, explain_actions(listed).summary())
+        turns += [reply, by_graph(answer, NODE)]
     else:
         turns += [plain(reply, LONGEST_REPEATED), by_graph(HumanMessage(ASK_WITHOUT), NODE)]
     named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]

@@ -32,18 +32,6 @@ Make = Callable[[list[Any]], Any]
 
 
 @pytest.fixture(scope="module")
-def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def warm(warm_home: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
-    """A store that the tests of this file share, so that one second of video is looked at once."""
-    monkeypatch.setenv("VIDEO_STAR_HOME", str(warm_home))
-    return warm_home
-
-
-@pytest.fixture(scope="module")
 def found(walking_clip: Path, warm_home: Path) -> Recognition:
     """What a script gets for one second of the bundled clip."""
     with pytest.MonkeyPatch.context() as environment:
