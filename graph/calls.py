@@ -1,4 +1,7 @@
-"""Tool calls, in whatever form a model gives them. A thought is no call, and neither is a tool only mentioned."""
+"""Tool calls, in whatever form a model gives them: all reading of them. A thought is no call.
+
+The Hermes form of the chat template, which policies read and write, is one of the forms.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,16 @@ from typing import Any, Final
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from .labels import words
-from .lenient import lenient_json, lenient_values
+from .lenient import is_shallow, json_prefix, lenient_json, lenient_values
 from .spoken import without_thoughts
 
-_HERMES: Final = re.compile(r"<(tool_call|function_call)>(.*?)(?:</\1>|(?=<\1>)|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG: Final = re.compile(r"<(/?)(?:tool_call|function_call)>", re.IGNORECASE)
+_FENCE: Final = re.compile(r"```[a-zA-Z_]*[ \t]*\n?(.*?)```", re.DOTALL)
+_EMPTY_FENCE: Final = re.compile(r"```[a-zA-Z_]*\s*```")
+_QUOTED_NAME: Final = re.compile(r"""["']name["']\s*:\s*["']([\w.-]{1,64})["']""")
 _TAGGED: Final = re.compile(
     r"<(function|invoke)(?:=|\s+name=)[\"']?([\w.\-]{1,80})[\"']?\s*>(.*?)(?:</\1>|(?=<\1[=\s])|\Z)",
     re.DOTALL | re.IGNORECASE,
@@ -84,16 +91,92 @@ def calls_in_text(text: str, offered: Sequence[str]) -> tuple[int, list[tuple[st
 Hit = tuple[int, str, dict[str, Any] | None]
 
 
+def parse_hermes(text: str) -> tuple[str, list[ToolCall], list[InvalidToolCall]]:
+    """What is said, the calls, and what was meant as a call but cannot be read. Never raises.
+
+    Without any `<tool_call>`, JSON with a name and arguments that is the whole text, or all of a code fence, is a call
+    too. A text without calls comes back as it is.
+    """
+    spoken = without_thoughts(text)
+    said, at = "", 0
+    calls: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for begin, end, body in _between_tags(spoken) or _bare(spoken):
+        said, at = said + text[at:begin], end
+        for name, args in _inside(body, ()):
+            if args is None:
+                wrong = "no JSON object with a name and arguments"
+                invalid.append(invalid_tool_call(name=name or None, args=body, id=_id(), error=wrong))
+            else:
+                calls.append(tool_call(name=_clean(name), args=_clean(args), id=_id()))
+    if not calls and not invalid:
+        return text, [], []
+    return _EMPTY_FENCE.sub("", said + text[at:]).strip(), calls, invalid
+
+
+def _between_tags(text: str) -> list[tuple[int, int, str]]:
+    """(begin, end, body) of each pair of tags; a closing tag that is missing is made up for.
+
+    An empty pair beside others is no call: mostly it is an opening tag that was used to close the call before it. Where
+    all are empty, the first stands for a call that cannot be read.
+    """
+    pairs: list[tuple[int, int, str]] = []
+    tags = list(_TAG.finditer(text))
+    at = 0
+    while at < len(tags):
+        opening = tags[at]
+        at += 1
+        if opening.group(1):
+            continue
+        read = json_prefix(text, opening.end())
+        while at < len(tags) and tags[at].start() < read:
+            # It stands in a string of the call.
+            at += 1
+        following = tags[at] if at < len(tags) else None
+        if following is not None and following.group(1):
+            inner, end = following.start(), following.end()
+            at += 1
+        elif read > opening.end():
+            inner = end = read
+        else:
+            inner = end = following.start() if following is not None else len(text)
+        pairs.append((opening.start(), end, text[opening.end() : inner].strip()))
+    if pairs and not any(body for _, _, body in pairs):
+        begin, end, _ = pairs[0]
+        pairs[0] = (begin, end, text[begin:end])
+    return pairs
+
+
+def _bare(text: str) -> list[tuple[int, int, str]]:
+    """As `_between_tags`, for calls without tags: the whole text, or whole code fences, of nothing but JSON calls."""
+    whole = text.strip()
+    if whole[:1] in ("{", "[") and whole[-1:] in ("}", "]") and _is_call(whole):
+        return [(0, len(text), whole)]
+    return [(match.start(), match.end(), match[1]) for match in _FENCE.finditer(text) if _is_call(match[1])]
+
+
+def _is_call(text: str) -> bool:
+    items = [item for _, _, value in lenient_values(text) for item in (value if isinstance(value, list) else [value])]
+    return bool(items) and all(_named(item, ()) for item in items)
+
+
+def _inside(body: str, offered: Sequence[str]) -> list[tuple[str, dict[str, Any] | None]]:
+    """The calls in a pair of tags, mostly JSON; None for arguments that cannot be read. An empty pair holds none."""
+    named: list[tuple[str, dict[str, Any] | None]] = []
+    for _, end, value in lenient_values(body):
+        for item in value if isinstance(value, list) else [value]:
+            # A comma at its end says that arguments were to come.
+            alone = isinstance(item, dict) and item.keys() == {"name"} and not body[:end].rstrip().endswith(",")
+            named += _named(item, (*offered, item["name"]) if alone and isinstance(item["name"], str) else offered)
+    for form in (_tagged, _react, _python):
+        named = named or [(name, args) for _, name, args in form(body, offered)]
+    quoted = _QUOTED_NAME.search(body)
+    return named or ([(quoted[1] if quoted else "", None)] if body else [])
+
+
 def _hermes(text: str, offered: Sequence[str]) -> Iterator[Hit]:
-    for match in _HERMES.finditer(text):
-        try:
-            body = lenient_json(match.group(2))
-        except ValueError:
-            body = None
-        named = [call for item in (body if isinstance(body, list) else [body]) for call in _named(item, offered)]
-        # Other forms stand inside these tags, too.
-        named = named or calls_in_text(match.group(2), offered)[1]
-        yield from ((match.start(), name, args) for name, args in named or [("", None)])
+    for begin, _, body in _between_tags(text):
+        yield from ((begin, name, args) for name, args in _inside(body, offered))
 
 
 def _tagged(text: str, offered: Sequence[str]) -> Iterator[Hit]:
@@ -139,7 +222,7 @@ def _named(item: Any, offered: Sequence[str]) -> list[tuple[str, dict[str, Any] 
     given = next((key for key in _ARGUMENT_KEYS if key in item), None)
     for key in _NAME_KEYS:
         name = item.get(key)
-        if isinstance(name, str) and (given is not None or _canonical(name, offered) in offered):
+        if isinstance(name, str) and name and (given is not None or _canonical(name, offered) in offered):
             rest = {k: v for k, v in item.items() if k not in (key, "id", "type")}
             return [(name, _arguments(item[given]) if given is not None else rest)]
     if item and all(_canonical(key, offered) in offered for key in item):
@@ -157,7 +240,7 @@ def _arguments(given: Any) -> dict[str, Any] | None:
             return None
     if given is None or isinstance(given, str):
         return {}
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not is_shallow(given):
         return None
     keys = set(given)
     wrapper = next((key for key in _ARGUMENT_KEYS if key in given), None)
@@ -190,7 +273,7 @@ def _whole(calls: Sequence[tuple[str, Any, str | None]], offered: Sequence[str])
         if said in seen:
             continue
         seen.add(said)
-        call_id = given_id if given_id and given_id not in ids else f"call_{uuid4().hex[:12]}"
+        call_id = given_id if given_id and given_id not in ids else _id()
         ids.add(call_id)
         whole.append(ToolCall(name=name, args=args, id=call_id, type="tool_call"))
     return whole
@@ -209,3 +292,7 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(inner) for inner in value]
     return value
+
+
+def _id() -> str:
+    return f"call_{uuid4().hex[:12]}"

@@ -11,7 +11,9 @@ DEEPEST: Final = 60
 MOST_STARTS: Final = 32
 """How many brackets of one text are tried as the start of a value: bounds the time on hostile text."""
 _FENCE: Final = re.compile(r"```[\w-]*\s*(.*?)(?:```|\Z)", re.DOTALL)
+_FENCE_START: Final = re.compile(r"\s*(?:```[\w-]*\s*)?")
 _START: Final = re.compile(r"[{\[]")
+_DECODER: Final = json.JSONDecoder(strict=False)
 _GAP: Final = re.compile(r"(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)+", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[,，}\]\"'\n#]|//|/\*))")
 _BARE: Final = re.compile(r"[^,，{}\[\]\n\"]*")
@@ -73,12 +75,48 @@ def lenient_values(text: str, most: int = MOST_STARTS) -> list[tuple[int, int, A
         if start is None or len(found) == most:
             break
         try:
-            value, at = _value(text, start.start(), 0)
+            value, at = _exact(text, start.start()) or _value(text, start.start(), 0)
             found.append((start.start(), at, value))
         except _Broken as broken:
             # An unfinished string reaches to the end of the text; what follows its opening may still hold a value.
             at = max(start.end(), broken.at)
     return found
+
+
+def json_prefix(text: str, at: int) -> int:
+    """Where the exact JSON objects and lists end that stand at `at`, fenced or not; `at` itself if there are none."""
+    end = at
+    while True:
+        start = _FENCE_START.match(text, end)
+        here = start.end() if start else end
+        if text[here : here + 1] not in ("{", "["):
+            return end
+        try:
+            end = _DECODER.raw_decode(text, here)[1]
+        except (ValueError, RecursionError):
+            return end
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether a JSON value is nested at most `DEEPEST` deep."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _exact(text: str, at: int) -> tuple[Any, int] | None:
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return None
+    return (value, end) if is_shallow(value) else None
 
 
 def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
@@ -144,7 +182,9 @@ def _string(text: str, at: int) -> tuple[str, int]:
         here = mark.end()
         if mark.group() == quote:
             if _ENDS_STRING.match(text, here):
-                return "".join(parts), here
+                # Characters beyond 16 bits are escaped in two halves.
+                whole = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+                return whole, here
             parts.append(quote)
         else:
             part, here = _escape(text, here)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from langchain_core.language_models import BaseChatModel
 
 from ..tools.errors import MissingExtra, UnknownPolicy
 
 EMBEDDED: Final = "kinematic"
-PROMPTED: Final = "tools=prompted"
+OPTIONS: Final[dict[str, tuple[str, str]]] = {
+    "tools": ("prompted", ""),
+    "max_tokens": (r"[1-9]\d{0,6}", ""),
+    "quantize": ("4bit|8bit", "transformers"),
+    "api": ("compatible", "dashscope"),
+}
+"""Options at the end of a spec: what each may be, and the one provider that takes it, or none named for all."""
 
 
 @lru_cache(maxsize=16)
@@ -19,8 +28,12 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
 
     Args:
         spec: `kinematic`, the embedded policy; `vllm:<model>@<url>`; `dashscope:<model>`;
-            `transformers:<folder or id>`; or `provider:model` as LangChain's `init_chat_model` takes it. With
-            `?tools=prompted` at its end, tools go to the model as text; without, they do once its server refuses them.
+            `transformers:<folder or id>`; or `provider:model` as LangChain's `init_chat_model` takes it. Options may
+            follow, as in `?tools=prompted&max_tokens=512`:
+            tools=prompted: tools go to the model as text; without, they do once its server refuses them.
+            max_tokens: most tokens of a turn; 1024 where not given, or the server's own limit.
+            quantize=4bit or 8bit: weights in so many bits (transformers).
+            api=compatible: DashScope's OpenAI-compatible mode instead of its own SDK.
         temperature: Sampling temperature of a chat model.
         seed: Seed of the sampling of vLLM and DashScope; the embedded policy does not sample.
 
@@ -32,42 +45,67 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
         from .kinematic.policy import KinematicPolicy
 
         return KinematicPolicy()
-    named, asks, option = spec.partition("?")
+    named, _, given = spec.partition("?")
     provider, _, model = named.partition(":")
     if not provider or not model:
         raise UnknownPolicy(
             f"there is no policy {spec[:80]!r}; use {EMBEDDED!r}, vllm:<model>@<url>, dashscope:<model>, "
             "transformers:<folder>, or provider:model such as openai:gpt-4.1"
         )
-    if asks and option != PROMPTED:
-        raise UnknownPolicy(f"the policy {spec[:80]!r} ends in an unknown option; the one there is is ?{PROMPTED}")
+    options = _options(spec, provider, given)
     from .policies.prompted import AnyTools
 
-    chosen = _chat_model(provider, model, temperature, seed)
+    chosen = _chat_model(provider, model, temperature, seed, options)
     streams = type(chosen)._astream is not BaseChatModel._astream and not chosen.disable_streaming
-    return AnyTools(model=chosen, spec=spec, prompted=bool(asks), disable_streaming=not streams)
+    return AnyTools(model=chosen, spec=spec, prompted="tools" in options, disable_streaming=not streams)
 
 
-def _chat_model(provider: str, model: str, temperature: float, seed: int) -> BaseChatModel:
-    if provider in ("vllm", "dashscope"):
-        from .policies.served import dashscope_server, served_model, vllm_server
+def _options(spec: str, provider: str, given: str) -> dict[str, str]:
+    options = dict(parse_qsl(given, keep_blank_values=True))
+    if bool(given) != bool(options):
+        raise UnknownPolicy(f"the policy {spec[:80]!r} ends in no options; write them like ?tools=prompted")
+    for name, value in options.items():
+        form, only = OPTIONS.get(name, ("", ""))
+        if not form or only not in ("", provider) or not re.fullmatch(form, value):
+            there = ", ".join(f"{key}=({may})" for key, (may, whose) in OPTIONS.items() if whose in ("", provider))
+            raise UnknownPolicy(f"the policy {spec[:80]!r} has an unknown option {name!r}; {provider} takes {there}")
+    return options
 
-        server = vllm_server(model) if provider == "vllm" else dashscope_server(model)
-        return served_model(server, temperature, seed)
+
+def _chat_model(provider: str, model: str, temperature: float, seed: int, options: Mapping[str, str]) -> BaseChatModel:
+    limit: dict[str, Any] = {"max_new_tokens": int(options["max_tokens"])} if "max_tokens" in options else {}
+    if provider == "vllm":
+        from .policies.served import vllm_server
+        from .policies.vllm import VllmPolicy
+
+        return VllmPolicy(server=vllm_server(model), temperature=temperature, seed=seed, **limit)
+    if provider == "dashscope" and "api" in options:
+        from .policies.served import dashscope_server, served_model
+
+        return served_model(dashscope_server(model), temperature, seed, *limit.values())
+    if provider == "dashscope":
+        from .policies import dashscope
+
+        return dashscope.make(model, temperature, seed, *limit.values())
     if provider == "transformers":
         from .policies.in_process import TransformersPolicy
 
-        return TransformersPolicy(path=model, temperature=temperature)
+        quantize: Any = options.get("quantize")
+        return TransformersPolicy(path=model, temperature=temperature, quantize=quantize, **limit)
     spec = f"{provider}:{model}"
     try:
         from langchain.chat_models import init_chat_model
     except ImportError:
         raise MissingExtra(f"the policy {spec!r} needs LangChain; install it: pip install 'video-star[api]'") from None
-    # The client is kept for the next run, whose event loop cannot use a connection of this one's.
-    closing: dict[str, Any] = {"default_headers": {"Connection": "close"}} if provider == "openai" else {}
+    more: dict[str, Any] = {}
+    if provider == "openai":
+        from .policies.connections import LoopwiseClient
+
+        more["http_async_client"] = LoopwiseClient(follow_redirects=True)
+    more |= {"max_tokens": limit["max_new_tokens"]} if limit else {}
     try:
         chosen: BaseChatModel = init_chat_model(
-            model, model_provider=provider, temperature=temperature, max_retries=0, **closing
+            model, model_provider=provider, temperature=temperature, max_retries=0, **more
         )
     except ImportError as error:
         raise MissingExtra(f"the policy {spec!r} needs another package: {error}") from error

@@ -44,6 +44,14 @@ class Tokens(BaseModel):
 
     input: int = 0
     output: int = 0
+    cached: int | None = Field(default=None, description="Of the input, what the server had in its cache, if it says.")
+
+
+class Cost(BaseModel):
+    """Money, by the price in the settings, or as the provider reports it."""
+
+    amount: float
+    currency: str
 
 
 class Usage(BaseModel):
@@ -51,6 +59,7 @@ class Usage(BaseModel):
 
     policy_calls: int = 0
     tokens: Tokens = Tokens()
+    cost: Cost | None = Field(default=None, description="None where no price is set and none is reported.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds by node.")
 
 

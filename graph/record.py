@@ -61,7 +61,8 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
             "sub_actions": state.get("sub_actions", []),
             "evidence": state.get("evidence", []),
             "notes": state.get("notes", []),
-            "usage": state.get("usage") or {"policy_calls": 0, "tokens": {"input": 0, "output": 0}, "seconds": {}},
+            "usage": state.get("usage")
+            or {"policy_calls": 0, "tokens": {"input": 0, "output": 0}, "cost": None, "seconds": {}},
         },
         "timings": state.get("timings", []),
     }

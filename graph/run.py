@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -16,12 +15,12 @@ from .check import checked_actions
 from .recognition import Recognition
 from .record import append, make
 from .state import Context
+from .sync import wait_for as wait_for
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 Event = Mapping[str, Any]
-T = TypeVar("T")
 
 
 async def arecognize(
@@ -127,32 +126,3 @@ def checked_context(context: Mapping[str, Any]) -> Context:
         name = ".".join(str(part) for part in first["loc"])
         why = f"there is none of that name; there are {', '.join(Context.model_fields)}"
         raise BadInput(f"setting {name}: {why if first['type'] == 'extra_forbidden' else first['msg']}") from None
-
-
-def wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from code that is not async, also where this thread's event loop is running."""
-    if not _inside_a_loop():
-        return asyncio.run(work)
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
-
-
-def _inside_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

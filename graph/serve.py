@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, NoReturn
@@ -19,11 +20,18 @@ _QWEN2_5_VL: Final = re.compile(r"qwen2[._]?5[-_]?vl", re.IGNORECASE)
 
 
 def serve_command(
-    model: str, *, host: str = "127.0.0.1", port: int = 8000, max_model_len: int | None = None
+    model: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    max_model_len: int | None = None,
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The `vllm serve` command line of `model`, a Hugging Face id or a folder, word by word.
 
     Qwen2.5-VL gets this package's chat template, because its own knows no tools; any other model keeps its own.
+    `--enable-scale-out` opens the route that takes token ids, and log-probabilities are those of the distribution that
+    was sampled from, as training needs them. `more` is appended as it is.
     """
     template = files("video_star.graph") / "templates" / "qwen2_5_vl.jinja"
     return [
@@ -32,7 +40,10 @@ def serve_command(
         *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
         *("--limit-mm-per-prompt", json.dumps({"image": IMAGES})),
         "--enable-prefix-caching",
+        "--enable-scale-out",
+        *("--logprobs-mode", "processed_logprobs"),
         *(("--max-model-len", str(max_model_len)) if max_model_len is not None else ()),
+        *more,
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Required
 
@@ -22,6 +23,25 @@ from .policy import resolve_policy
 
 Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
 Status = Literal["ok", "degraded", "failed"]
+
+
+class Price(BaseModel):
+    """What a policy's tokens cost, per million."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: float = Field(ge=0, le=1e6, description="Of input tokens, pictures among them.")
+    output: float = Field(ge=0, le=1e6, description="Of output tokens.")
+    cached: float | None = Field(
+        default=None, ge=0, le=1e6, description="Of input tokens that the server has in its cache; as input if unset."
+    )
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="Three letters, as in ISO 4217.")
+
+    def of(self, tokens: Mapping[str, int]) -> float:
+        """The price of `tokens`: input, output, and how many of the input were cached, if known."""
+        cached = tokens.get("cached", 0)
+        cheaper = self.input if self.cached is None else self.cached
+        return ((tokens["input"] - cached) * self.input + cached * cheaper + tokens["output"] * self.output) / 1e6
 
 
 class Context(BaseModel):
@@ -66,6 +86,19 @@ class Context(BaseModel):
     tool_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one tool call, in seconds.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of the policy.")
     seed: int = Field(default=0, ge=0, description="Seed of the policy's sampling, where the model takes one.")
+    structured: bool = Field(
+        default=False,
+        description="Hold each turn to its form where the policy's server can: grammars in vLLM and transformers, a "
+        "forced call elsewhere.",
+    )
+    reasoning: int = Field(
+        default=1000, ge=1, le=20000, description="Most characters of free reasoning in one structured turn."
+    )
+    price: Price | None = Field(
+        default=None,
+        description="What the policy's tokens cost, to have the cost of the run in its result. It is your own figure, "
+        "because prices change. Without it, the cost is what the provider reports, if it reports one.",
+    )
 
 
 class Input(TypedDict, total=False):
@@ -90,7 +123,7 @@ class Output(TypedDict):
     status: Annotated[Status, Field(description="ok; degraded: something failed and is noted; failed: no answer.")]
     notes: Annotated[list[str], Field(description="What went wrong or was corrected on the way.")]
     error: Annotated[str | None, Field(description="Why the run failed: type and message.")]
-    usage: Annotated[dict[str, Any], Field(description="Policy calls, tokens, and seconds by node.")]
+    usage: Annotated[dict[str, Any], Field(description="Policy calls, tokens, cost, and seconds by node.")]
 
 
 class State(Input, Output):
@@ -129,7 +162,8 @@ class Setup:
         """
         if not isinstance(runtime.context, Context):
             return self.context
-        return self.context.model_copy(update=runtime.context.model_dump(exclude_unset=True))
+        own = {name: getattr(runtime.context, name) for name in runtime.context.model_fields_set}
+        return self.context.model_copy(update=own)
 
     async def speaker(self, context: Context) -> BaseChatModel:
         """The policy of this run.

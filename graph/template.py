@@ -6,10 +6,16 @@ form that Qwen2.5 was trained on. Whoever renders a conversation with it, at wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Protocol
+
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class _Templated(Protocol):
@@ -36,6 +42,40 @@ def apply_to(processor: _Templated) -> None:
     tokenizer: _Templated | None = getattr(processor, "tokenizer", None)
     if tokenizer is not None:
         tokenizer.chat_template = chat_template()
+
+
+def render(chat: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, ask: bool) -> str:
+    """The text a model reads, without transformers; byte for byte what `apply_chat_template` gives.
+
+    Args:
+        chat: Messages as `to_chat` gives them.
+        tools: Schemas in OpenAI's form.
+        ask: Whether the text ends with the opening of the turn that the model is to give.
+    """
+    text: str = _compiled().render(messages=chat, tools=list(tools) or None, add_generation_prompt=ask)
+    return text
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks what a model says, for training; in the text it is nothing."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Any:
+    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation])
+    made.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    made.globals["raise_exception"] = _refuse
+    return made.from_string(chat_template())
+
+
+def _refuse(why: str) -> None:
+    raise TemplateError(why)
 
 
 def to_chat(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -11,19 +11,22 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langchain_core.runnables import Runnable
 from langgraph.runtime import Runtime
 
 from ..tools.errors import PolicyUnavailable
 from ..tools.media import SCHEME, MediaStore, default_store
 from .conversation import by_policy
-from .state import Context, State
+from .form import Form
+from .state import Context, Price, State
 
 T = TypeVar("T")
 TOKEN_TRACK: Final = "token_track"
 """Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`."""
-_RETRIED_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+"""HTTP answers that another try may change."""
 
 
 class PolicyBusy(PolicyUnavailable):
@@ -33,13 +36,15 @@ class PolicyBusy(PolicyUnavailable):
 class Stopwatch:
     """Time and cost of one pass through a node, as the state keeps them."""
 
-    def __init__(self, node: str, state: State) -> None:
-        """Start the clock of `node`."""
+    def __init__(self, node: str, state: State, price: Price | None = None) -> None:
+        """Start the clock of `node`; `price` is that of the policy's tokens, where it is known."""
         self.node = node
         self._state = state
+        self._price = price
         self._unix, self._clock = time.time(), time.perf_counter()
         self._calls = 0
         self._tokens: dict[str, int] = {}
+        self._reported: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -47,11 +52,17 @@ class Stopwatch:
         return time.perf_counter() - self._clock
 
     def count(self, reply: AIMessage) -> None:
-        """Add one policy turn and its tokens."""
+        """Add one policy turn, its tokens, and what the provider says that it cost."""
         self._calls += 1
-        used = reply.usage_metadata
-        for kind in ("input", "output"):
-            self._tokens[kind] = self._tokens.get(kind, 0) + (used[f"{kind}_tokens"] if used else 0)  # type: ignore[literal-required]
+        if used := reply.usage_metadata:
+            counted: dict[str, int | None] = {"input": used["input_tokens"], "output": used["output_tokens"]}
+            counted["cached"] = used.get("input_token_details", {}).get("cache_read")
+            for kind, number in counted.items():
+                if number is not None:
+                    self._tokens[kind] = self._tokens.get(kind, 0) + number
+        cost = (reply.response_metadata.get("token_usage") or {}).get("cost")
+        if isinstance(cost, int | float):
+            self._reported = (self._reported or 0.0) + cost
 
     def update(self, *, fresh: bool = False) -> dict[str, Any]:
         """The state's usage and timings with this pass added; `fresh` starts both anew."""
@@ -62,7 +73,7 @@ class Stopwatch:
         timings.append({"node": self.node, "start": round(max(0.0, self._unix - began), 4), "seconds": took})
         tokens, seconds = dict(usage.get("tokens", {"input": 0, "output": 0})), dict(usage.get("seconds", {}))
         for kind, number in self._tokens.items():
-            tokens[kind] += number
+            tokens[kind] = tokens.get(kind, 0) + number
         seconds[self.node] = round(seconds.get(self.node, 0.0) + took, 4)
         return {
             "began": began,
@@ -70,9 +81,19 @@ class Stopwatch:
             "usage": {
                 "policy_calls": usage.get("policy_calls", 0) + self._calls,
                 "tokens": tokens,
+                "cost": self._cost(tokens, usage.get("cost")),
                 "seconds": seconds,
             },
         }
+
+    def _cost(self, tokens: Mapping[str, int], before: dict[str, Any] | None) -> dict[str, Any] | None:
+        """{amount, currency} of the run up to here, by the price of all its tokens or else by what was reported."""
+        if self._price is not None:
+            return {"amount": round(self._price.of(tokens), 6), "currency": self._price.currency}
+        if self._reported is None:
+            return before
+        # OpenRouter, which reports it, counts in US dollars.
+        return {"amount": round((before["amount"] if before else 0.0) + self._reported, 6), "currency": "USD"}
 
 
 async def speak(
@@ -81,15 +102,24 @@ async def speak(
     watch: Stopwatch,
     limit: float,
     tools: Sequence[Mapping[str, Any]] = (),
+    form: Form | None = None,
 ) -> AIMessage:
     """One turn of the policy, within `limit` seconds, with pixels inlined for this call only.
+
+    Args:
+        policy: A chat model.
+        messages: The conversation so far.
+        watch: Where the turn is counted.
+        limit: Seconds.
+        tools: Schemas of the tools to bind.
+        form: What the turn must look like, for a policy that can be held to it. None leaves it free.
 
     Raises:
         PolicyBusy: A failure that trying again can cure.
         PolicyUnavailable: Any other failure of the model or its server.
     """
     inlined = await asyncio.to_thread(inline, messages, default_store())
-    model = policy.bind_tools([dict(tool) for tool in tools]) if tools else policy
+    model = _bound(policy, [dict(tool) for tool in tools], form)
     try:
         async with asyncio.timeout(limit):
             reply = await model.ainvoke(inlined)
@@ -105,6 +135,23 @@ async def speak(
         ) from error
     watch.count(reply)
     return await asyncio.to_thread(_kept, by_policy(reply, watch.node), default_store())
+
+
+def _bound(
+    policy: BaseChatModel, tools: list[dict[str, Any]], form: Form | None
+) -> Runnable[LanguageModelInput, AIMessage]:
+    """The policy with its tools, held to the form as far as it takes one: a grammar, else the call, else nothing."""
+    if form is not None and getattr(policy, "takes_grammar", False):
+        if not tools:
+            return policy.bind(grammar=form.grammar)
+        return policy.bind_tools(tools, grammar=form.grammar)
+    if not tools:
+        return policy
+    if form is not None and form.call is not None:
+        # Each provider refuses in its own words: a model that cannot be told to call is asked to.
+        with suppress(TypeError, ValueError, NotImplementedError):
+            return policy.bind_tools(tools, tool_choice=form.call)
+    return policy.bind_tools(tools)
 
 
 async def aside(work: Callable[..., T], *args: Any) -> T:
@@ -171,6 +218,6 @@ def _passes(error: Exception) -> bool:
     """Whether trying again may help. Client libraries are recognised by what they raise, so that none is imported."""
     status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
-        return status in _RETRIED_STATUS
+        return status in PASSING_STATUS
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"})

@@ -50,7 +50,7 @@ def test_json_is_one_object_on_stdout_and_nothing_else(answered: Answered) -> No
     assert all(set(item) == {"action", "score"} and 0 <= item["score"] <= 1 for item in found["ranking"])
     assert all(set(s) == {"name", "rank", "weight", "candidates", "scores"} for s in found["sub_actions"])
     assert all(set(item) >= {"tool", "status", "seconds", "summary"} for item in found["evidence"])
-    assert set(found["usage"]) == {"policy_calls", "tokens", "seconds"}
+    assert set(found["usage"]) == {"policy_calls", "tokens", "cost", "seconds"}
 
 
 def test_the_annotated_video_plays_every_frame_that_was_looked_at(answered: Answered) -> None:

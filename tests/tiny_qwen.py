@@ -46,6 +46,46 @@ def save(folder: Path) -> Path:
     return folder
 
 
+def save_qwen3_vl(folder: Path) -> Path:
+    """Write a tiny Qwen3-VL into `folder`, with the chat template of its own that TRL carries."""
+    import torch
+    from transformers import (
+        GenerationConfig,
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    limits: dict[str, Any] = {"patch_size": 16, "min_pixels": 4 * 32 * 32, "max_pixels": 16 * 32 * 32}
+    template = (files("trl") / "chat_templates" / "qwen3_vl.jinja").read_text()
+    made: Any = Qwen3VLProcessor(  # type: ignore[no-untyped-call]
+        Qwen2VLImageProcessor(**limits), tokenizer(), Qwen3VLVideoProcessor(), chat_template=template
+    )
+    made.save_pretrained(folder)
+    text = _text_config(128)
+    text |= {"head_dim": 32, "rope_parameters": {**text["rope_parameters"], "mrope_interleaved": True}}
+    vision = {
+        "depth": 2,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_heads": 2,
+        "patch_size": 16,
+        "out_hidden_size": 128,
+        "deepstack_visual_indexes": [0],
+        "num_position_embeddings": 256,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen3VLForConditionalGeneration(
+            Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True)
+        )
+    model.generation_config = GenerationConfig(eos_token_id=151645, pad_token_id=151643)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
+    return folder
+
+
 def tokenizer() -> Qwen2Tokenizer:
     """Qwen's tokenizer, from the vocabulary file that the dashscope package carries."""
     from transformers import AddedToken
@@ -89,19 +129,7 @@ def _config() -> Any:
 
     width = 128
     return Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": 151936,
-            "hidden_size": width,
-            "intermediate_size": 256,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 32768,
-            "rms_norm_eps": 1e-6,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
-            "bos_token_id": 151643,
-            "eos_token_id": 151645,
-        },
+        text_config=_text_config(width),
         vision_config={
             "depth": 2,
             "hidden_size": 64,
@@ -117,6 +145,22 @@ def _config() -> Any:
         tie_word_embeddings=True,
         dtype="float32",
     )
+
+
+def _text_config(width: int) -> dict[str, Any]:
+    return {
+        "vocab_size": 151936,
+        "hidden_size": width,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-6,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
+        "bos_token_id": 151643,
+        "eos_token_id": 151645,
+    }
 
 
 def _letters() -> dict[int, str]:

@@ -6,7 +6,6 @@ back as it is.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .fonts import drawable
 from .people import People
 from .pose import SKELETON, Poses
 from .tracking import VISIBLE
@@ -129,14 +129,13 @@ def banner(scene: np.ndarray, title: str, bars: Sequence[tuple[str, float]]) -> 
     picture = Image.new("RGB", (width, height + row * (1 + len(bars))), GROUND)
     picture.paste(Image.fromarray(scene), (0, row))
     draw = ImageDraw.Draw(picture)
-    draw.text((row / 3, row / 2), _fitted(title, font, width - row), fill=MIDDLE, font=font, anchor="lm")
+    _line(draw, title, (row / 3, row / 2), size, width - row)
     for i, (name, score) in enumerate(bars):
         y = row + height + i * row
         share = float(np.clip(np.nan_to_num(score), 0, 1))
         draw.rectangle((0, y + 1, round(share * width), y + row - 2), fill=(0, 95, 135) if i else (0, 130, 90))
         percent = f"{share:.0%}"
-        room = width - row - font.getlength(percent) - size
-        draw.text((row / 3, y + row / 2), _fitted(name, font, room), fill=MIDDLE, font=font, anchor="lm")
+        _line(draw, name, (row / 3, y + row / 2), size, width - row - font.getlength(percent) - size)
         draw.text((width - row / 3, y + row / 2), percent, fill=MIDDLE, font=font, anchor="rm")
     return np.asarray(picture)
 
@@ -179,22 +178,12 @@ def _path(draw: ImageDraw.ImageDraw, points: np.ndarray, scale: float, colour: C
         draw.line([*seen[i - 1].tolist(), *seen[i].tolist()], fill=colour, width=thick)
 
 
-def _drawable(character: str, font: ImageFont.FreeTypeFont) -> str:
-    """The character, or without its accent, or `?`: Pillow's font holds few beyond ASCII and draws empty boxes."""
-    missing = font.getmask("\uffff")
-    for each in (character, unicodedata.normalize("NFKD", character)[0]):
-        mask = font.getmask(each)
-        if mask.size != missing.size or bytes(mask) != bytes(missing):
-            return each
-    return "?"
-
-
-def _fitted(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """The text on one line, cut with an ellipsis where it is wider than `room` pixels."""
-    line = "".join(_drawable(each, font) for each in unicodedata.normalize("NFC", " ".join(text.split())))
-    if font.getlength(line) <= room:
-        return line
+def _line(draw: ImageDraw.ImageDraw, text: str, at: tuple[float, float], size: int, room: float) -> None:
+    """The text on one line, middled on `at`, cut with an ellipsis where it is wider than `room` pixels."""
+    line, font = drawable(" ".join(text.split()), size)
     keep = len(line)
-    while keep and font.getlength(line[:keep].rstrip() + "…") > room:
-        keep -= max(1, keep // 20)
-    return line[:keep].rstrip() + "…"
+    if font.getlength(line) > room:
+        while keep and font.getlength(line[:keep].rstrip() + "…") > room:
+            keep -= max(1, keep // 20)
+        line = line[:keep].rstrip() + "…"
+    draw.text(at, line, fill=MIDDLE, font=font, anchor="lm")

@@ -39,13 +39,23 @@ def recognize(
     clip: Annotated[str, typer.Argument(help="Path, file:// or http(s):// address of the video.")],
     actions: Annotated[str, typer.Option(help='Candidate actions, separated by commas: "hug, handshake".')] = "",
     actions_file: Annotated[Path | None, typer.Option(help="File with one candidate action per line.")] = None,
-    policy: Annotated[str, typer.Option(help="kinematic (embedded), vllm:model@url, or provider:model.")] = "kinematic",
+    policy: Annotated[
+        str, typer.Option(help="kinematic (embedded), vllm:model@url, transformers:folder, or provider:model.")
+    ] = "kinematic",
     mode: Annotated[str, typer.Option(help="agentic, static, no_tools or no_sub_actions.")] = "agentic",
     tools: Annotated[str, typer.Option(help="Tools on offer, separated by commas; all where left out.")] = "",
     rounds: Annotated[int, typer.Option(help="How often the policy may choose tools.")] = 1,
     start: Annotated[float | None, typer.Option(help="Start of the span to look at, in seconds.")] = None,
     end: Annotated[float | None, typer.Option(help="End of the span, in seconds.")] = None,
     question: Annotated[str | None, typer.Option(help="What is asked of the video.")] = None,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature of a chat model.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling, where the model takes one.")] = 0,
+    structured: Annotated[
+        bool, typer.Option("--structured", help="Hold each turn to its form, where the model's server can.")
+    ] = False,
+    price: Annotated[
+        str, typer.Option(help="USD per million input/output tokens, to show the cost: 0.8/3.2, or in/out/cached.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     trace: Annotated[Path | None, typer.Option(help="Folder to append the record of the run to.")] = None,
     annotate: Annotated[
@@ -59,8 +69,11 @@ def recognize(
     """
     with _typed_errors():
         settings: dict[str, Any] = {"policy": policy, "mode": mode, "max_rounds": rounds}
+        settings |= {"temperature": temperature, "seed": seed, "structured": structured}
         if named := [name.strip() for name in tools.split(",") if name.strip()]:
             settings["tools"] = list(dict.fromkeys(named))
+        if price:
+            settings["price"] = _priced(price)
         if annotate is not None:
             _check_suffix(annotate)
         names = _listed(actions, actions_file)
@@ -133,12 +146,15 @@ def serve(
         int | None, typer.Option(help="Longest conversation in tokens; the model's own limit where left out.")
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Start it here instead of printing it.")] = False,
+    more: Annotated[
+        list[str] | None, typer.Argument(help="More options of `vllm serve`, after --, such as -- --dtype bfloat16.")
+    ] = None,
 ) -> None:
     """Print the vLLM command that serves a model as a policy, or start it with --run."""
     with _typed_errors():
         from .graph.serve import serve_command, start
 
-        command = serve_command(model, host=host, port=port, max_model_len=max_model_len)
+        command = serve_command(model, host=host, port=port, max_model_len=max_model_len, more=more or ())
         print(f"policy: vllm:{model}@http://{_reached_at(host)}:{port}/v1", file=sys.stderr, flush=True)
         if run:
             start(command)
@@ -189,6 +205,18 @@ def _listed(actions: str, actions_file: Path | None) -> list[str]:
     if not names:
         raise BadActions('no candidate actions; give --actions "hug, handshake", or --actions-file with one per line')
     return names
+
+
+def _priced(text: str) -> dict[str, float]:
+    from .tools.errors import BadInput
+
+    try:
+        figures = [float(figure) for figure in text.split("/")]
+        return dict(zip(("input", "output", "cached")[: max(2, len(figures))], figures, strict=True))
+    except ValueError:
+        raise BadInput(
+            f"--price {text[:40]!r} is no price; give USD per million input/output tokens, as in 0.8/3.2"
+        ) from None
 
 
 def _reached_at(host: str) -> str:

@@ -50,9 +50,7 @@ def result(record: Mapping[str, Any]) -> None:
         console.print(f"  {item['rank']}. {escape(item['name'])}  [dim]{escape(scores)}[/]")
     seconds = found["usage"].get("seconds", {})
     spent = ", ".join(f"{node} {value:.2f}" for node, value in seconds.items())
-    console.print(
-        f"\n[dim]{sum(seconds.values()):.2f} s ({spent}); {found['usage'].get('policy_calls', 0)} policy calls[/]"
-    )
+    console.print(f"\n[dim]{sum(seconds.values()):.2f} s ({spent}); {_counted(found['usage'])}[/]")
 
 
 def written(name: str, path: Path) -> None:
@@ -68,6 +66,18 @@ def conversation(record: Mapping[str, Any]) -> None:
         console.print(escape(_text(message["content"])))
         for call in message.get("tool_calls", ()):
             console.print(f"[cyan]call {escape(call['name'])}[/] {escape(str(call['args']))}")
+
+
+def _counted(usage: Mapping[str, Any]) -> str:
+    """Policy calls, and tokens and cost where there are any."""
+    parts = [f"{usage.get('policy_calls', 0)} policy calls"]
+    tokens, cost = usage.get("tokens") or {}, usage.get("cost")
+    if tokens.get("input"):
+        cached = f" ({tokens['cached']:,} cached)" if tokens.get("cached") else ""
+        parts.append(f"{tokens['input']:,} tokens in{cached}, {tokens['output']:,} out")
+    if cost:
+        parts.append(f"{cost['amount']:,.6f} {escape(cost['currency'])}")
+    return "; ".join(parts)
 
 
 def _scores(ranking: list[Mapping[str, Any]]) -> Table:

@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 from ...tools.explain import explain_actions
 from ...tools.knowledge import shortlist
 from ..conversation import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, plain, shortlisted
+from ..form import decompose_form
 from ..parse import Malformed, as_decompose, parse_sub_actions
 from ..state import Context, Setup, State, run_tools, worse
 from ..turn import Stopwatch, emit, speak
@@ -23,20 +24,22 @@ SHORTLIST: Final = 3
 
 async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
     """Take the sub-actions, with one correction turn; without any, go on to score the actions as wholes."""
-    watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
+    watch = Stopwatch(NODE, state, context.price)
     policy = await setup.speaker(context)
     schemas = run_tools(context)
     actions, notes = state["actions"], list(state["notes"])
+    form = decompose_form(actions, context.reasoning) if context.structured else None
+    limit = context.policy_seconds
     turns: list[AnyMessage] = []
     found: list[dict[str, Any]] = []
-    reply = as_decompose(await speak(policy, state["conversation"], watch, context.policy_seconds, schemas), actions)
+    reply = as_decompose(await speak(policy, state["conversation"], watch, limit, schemas, form), actions)
     try:
         found = parse_sub_actions(reply, actions)
     except Malformed as wrong:
         turns = [plain(reply, LONGEST_REPEATED), by_graph(correction(str(wrong)), NODE)]
         told = [*state["conversation"], *turns]
-        reply = as_decompose(await speak(policy, told, watch, context.policy_seconds, schemas), actions)
+        reply = as_decompose(await speak(policy, told, watch, limit, schemas, form), actions)
         notes.append(f"sub-actions corrected once: {wrong}")
         try:
             found = parse_sub_actions(reply, actions)

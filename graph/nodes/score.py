@@ -9,6 +9,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
 from ..conversation import LONGEST_REPEATED, by_graph, correction, plain
+from ..form import score_form
 from ..kinematic.match import rank_by_evidence
 from ..parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
 from ..state import Context, Setup, State, Status, run_tools, worse
@@ -19,12 +20,14 @@ NODE = "score"
 
 async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
     """Take scores and answer, with one correction turn; conclude with what can be supported."""
-    watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
+    watch = Stopwatch(NODE, state, context.price)
     policy = await setup.speaker(context)
     actions, notes = state["actions"], list(state["notes"])
     names = [item["name"] for item in state["sub_actions"]]
-    reply = await speak(policy, state["conversation"], watch, context.policy_seconds, run_tools(context))
+    limit, schemas = context.policy_seconds, run_tools(context)
+    form = score_form(state["sub_actions"], actions, context.reasoning) if context.structured else None
+    reply = await speak(policy, state["conversation"], watch, limit, schemas, form)
     turns: list[AnyMessage] = [plain(reply)]
     scored: Scored | None
     status: Status = "ok"
@@ -34,7 +37,7 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
         asked = by_graph(correction(str(wrong)), NODE)
         turns = [plain(reply, LONGEST_REPEATED), asked]
         told = [*state["conversation"], *turns]
-        again = await speak(policy, told, watch, context.policy_seconds, run_tools(context))
+        again = await speak(policy, told, watch, limit, schemas, form)
         turns.append(plain(again))
         try:
             scored = _consistent(again.text, actions, names)

@@ -20,6 +20,7 @@ from ...tools.media import MediaStore, default_store
 from ...tools.source import VideoAccess
 from ..check import checked_actions
 from ..conversation import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, correction, opening, plain
+from ..form import choice_form
 from ..parse import MAX_CALLS, Malformed, tool_calls, with_calls
 from ..state import Context, Setup, State, Status, offered, run_tools, worse
 from ..turn import Stopwatch, emit, speak
@@ -32,8 +33,8 @@ FEWEST_FRAMES = 4
 
 async def tool_select(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
     """Begin a run or a further round, and take the policy's choice of tools."""
-    watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
+    watch = Stopwatch(NODE, state, context.price)
     policy = await setup.speaker(context)
     fresh = not state.get("another_round")
     before: list[AnyMessage] = []
@@ -133,13 +134,14 @@ async def _choose(
         calls = [ToolCall(name=name, args={}, id=f"call_{uuid4().hex[:12]}") for name in names]
         return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
     schemas = run_tools(context)
-    reply = with_calls(await speak(policy, so_far, watch, context.policy_seconds, schemas), names)
+    form = choice_form(names, context.reasoning) if context.structured else None
+    reply = with_calls(await speak(policy, so_far, watch, context.policy_seconds, schemas, form), names)
     try:
         return [reply if tool_calls(reply, names) else plain(reply)], [], "ok"
     except Malformed as wrong:
         asked = by_graph(correction(str(wrong)), NODE)
         turns: list[AnyMessage] = [plain(reply, LONGEST_REPEATED), asked]
-        again = with_calls(await speak(policy, [*so_far, *turns], watch, context.policy_seconds, schemas), names)
+        again = with_calls(await speak(policy, [*so_far, *turns], watch, context.policy_seconds, schemas, form), names)
         try:
             said = again if tool_calls(again, names) else plain(again)
             return [*turns, said], [f"tool choice corrected once: {wrong}"], "ok"

@@ -1,8 +1,4 @@
-"""A Qwen2.5-VL-like model in this process as a policy: token in, token out.
-
-What a turn sampled is never tokenised again: the next turn's prompt is the very ids of the last, and the tokens of what
-was added since. So every turn extends the one before, whatever the model wrote.
-"""
+"""A Qwen2.5-VL-like model in this process as a policy."""
 
 from __future__ import annotations
 
@@ -10,37 +6,59 @@ import asyncio
 import base64
 import io
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from PIL import Image
 from pydantic import Field
 
-from ...tools.errors import UnknownPolicy
-from ..template import chat_template
-from ..turn import TOKEN_TRACK
+from ...tools.errors import MissingExtra, UnknownPolicy
+from .. import template
 from .engine import Completion, Engine, Request, require_local
-from .prompted import parse_hermes
+from .token_policy import END, PAD, VISION_TOKENS, Spoken, Stream, TokenPolicy, Tools, heard, prompt, whole
 
 if TYPE_CHECKING:
     import torch
 
-REMEMBERED: Final = 512
-"""Turns whose ids are kept for the turn that follows."""
-VISION_TOKENS: Final = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
+PICTURES: Final = 256
+"""Pictures whose pixels are kept for the turns that follow: about 0.6 GB at most, at 128 patches of 28x28."""
 Forced = Callable[[Sequence[BaseMessage]], str | None]
 """From the conversation to the text a turn must have, or None to sample it."""
+Quantize = Literal["4bit", "8bit"]
+
+
+class Pictures:
+    """What the image processor makes of pictures, each processed once."""
+
+    def __init__(self, image_processor: Any) -> None:
+        self._process = image_processor
+        self._kept: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, picture: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """(patches, values) and the (1, 3) grid of a base64 picture."""
+        with self._lock:
+            if picture in self._kept:
+                self._kept.move_to_end(picture)
+                return self._kept[picture]
+        image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+        found = self._process(images=[image], return_tensors="pt")
+        made = found["pixel_values"], found["image_grid_thw"]
+        with self._lock:
+            self._kept[picture] = made
+            while len(self._kept) > PICTURES:
+                self._kept.popitem(last=False)
+        return made
+
+    def pads(self, picture: str) -> int:
+        """Features of the picture: how many pads stand for it."""
+        return int(self.of(picture)[1].prod()) // int(self._process.merge_size) ** 2
 
 
 @dataclass(frozen=True)
@@ -49,92 +67,129 @@ class Loaded:
 
     engine: Engine
     processor: Any
+    render: Callable[..., str]
+    """Its chat template: (chat, tools, ask=bool) -> text."""
+    pictures: Pictures
+    pad: int
+    """The id of an image pad."""
 
     @property
     def tokenizer(self) -> Any:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 
+    def encode(self, text: str, pictures: Sequence[str]) -> tuple[int, ...]:
+        """Ids of a text, each image pad repeated as often as its picture has features."""
+        pads = iter(pictures)
+        return tuple(
+            again
+            for token in self.tokenizer.encode(text, add_special_tokens=False)
+            for again in ([token] * self.pictures.pads(next(pads)) if token == self.pad else [token])
+        )
+
+    def pixels(self, pictures: Sequence[str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """(patches, values) of all pictures and their (pictures, 3) grids."""
+        if not pictures:
+            return None, None
+        import torch
+
+        found = [self.pictures.of(picture) for picture in pictures]
+        return torch.cat([pixels for pixels, _ in found]), torch.cat([grid for _, grid in found])
+
 
 _loading = Lock()
 
 
-def load(path: str) -> Loaded:
+def load(path: str, quantize: Quantize | None = None) -> Loaded:
     """Load a checkpoint, once for all runs of this process: bfloat16 on a GPU, float32 on the CPU.
 
     Args:
         path: A folder, or a name on the Hugging Face hub.
+        quantize: Weights of 4 or 8 bits, by bitsandbytes.
 
     Raises:
-        MissingExtra: torch or transformers are not installed.
+        MissingExtra: torch or transformers, or bitsandbytes where it is asked for, are not installed.
         UnknownPolicy: There is no such checkpoint, or it is of another kind.
     """
     require_local()
     # Runs that begin together ask together, and must not load it several times.
     with _loading:
-        return _loaded(path)
+        return _loaded(path, quantize)
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: str) -> Loaded:
+def _loaded(path: str, quantize: Quantize | None) -> Loaded:
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    cuda = torch.cuda.is_available()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    how: dict[str, Any] = {"dtype": torch.bfloat16 if device == "cuda" else torch.float32, "device_map": device}
+    if quantize is not None:
+        how["quantization_config"] = _quantized(quantize)
     try:
         processor = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
-        model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.bfloat16 if cuda else torch.float32)
+        model: Any = AutoModelForImageTextToText.from_pretrained(path, **how)
     except (OSError, ValueError) as error:
         raise UnknownPolicy(f"the checkpoint {path!r} cannot be loaded: {str(error)[:300]}") from error
-    return around(model.to(torch.device("cuda" if cuda else "cpu")).eval(), processor)
+    return around(model.eval(), processor)
+
+
+def _quantized(quantize: Quantize) -> Any:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra(f"weights of {quantize} need bitsandbytes; install it: pip install 'video-star[quantized]'")
+    return BitsAndBytesConfig(load_in_4bit=quantize == "4bit", load_in_8bit=quantize == "8bit")  # type: ignore[no-untyped-call]
 
 
 def around(model: Any, processor: Any) -> Loaded:
-    """An engine around a model that is there already, such as the one being trained."""
+    """An engine around a model that is there already, such as the one being trained.
+
+    Qwen2.5-VL speaks by this package's chat template, because its own knows no tools; any other model by its own.
+    """
     tokenizer = processor.tokenizer
-    special = {
-        token: tokenizer.convert_tokens_to_ids(token) for token in (*VISION_TOKENS, "<|im_end|>", "<|endoftext|>")
-    }
+    special = {token: tokenizer.convert_tokens_to_ids(token) for token in (*VISION_TOKENS, END, "<|endoftext|>")}
     engine = Engine(
         model,
-        end=special["<|im_end|>"],
+        end=special[END],
         pad=special["<|endoftext|>"],
-        image=special["<|image_pad|>"],
+        image=special[PAD],
         never=[special[token] for token in VISION_TOKENS if special[token] is not None],
+        tokenizer=tokenizer,
     )
-    return Loaded(engine, processor)
+    ours = model.config.model_type == "qwen2_5_vl"
+    render = template.render if ours else _own_template(processor)
+    return Loaded(engine, processor, render, Pictures(processor.image_processor), special[PAD])
 
 
-class _Memory:
-    """The ids of the last turns, by the mark their messages carry."""
+def _own_template(processor: Any) -> Callable[..., str]:
+    def render(chat: Sequence[Any], tools: Tools = (), *, ask: bool) -> str:
+        text: str = processor.apply_chat_template(
+            [_set_apart(turn) for turn in chat], tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
+        )
+        return text
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._ids: OrderedDict[str, tuple[int, ...]] = OrderedDict()
-
-    def keep(self, ids: tuple[int, ...]) -> str:
-        mark = uuid4().hex
-        with self._lock:
-            self._ids[mark] = ids
-            while len(self._ids) > REMEMBERED:
-                self._ids.popitem(last=False)
-        return mark
-
-    def ids(self, mark: str) -> tuple[int, ...] | None:
-        with self._lock:
-            return self._ids.get(mark)
+    return render
 
 
-_memory = _Memory()
+def _set_apart(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """The turn with `<|` in its words set apart, as this package's template does: no text is a control token."""
+    parts = [
+        {**part, "text": part["text"].replace("<|", "< |")} if part["type"] == "text" else part
+        for part in turn["content"]
+    ]
+    return {**turn, "content": parts}
 
 
-class TransformersPolicy(BaseChatModel):
+class TransformersPolicy(TokenPolicy):
     """A checkpoint in this process; runs that ask at the same time are generated together."""
 
     path: str
     """A folder, or a name on the Hugging Face hub."""
-    temperature: float = 0.0
-    max_new_tokens: int = 1024
+    quantize: Quantize | None = None
+    """Weights of 4 or 8 bits, by bitsandbytes."""
     loaded: Any = Field(default=None, exclude=True)
     """A model that is there already (`around`), used instead of the one at `path`."""
     forced: Forced | None = None
@@ -144,16 +199,6 @@ class TransformersPolicy(BaseChatModel):
     def _llm_type(self) -> str:
         return "transformers"
 
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools, as any LangChain chat model takes them."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
-
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -161,9 +206,9 @@ class TransformersPolicy(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        loaded = self.loaded or load(self.path)
-        request = self._request(loaded, messages, kwargs.get("tools"))
-        return self._result(loaded, request, loaded.engine.submit(request).result())
+        loaded = self._load()
+        request = self._request(loaded, messages, **kwargs)
+        return heard(_spoken(loaded, request, loaded.engine.submit(request).result()))
 
     async def _agenerate(
         self,
@@ -172,113 +217,70 @@ class TransformersPolicy(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        loaded = self.loaded or await asyncio.to_thread(load, self.path)
-        request = await asyncio.to_thread(self._request, loaded, messages, kwargs.get("tools"))
-        done = await asyncio.wrap_future(loaded.engine.submit(request))
-        return self._result(loaded, request, done)
+        loaded = await asyncio.to_thread(self._load)
+        request = await asyncio.to_thread(self._request, loaded, messages, **kwargs)
+        return heard(_spoken(loaded, request, await asyncio.wrap_future(loaded.engine.submit(request))))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        loaded = await asyncio.to_thread(self._load)
+        loop, sampled = asyncio.get_running_loop(), asyncio.Queue[int | None]()
+
+        def tell(token: int | None) -> None:
+            loop.call_soon_threadsafe(sampled.put_nowait, token)
+
+        request = await asyncio.to_thread(self._request, loaded, messages, on_token=tell, **kwargs)
+        future = loaded.engine.submit(request)
+        future.add_done_callback(lambda _: tell(None))
+        stream, ids, told = Stream(), list[int](), ""
+        try:
+            while (token := await sampled.get()) is not None:
+                if token == loaded.engine.end:
+                    continue
+                ids.append(token)
+                text = loaded.tokenizer.decode(ids, skip_special_tokens=False)
+                # A character of several tokens is shown when it is whole.
+                if text.endswith("\ufffd"):
+                    continue
+                chunk, told = stream.add(text[len(told) :]), text
+                if chunk is not None:
+                    yield chunk
+        finally:
+            future.cancel()
+        yield stream.end(_spoken(loaded, request, future.result()))
+
+    def _load(self) -> Loaded:
+        return self.loaded or load(self.path, self.quantize)
 
     def _request(
-        self, loaded: Loaded, messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] | None
+        self,
+        loaded: Loaded,
+        messages: Sequence[BaseMessage],
+        tools: Tools = (),
+        grammar: str | None = None,
+        on_token: Callable[[int], None] | None = None,
+        **_: Any,
     ) -> Request:
-        chat, images = to_template(messages)
-        known, before = _last_known(messages)
-        text = _render(loaded, chat, tools, prompt=True)
-        if known is not None:
-            so_far = _render(loaded, chat[:before], tools, prompt=False).rstrip("\n")
-            added, seen = text[len(so_far) :], sum(_pictures(message) for message in chat[:before])
-            ids = (*known, *_encode(loaded, added, images[seen:]))
-        else:
-            ids = _encode(loaded, text, images)
-        pixels, grid = _pixels(loaded, images)
+        asked = prompt(messages, tools, loaded.render)
+        added = loaded.encode(asked.added, asked.pictures[len(asked.pictures) - asked.new :])
         wanted = self.forced(messages) if self.forced is not None else None
-        forced = (
-            None if wanted is None else (*loaded.tokenizer.encode(wanted, add_special_tokens=False), loaded.engine.end)
+        forced = None if wanted is None else (*loaded.encode(wanted, ()), loaded.engine.end)
+        return Request(
+            (*whole(asked.known, loaded.engine.end), *added),
+            *loaded.pixels(asked.pictures),
+            self.temperature,
+            self.max_new_tokens,
+            forced,
+            grammar=grammar,
+            on_token=on_token,
         )
-        return Request(ids, pixels, grid, self.temperature, self.max_new_tokens, forced)
-
-    def _result(self, loaded: Loaded, request: Request, done: Completion) -> ChatResult:
-        ids = done.ids[:-1] if done.ids and done.ids[-1] == loaded.engine.end else done.ids
-        text, calls, invalid = parse_hermes(loaded.tokenizer.decode(ids, skip_special_tokens=False))
-        # A turn cut off at its limit has no end of its own; what follows must still be a turn.
-        whole = (*request.ids, *done.ids) if len(ids) < len(done.ids) else (*request.ids, *done.ids, loaded.engine.end)
-        reply = AIMessage(
-            text,
-            tool_calls=calls,
-            invalid_tool_calls=invalid,
-            usage_metadata={
-                "input_tokens": len(request.ids),
-                "output_tokens": len(done.ids),
-                "total_tokens": len(request.ids) + len(done.ids),
-            },
-            response_metadata={
-                "turn": _memory.keep(whole),
-                TOKEN_TRACK: {
-                    "prompt_ids": list(request.ids),
-                    "completion_ids": list(done.ids),
-                    "logprobs": list(done.logprobs),
-                },
-            },
-        )
-        return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
-def to_template(messages: Sequence[BaseMessage]) -> tuple[list[dict[str, Any]], list[Image.Image]]:
-    """Messages with inlined pictures as the chat template takes them, and the pictures in order."""
-    chat: list[dict[str, Any]] = []
-    images: list[Image.Image] = []
-    for message in messages:
-        parts: list[dict[str, Any]] = []
-        for block in [message.content] if isinstance(message.content, str) else message.content:
-            if isinstance(block, dict) and block.get("type") == "image":
-                images.append(Image.open(io.BytesIO(base64.b64decode(block["base64"]))).convert("RGB"))
-                parts.append({"type": "image"})
-            else:
-                parts.append({"type": "text", "text": block if isinstance(block, str) else block["text"]})
-        turn: dict[str, Any] = {"role": _role(message), "content": parts}
-        if isinstance(message, AIMessage) and message.tool_calls:
-            turn["tool_calls"] = [
-                {"type": "function", "function": {"name": call["name"], "arguments": call["args"]}}
-                for call in message.tool_calls
-            ]
-        chat.append(turn)
-    return chat, images
-
-
-def _role(message: BaseMessage) -> str:
-    kinds = {SystemMessage: "system", HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
-    return next(role for kind, role in kinds.items() if isinstance(message, kind))
-
-
-def _last_known(messages: Sequence[BaseMessage]) -> tuple[tuple[int, ...] | None, int]:
-    """The ids up to the end of the last turn that this process sampled, and how many messages they cover."""
-    for number in range(len(messages) - 1, -1, -1):
-        mark = messages[number].response_metadata.get("turn")
-        if mark is not None and (ids := _memory.ids(mark)) is not None:
-            return ids, number + 1
-    return None, 0
-
-
-def _render(
-    loaded: Loaded, chat: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None, *, prompt: bool
-) -> str:
-    text: str = loaded.tokenizer.apply_chat_template(
-        list(chat), tools=tools, tokenize=False, add_generation_prompt=prompt, chat_template=chat_template()
-    )
-    return text
-
-
-def _pictures(message: Mapping[str, Any]) -> int:
-    return sum(part["type"] == "image" for part in message["content"])
-
-
-def _encode(loaded: Loaded, text: str, images: Sequence[Image.Image]) -> tuple[int, ...]:
-    """Ids of a text, each image pad repeated as often as its picture has features."""
-    found = loaded.processor(text=[text], images=list(images) or None)
-    return tuple(int(i) for i in found["input_ids"][0])
-
-
-def _pixels(loaded: Loaded, images: Sequence[Image.Image]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    if not images:
-        return None, None
-    found = loaded.processor.image_processor(images=list(images), return_tensors="pt")
-    return found["pixel_values"], found["image_grid_thw"]
+def _spoken(loaded: Loaded, request: Request, done: Completion) -> Spoken:
+    ids = done.ids[:-1] if done.ids and done.ids[-1] == loaded.engine.end else done.ids
+    return Spoken(request.ids, done.ids, done.logprobs, loaded.tokenizer.decode(ids, skip_special_tokens=False))

@@ -14,13 +14,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatResult
 
 from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
-from ..turn import TOKEN_TRACK, PolicyBusy
+from ..turn import PASSING_STATUS, TOKEN_TRACK, PolicyBusy
 
 DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 CONNECT_SECONDS: Final = 10.0
 LONGEST_SECONDS: Final = 3600.0
 """What `policy_seconds` may be at most: below it, the graph keeps the time."""
-_TOO_LONG: Final = re.compile(r"context.{0,3}(length|window)|too long|too many tokens|range of input length", re.I)
+_TOO_LONG: Final = re.compile(
+    r"context.{0,3}(length|window)|longer than the maximum|too long|too many tokens|range of input length", re.I
+)
+_QUOTA: Final = re.compile(r"arrearage|free.?tier|insufficient.?(quota|balance)|good standing", re.I)
 _FILTERED: Final = re.compile(r"data_?inspection|content.{0,3}(filter|policy|management)", re.I)
 
 
@@ -66,8 +69,10 @@ def dashscope_server(model: str) -> Server:
     return Server(model, os.environ.get("DASHSCOPE_BASE_URL") or DASHSCOPE, "DASHSCOPE_API_KEY", key, tokens=False)
 
 
-def served_model(server: Server, temperature: float = 0.0, seed: int = 0) -> BaseChatModel:
-    """The chat model at `server`.
+def served_model(
+    server: Server, temperature: float = 0.0, seed: int = 0, max_tokens: int | None = None
+) -> BaseChatModel:
+    """The chat model at `server`; a turn has at most `max_tokens`, or what the server allows.
 
     It is asked once per call, because the graph tries again itself, and in one piece, because token ids come whole. A
     reply of vLLM carries `response_metadata["token_track"]`: {prompt_ids, completion_ids, logprobs}.
@@ -77,6 +82,8 @@ def served_model(server: Server, temperature: float = 0.0, seed: int = 0) -> Bas
     """
     try:
         import httpx
+
+        from .connections import LoopwiseClient
 
         client = served_client()
     except ImportError:
@@ -91,12 +98,12 @@ def served_model(server: Server, temperature: float = 0.0, seed: int = 0) -> Bas
         api_key=server.key,
         temperature=temperature,
         seed=seed,
+        max_tokens=max_tokens,
         max_retries=0,
         timeout=httpx.Timeout(LONGEST_SECONDS, connect=CONNECT_SECONDS),
         disable_streaming=True,
         use_responses_api=False,
-        # The model is kept for the next run, whose event loop cannot use a connection of this one's.
-        default_headers={"Connection": "close"},
+        http_async_client=LoopwiseClient(follow_redirects=True),
         **asked,
     )
     return made
@@ -155,31 +162,61 @@ def token_track(response: Mapping[str, Any]) -> dict[str, list[Any]] | None:
 
 @contextmanager
 def _remedies(server: Server) -> Iterator[None]:
-    """Failures as errors that say what to do; what may pass by itself and speaks for itself is left as it is."""
+    """Failures of the client as errors that say what to do."""
     import openai
 
     try:
         yield
     except openai.APIConnectionError as error:
-        why = error.__cause__ or error
-        raise PolicyBusy(
-            f"no answer from {server.url}: {type(why).__name__}: {why}; see that the server is running and the address "
-            "is right (`video-star serve MODEL` prints the command for vLLM)"
-        ) from error
+        raise _no_answer(server, error.__cause__ or error) from error
     except openai.APIStatusError as error:
-        remedy = _remedy(server, error.status_code, f"{error} {error.code}")
-        if remedy is None:
-            raise
-        raise PolicyUnavailable(f"{server.url} answered {error.status_code}: {remedy} ({_short(error)})") from error
+        raise refusal(server, error.status_code, f"{error} {error.code}") from error
     except (ValueError, LookupError, TypeError, AttributeError, openai.APIError) as error:
-        raise PolicyUnavailable(
-            f"what {server.url} answered is no chat completion; see that the address is that of an OpenAI-compatible "
-            f"server, with its /v1 ({type(error).__name__}: {_short(error)})"
-        ) from error
+        raise _no_completion(server, error) from error
+
+
+@contextmanager
+def failures(server: Server) -> Iterator[None]:
+    """What can go wrong in an exchange over httpx, as errors that say what to do."""
+    import httpx
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise _no_answer(server, error) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise _no_completion(server, error) from error
+
+
+def refusal(server: Server, status: int, message: str) -> PolicyUnavailable:
+    """What an HTTP error means: busy where it may pass by itself, else with what to do about it."""
+    short = " ".join(message.split())[:300]
+    remedy = _remedy(server, status, message)
+    if remedy is None:
+        kind = PolicyBusy if status in PASSING_STATUS else PolicyUnavailable
+        return kind(f"{server.url} answered {status}: {short}")
+    return PolicyUnavailable(f"{server.url} answered {status}: {remedy} ({short})")
+
+
+def _no_answer(server: Server, why: BaseException) -> PolicyBusy:
+    return PolicyBusy(
+        f"no answer from {server.url}: {type(why).__name__}: {why}; see that the server is running and the address is "
+        "right (`video-star serve MODEL` prints the command for vLLM)"
+    )
+
+
+def _no_completion(server: Server, error: Exception) -> PolicyUnavailable:
+    short = " ".join(str(error).split())[:300]
+    return PolicyUnavailable(
+        f"what {server.url} answered is no chat completion; see that the address is that of an OpenAI-compatible "
+        f"server, with its /v1 ({type(error).__name__}: {short})"
+    )
 
 
 def _remedy(server: Server, status: int, message: str) -> str | None:
     """What to do about a refusal, or None if it may pass by itself."""
+    if _QUOTA.search(message) and status in (400, 402, 403):
+        return "the account has used up its quota or has unpaid bills; settle it in the provider's console"
     if status in (401, 403):
         return f"it does not accept the key; set {server.key_variable}"
     if status == 404:
@@ -194,7 +231,3 @@ def _remedy(server: Server, status: int, message: str) -> str | None:
     if status in (400, 422):
         return "it does not take the request; see that the model takes images, several in one conversation"
     return None
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

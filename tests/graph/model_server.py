@@ -39,9 +39,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(request)
-        self.server.keys.append(self.headers["Authorization"])
-        status, body = self.server.answer(request) if self.path == "/v1/chat/completions" else (404, b"nothing here")
+        if self.path == "/v1/chat/completions":
+            self.server.asked.append(request)
+            self.server.keys.append(self.headers["Authorization"])
+            status, body = self.server.answer(request)
+        else:
+            status, body = 404, b"nothing here"
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/event-stream" if isinstance(body, Stream) else "application/json")

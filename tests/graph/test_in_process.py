@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
 from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.kinematic.policy import request  # noqa: E402
-from video_star.graph.policies.in_process import VISION_TOKENS, Loaded, TransformersPolicy, load  # noqa: E402
+from video_star.graph.policies.in_process import Loaded, TransformersPolicy, load  # noqa: E402
+from video_star.graph.policies.token_policy import VISION_TOKENS, to_template  # noqa: E402
+from video_star.graph.policy import resolve_policy  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
+from video_star.graph.template import picture_urls  # noqa: E402
 from video_star.graph.tokens import sequences, tracks  # noqa: E402
 from video_star.graph.turn import TOKEN_TRACK, inline  # noqa: E402
 from video_star.tools.media import default_store  # noqa: E402
+
+from .. import tiny_qwen as tiny  # noqa: E402
 
 ACTIONS = ["walk", "run", "hug"]
 
@@ -98,9 +103,7 @@ async def test_log_probabilities_are_those_of_the_model(
     reply = await TransformersPolicy(path=str(tiny_qwen), forced=lambda _: "It is a walk.").ainvoke(asking("What?", 2))
     kept = track(reply)
     ids = torch.tensor([kept["prompt_ids"] + kept["completion_ids"]])
-    from video_star.graph.policies.in_process import _pixels, to_template
-
-    pixels, grid = _pixels(loaded, to_template(asking("What?", 2))[1])
+    pixels, grid = loaded.pixels(to_template(asking("What?", 2))[1])
     with torch.no_grad():
         logits = model(
             input_ids=ids,
@@ -120,9 +123,7 @@ async def test_pads_are_as_many_as_features_and_never_sampled(tiny_qwen: Path, l
     policy = TransformersPolicy(path=str(tiny_qwen), temperature=1.0, max_new_tokens=60)
     kept = track(await policy.ainvoke(asking("What?", 3)))
     pad = loaded.tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    from video_star.graph.policies.in_process import _pixels, to_template
-
-    _, grid = _pixels(loaded, to_template(asking("What?", 3))[1])
+    _, grid = loaded.pixels(to_template(asking("What?", 3))[1])
     assert grid is not None
     assert kept["prompt_ids"].count(pad) == int((grid.prod(1) // 4).sum())
     barred = set(loaded.tokenizer.convert_tokens_to_ids(list(VISION_TOKENS)))
@@ -174,3 +175,82 @@ async def test_an_error_of_the_model_reaches_every_run_of_its_batch(tiny_qwen: P
         with pytest.raises((IndexError, RuntimeError)):
             await asyncio.wrap_future(future)
     assert track(await TransformersPolicy(path=str(tiny_qwen), max_new_tokens=2).ainvoke(asking("Still there?")))
+
+
+async def test_a_turn_streams_and_ends_as_it_would_whole(tiny_qwen: Path, walking_clip: Path) -> None:
+    policy = TransformersPolicy(path=str(tiny_qwen), forced=as_asked)
+    star = build_graph(policy=policy).compile()
+    asked: Any = {"video": str(walking_clip), "actions": ACTIONS, "end": 1.0}
+    shown: dict[str, str] = {}
+    part: Any
+    async for part in star.astream(asked, stream_mode="messages"):
+        chunk, about = part
+        if isinstance(chunk, AIMessageChunk) and chunk.content:
+            shown[about["langgraph_node"]] = shown.get(about["langgraph_node"], "") + "|" + str(chunk.content)
+    assert shown["tool_select"].count("|") > 3 and shown["score"].count("|") > 10
+    assert shown["tool_select"].replace("|", "") == "Who  is there?" and "decompose" not in shown
+    assert shown["score"].replace("|", "") == SAID["score"]
+
+
+async def test_a_streamed_turn_has_calls_tokens_and_usage(tiny_qwen: Path) -> None:
+    said = f"Ein 走る 🏃\n{call('detect_people', end=0.5)}"
+    policy = TransformersPolicy(path=str(tiny_qwen), forced=lambda _: said)
+    chunks = [chunk async for chunk in policy.astream(asking("Wer?"))]
+    whole = sum(chunks[1:], chunks[0])
+    alone = await policy.ainvoke(asking("Wer?"))
+    assert isinstance(whole, AIMessageChunk) and len(chunks) > 3
+    assert whole.text == alone.text == "Ein 走る 🏃"
+    assert [(made["name"], made["args"]) for made in whole.tool_calls] == [("detect_people", {"end": 0.5})]
+    assert track(whole)["completion_ids"] == track(alone)["completion_ids"]
+    assert whole.usage_metadata == alone.usage_metadata
+
+
+async def test_a_picture_is_processed_once_in_a_run(
+    tiny_qwen: Path, loaded: Loaded, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, seen = loaded.pictures._process, []
+
+    class Counting:
+        merge_size = process.merge_size
+
+        def __call__(self, images: list[Any], **options: Any) -> Any:
+            seen.extend(images)
+            return process(images=images, **options)
+
+    monkeypatch.setattr(loaded.pictures, "_process", Counting())
+    monkeypatch.setattr(loaded.pictures, "_kept", type(loaded.pictures._kept)())
+    record = await record_of(tiny_qwen, walking_clip, forced=as_asked)
+    assert len(seen) == len(set(picture_urls(record["messages"]))) > 4
+
+
+async def test_a_run_goes_on_from_ids_in_the_store_alone(tiny_qwen: Path, walking_clip: Path) -> None:
+    """As in a process that was started anew: nothing is remembered but what the thread and the store hold."""
+    policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=8)
+    first = await policy.ainvoke(asking("What?"))
+    kept = first.response_metadata.pop(TOKEN_TRACK)
+    first.additional_kwargs["video_star"] = {"tokens": default_store().put_json(kept)}
+    again = AIMessage.model_validate_json(first.model_dump_json())
+    read = track(await policy.ainvoke([*asking("What?"), again, HumanMessage("Go on.")]))["prompt_ids"]
+    assert read[: len(kept["prompt_ids"]) + 8] == [*kept["prompt_ids"], *kept["completion_ids"]]
+
+
+async def test_qwen3_vl_speaks_by_its_own_template(
+    tmp_path_factory: pytest.TempPathFactory, walking_clip: Path
+) -> None:
+    pytest.importorskip("trl", reason="its copy of the template is used")
+    path = tiny.save_qwen3_vl(tmp_path_factory.mktemp("qwen3_vl"))
+    record = await record_of(path, walking_clip, forced=as_asked)
+    assert record["recognition"]["status"] == "ok" and record["tokens"] == {"turns": 3, "forks": 0}
+    (sequence,) = sequences(tracks(record["messages"], default_store()))
+    text = load(str(path)).tokenizer.decode(sequence.ids)
+    assert "# Tools" in text and "You are a helpful assistant" not in text
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+async def test_weights_of_few_bits(tiny_qwen: Path, bits: str) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the extra [quantized]")
+    policy = resolve_policy(f"transformers:{tiny_qwen}?quantize={bits}&max_tokens=3")
+    reply = await policy.ainvoke(asking("What?"))
+    assert len(track(reply)["completion_ids"]) == 3
+    kinds = {type(part).__name__ for part in policy.model._load().engine._model.modules()}  # type: ignore[attr-defined]
+    assert kinds & {"Linear4bit", "Linear8bitLt"}

@@ -114,7 +114,8 @@ def record() -> Record:
                  "start": 0.0, "end": 7.0, "frames": []},
             ],
             "notes": ["the answer was corrected once"],
-            "usage": {"policy_calls": 3, "tokens": {"input": 900, "output": 120}, "seconds": {"score": 0.1}},
+            "usage": {"policy_calls": 3, "tokens": {"input": 900, "output": 120, "cached": 600},
+                      "cost": {"amount": 0.001234, "currency": "EUR"}, "seconds": {"score": 0.1}},
         },
         "timings": [{"node": "tool_select", "start": 0, "seconds": 1}, {"node": "score", "start": 1, "seconds": 3}],
     }  # fmt: skip
@@ -181,8 +182,8 @@ def test_page_shows_the_run_in_a_browser(record: Record, store: Store, browse: B
     assert page.title == "walk · people_walking.mp4 · video-star"
     for words in (
         "the answer was corrected once", "What do they do?", "0.82", "4 people seen", "unavailable: no model",
-        "I look at poses.", "<answer>walk</answer>", "900 in, 120 out", "1.2.22", "0.00 to 7.00\u00a0s",
-        "2026-11-23 06:30 UTC",
+        "I look at poses.", "<answer>walk</answer>", "900 in (600 cached), 120 out", "0.001234 EUR",
+        "1.2.22", "0.00 to 7.00\u00a0s", "2026-11-23 06:30 UTC",
     ):  # fmt: skip
         assert words in page.text
     order = ["question", "scores", "frames", "evidence", "sub-actions", "conversation", "timing"]

@@ -11,7 +11,10 @@ import pytest
 
 from video_star import recognize
 from video_star.graph.policy import resolve_policy
+from video_star.graph.recognition import Cost
 from video_star.tools.errors import UnknownPolicy
+
+from ..console import invoke
 
 pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 
@@ -22,6 +25,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     turns: list[Any]
     asked: list[dict[str, Any]]
+    more_usage: dict[str, Any]
+    """What it reports of each turn besides 100 tokens read and 20 written."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,7 +36,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         turn = self.server.turns.pop(0) if len(self.server.turns) > 1 else self.server.turns[0]
         status = turn if isinstance(turn, int) else 200
-        body = {"error": {"message": "not now", "type": "server"}} if isinstance(turn, int) else completion(turn)
+        body = {"error": {"message": "not now", "type": "server"}}
+        if not isinstance(turn, int):
+            body = completion(turn)
+            body["usage"] |= self.server.more_usage
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -69,7 +77,7 @@ GOOD = [
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     served = Server(("127.0.0.1", 0), Handler)
-    served.turns, served.asked = [], []
+    served.turns, served.asked, served.more_usage = [], [], {}
     threading.Thread(target=served.serve_forever, daemon=True).start()
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{served.server_port}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "none")
@@ -90,6 +98,30 @@ def test_a_served_model_plays_the_whole_conversation(server: Server, walking_cli
     assert found.usage.policy_calls == 3 and found.usage.tokens.input == 300 and found.usage.tokens.output == 60
     offered = [[tool["function"]["name"] for tool in asked.get("tools", ())] for asked in server.asked]
     assert offered[0][0] == "detect_people" and offered[0][5:] == ["decompose"] and offered == [offered[0]] * 3
+
+
+def test_the_cost_is_by_your_price_or_else_what_the_provider_reports(server: Server, walking_clip: Path) -> None:
+    server.turns = list(GOOD)
+    assert ask(walking_clip).usage.cost is None
+    server.more_usage = {"prompt_tokens_details": {"cached_tokens": 60}, "cost": 0.00125}
+    server.turns = list(GOOD)
+    reported = ask(walking_clip).usage
+    assert reported.tokens.cached == 180 and reported.cost == Cost(amount=0.00375, currency="USD")
+    server.turns = list(GOOD)
+    priced = ask(walking_clip, price={"input": 1, "cached": 0.5, "output": 10, "currency": "EUR"}).usage
+    assert priced.cost == Cost(amount=(120 * 1 + 180 * 0.5 + 60 * 10) / 1e6, currency="EUR")
+
+
+def test_the_command_line_takes_a_price_and_shows_the_cost(server: Server, walking_clip: Path, tmp_path: Path) -> None:
+    server.turns = list(GOOD)
+    asked = ("recognize", walking_clip, "--actions", "walk,run", "--end", "1", "--policy", "openai:served")
+    told = invoke(*asked, "--price", "0.8/3.2", "--report", tmp_path / "run.html")
+    assert told.exit_code == 0, told.stderr
+    assert "300 tokens in, 60 out; 0.000432 USD" in " ".join(told.stdout.split())
+    assert "0.000432 USD" in (tmp_path / "run.html").read_text(encoding="utf-8")
+    for wrong in ("cheap", "1", "-1/2", "nan/1", "1/2/3/4"):
+        refused = invoke(*asked, "--price", wrong)
+        assert refused.exit_code == 2 and refused.stderr.startswith("BadInput: ") and "price" in refused.stderr
 
 
 def test_pictures_are_in_user_turns_only_and_every_call_has_its_reply(server: Server, walking_clip: Path) -> None:

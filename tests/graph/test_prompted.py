@@ -1,15 +1,27 @@
 """Tools as text: written and read by one module, whatever the model makes of the form."""
 
+import json
 import time
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from video_star.graph.conversation import tool_schema
-from video_star.graph.policies.prompted import as_text, parse_hermes, refuses_tools, render_hermes
+from video_star.graph.policies.prompted import AnyTools, as_text, parse_hermes, refuses_tools, render_hermes
 from video_star.graph.template import chat_template
 
 Calls = list[dict[str, Any]]
@@ -67,6 +79,8 @@ def test_what_is_written_is_read_back(text: str, calls: Calls) -> None:
 
 A = {"name": "detect_people", "args": {"start": 0.5}}
 B = {"name": "explain_actions", "args": {}}
+HALF = {"name": "a", "args": {"b": "?"}}
+SMILES = {"name": "a", "args": {"b": "\U0001f600"}}
 JSON = '{"name": "detect_people", "arguments": {"start": 0.5}}'
 OTHER = '{"name": "explain_actions", "arguments": {}}'
 
@@ -94,10 +108,17 @@ OTHER = '{"name": "explain_actions", "arguments": {}}'
         (f'<tool_call>{{"type": "function", "function": {JSON}}}</tool_call>', ("", [A], 0)),
         ('<tool_call>{"name": "explain_actions"}</tool_call>', ("", [B], 0)),
         ('<tool_call>{"name": "explain_actions", "arguments": null}</tool_call>', ("", [B], 0)),
-        ("<tool_call>detect_people(start=0.5)</tool_call>", ("", [], 1)),
+        ("<tool_call>detect_people(start=0.5)</tool_call>", ("", [A], 0)),
+        ("<tool_call>detect people</tool_call>", ("", [], 1)),
+        ("<tool_call></tool_call>", ("", [], 1)),
+        ('<tool_call>{"name": "a", "arguments": {"b": "\\ud83d\\ude00"},}</tool_call>', ("", [SMILES], 0)),
+        (
+            f"<think>Or <tool_call>{OTHER}</tool_call>?</think>",
+            (f"<think>Or <tool_call>{OTHER}</tool_call>?</think>", [], 0),
+        ),
         ("<tool_call>\n{}\n</tool_call>", ("", [], 1)),
         ('<tool_call>{"name": "a", "arguments": [1]}</tool_call>', ("", [], 1)),
-        ('<tool_call>{"name": "a", "arguments": {"b": "\\ud800"}}</tool_call>', ("", [], 1)),
+        ('<tool_call>{"name": "a", "arguments": {"b": "\\ud800"}}</tool_call>', ("", [HALF], 0)),
         (f'<tool_call>{JSON}</tool_call><tool_call>{{"name": "a", </tool_call>', ("", [A], 1)),
         ("No tool is needed.", ("No tool is needed.", [], 0)),
         ('Such as {"name": "a", "arguments": {}} here.', ('Such as {"name": "a", "arguments": {}} here.', [], 0)),
@@ -199,3 +220,53 @@ def test_a_refusal_of_tools_is_told_from_others(status: int, message: str, refus
         raise RuntimeError("typed") from Refusal(status, message)
     except RuntimeError as error:
         assert refuses_tools(error) is refused
+
+
+class Held(BaseChatModel):
+    """A model that takes tools and grammars, or refuses tools; says in its reply what it was given."""
+
+    refuses: bool = False
+    takes_grammar: bool = True
+
+    @property
+    def _llm_type(self) -> str:
+        return "held"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        return self.bind(tools=list(tools), **kwargs)
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        if self.refuses and "tools" in kwargs:
+            raise Refusal(400, "no tools, please")
+        given = {name: value for name, value in kwargs.items() if name != "tools"}
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(json.dumps(given)))])
+
+    async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        for part in self._generate(messages, *args, **kwargs).generations[0].message.text.partition(": "):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=part))
+
+
+async def test_a_grammar_reaches_a_model_that_takes_one_and_no_other() -> None:
+    def asked(model: AnyTools) -> Any:
+        return model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
+
+    able = AnyTools(model=Held(), spec="able")
+    assert able.takes_grammar
+    whole = [asked(able).invoke("Go."), await asked(able).ainvoke("Go.")]
+    streamed = [chunk.text async for chunk in asked(able).astream("Go.")]
+    assert {reply.text for reply in whole} | {"".join(streamed)} == {json.dumps({"grammar": 'root ::= "a"'})}
+    assert len(streamed) > 1
+    unable = AnyTools(model=Held(takes_grammar=False), spec="unable")
+    assert not unable.takes_grammar and asked(unable).invoke("Go.").text == "{}"
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
+async def test_after_a_refusal_tools_go_as_text_and_no_grammar_is_taken(way: str) -> None:
+    model = AnyTools(model=Held(refuses=True), spec=f"refusing {way}")
+    assert model.takes_grammar
+    bound = model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
+    if way == "astream":
+        text = "".join([chunk.text async for chunk in bound.astream("Go.")])
+    else:
+        text = (bound.invoke("Go.") if way == "invoke" else await bound.ainvoke("Go.")).text
+    assert text == "{}" and not model.takes_grammar

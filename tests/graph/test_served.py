@@ -134,14 +134,17 @@ def prompted_only(asked: list[Body]) -> None:
     assert texts[3].startswith("<tool_response>\n") and texts[5].startswith("<tool_response>\nShortlists (JSON)")
 
 
-@pytest.mark.parametrize("spec", ["vllm:tiny@{url}?tools=prompted", "dashscope:qwen2.5-vl-72b-instruct?tools=prompted"])
+@pytest.mark.parametrize(
+    "spec", ["vllm:tiny@{url}?tools=prompted", "dashscope:qwen2.5-vl-72b-instruct?tools=prompted&api=compatible"]
+)
 def test_tools_go_as_text_where_the_spec_says_so(server: Server, walking_clip: Path, spec: str) -> None:
     server.says(*AS_TEXT, GOOD[2], *GOOD)
     found = ask(server, walking_clip, spec)
     assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
     assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.asked) == 3
     prompted_only(server.asked)
-    assert ask(server, walking_clip, spec.partition("?")[0]).status == "ok" and "tools" in server.asked[3]
+    native = spec.replace("tools=prompted&", "").removesuffix("?tools=prompted")
+    assert ask(server, walking_clip, native).status == "ok" and "tools" in server.asked[3]
 
 
 def test_as_text_each_prompt_begins_with_the_last_and_what_the_model_wrote(server: Server, walking_clip: Path) -> None:
@@ -200,7 +203,7 @@ def test_a_call_that_the_server_left_in_the_text_is_a_call(server: Server, walki
 def test_throttling_is_waited_out(server: Server, walking_clip: Path) -> None:
     throttled = refusal(429, "Requests rate limit exceeded, please try again later.", code="limit_requests")
     server.says(throttled, *GOOD)
-    assert ask(server, walking_clip, "dashscope:qwen-vl-max").status == "ok" and len(server.asked) == 4
+    assert ask(server, walking_clip, "dashscope:qwen-vl-max?api=compatible").status == "ok" and len(server.asked) == 4
 
 
 def test_a_server_that_keeps_failing_is_given_up(server: Server, walking_clip: Path) -> None:
@@ -269,7 +272,7 @@ def test_a_turn_cut_short_by_the_server_ends_honestly(server: Server, walking_cl
     ("spec", "reply", "remedy"),
     [
         ("vllm:tiny@{url}", refusal(401, "Unauthorized"), "set VLLM_API_KEY"),
-        ("dashscope:qwen-vl-max", refusal(401, "Incorrect API key provided."), "set DASHSCOPE_API_KEY"),
+        ("dashscope:qwen-vl-max?api=compatible", refusal(401, "Incorrect API key provided."), "set DASHSCOPE_API_KEY"),
         ("vllm:tiny@{url}", refusal(404, "The model `tiny` does not exist."), "serves no model 'tiny'"),
         ("vllm:tiny@{url}/v2", refusal(500, "not asked"), "/v2/models lists its models"),
         (
@@ -279,7 +282,7 @@ def test_a_turn_cut_short_by_the_server_ends_honestly(server: Server, walking_cl
         ),
         ("vllm:tiny@{url}", refusal(413, "Request Entity Too Large"), "lower frames or pixels"),
         (
-            "dashscope:qwen-vl-max",
+            "dashscope:qwen-vl-max?api=compatible",
             refusal(400, "Input data may contain inappropriate content.", code="data_inspection_failed"),
             "its content filter",
         ),
@@ -305,7 +308,7 @@ def test_keys_come_from_the_environment(server: Server, monkeypatch: pytest.Monk
     monkeypatch.setenv("VLLM_API_KEY", "of-vllm")
     resolve_policy.cache_clear()
     resolve_policy(f"vllm:tiny@{server.url}").invoke("there?")
-    resolve_policy("dashscope:qwen-vl-max").invoke([HumanMessage("there?")])
+    resolve_policy("dashscope:qwen-vl-max?api=compatible").invoke([HumanMessage("there?")])
     assert server.keys == ["Bearer none", "Bearer of-vllm", "Bearer sk-test"]
     assert "return_token_ids" not in server.asked[-1] and "logprobs" not in server.asked[-1]
 
@@ -314,7 +317,7 @@ def test_dashscope_without_a_key_says_which_to_set(monkeypatch: pytest.MonkeyPat
     resolve_policy.cache_clear()
     monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
     with pytest.raises(UnknownPolicy, match="set the variable DASHSCOPE_API_KEY"):
-        resolve_policy("dashscope:qwen-vl-max")
+        resolve_policy("dashscope:qwen-vl-max?api=compatible")
 
 
 @pytest.mark.parametrize(
@@ -361,5 +364,6 @@ def test_without_its_client_it_says_how_to_install_it(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
     resolve_policy.cache_clear()
     served_client.cache_clear()
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "k")
     with pytest.raises(MissingExtra, match="pip install 'video-star.api.'"):
-        resolve_policy("vllm:tiny@http://127.0.0.1:1/v1")
+        resolve_policy("dashscope:qwen-vl-max?api=compatible")

@@ -81,14 +81,14 @@ def test_the_settings_form_has_choices_bounds_defaults_and_descriptions(dev: Dev
     fields = form["properties"]
     assert list(fields) == [
         "policy", "mode", "tools", "max_rounds", "frames", "pixels",
-        "policy_seconds", "tool_seconds", "temperature", "seed",
+        "policy_seconds", "tool_seconds", "temperature", "seed", "structured", "reasoning", "price",
     ]  # fmt: skip
     assert all(field["description"] and "default" in field for field in fields.values())
     assert "required" not in form and form["additionalProperties"] is False
     assert fields["mode"]["enum"] == ["agentic", "static", "no_tools", "no_sub_actions"]
     assert fields["tools"]["items"]["enum"] == fields["tools"]["default"] and len(fields["tools"]["default"]) == 5
     assert (fields["max_rounds"]["minimum"], fields["max_rounds"]["maximum"]) == (1, 5)
-    assert all({"minimum", "exclusiveMinimum"} & field.keys() for field in list(fields.values())[3:])
+    assert all({"minimum", "exclusiveMinimum"} & field.keys() for field in list(fields.values())[3:10])
 
 
 def test_nothing_was_amiss_at_start_and_in_the_forms(dev: Dev) -> None:

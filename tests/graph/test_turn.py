@@ -5,11 +5,13 @@ import subprocess
 import sys
 import time
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from video_star.graph.state import Price
 from video_star.graph.turn import Stopwatch, aside, inline
 from video_star.tools.media import default_store
 
@@ -47,6 +49,20 @@ def test_pictures_are_inlined_in_copies_only() -> None:
     assert inlined.content[0] == {"type": "text", "text": "Look."}
     block = inlined.content[1]
     assert isinstance(block, dict) and block["mime_type"] == "image/jpeg" and len(block["base64"]) > 100
+
+
+def test_a_price_holds_for_all_tokens_and_a_node_without_one_keeps_the_cost() -> None:
+    used = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10, "input_token_details": {"cache_read": 4}}
+    price = Price(input=0.1, output=0.1)
+    state: dict[str, Any] = {}
+    for _ in range(3):
+        watch = Stopwatch("score", state, price)  # type: ignore[arg-type]
+        watch.count(AIMessage("a", usage_metadata=used))
+        state = watch.update()
+    assert state["usage"]["tokens"] == {"input": 21, "output": 9, "cached": 12}
+    assert state["usage"]["cost"] == {"amount": 3e-6, "currency": "USD"}
+    assert Stopwatch("fuse", state).update()["usage"]["cost"] == state["usage"]["cost"]  # type: ignore[arg-type]
+    assert Stopwatch("score", state).update(fresh=True)["usage"]["cost"] is None  # type: ignore[arg-type]
 
 
 def test_time_and_tokens_add_up_over_passes() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from video_star.tools.annotate import LEFT, RIGHT, PeopleAnnotator, PoseAnnotator, TrailAnnotator, banner, track_colour
+from video_star.tools.fonts import drawable
 from video_star.tools.pose import Poses
 
 SCENE = np.full((240, 320, 3), 90, np.uint8)
@@ -80,3 +81,13 @@ def test_bars_are_as_long_as_their_scores_and_at_most_three() -> None:
     assert abs(best - 200) < 4
     four = banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0), ("d", 1.0)])
     assert (four == banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0)])).all()
+
+
+@pytest.mark.parametrize("text", ["walk", "crème brûlée", "обнять", "αγκαλιά", "行走", "🚶 \x00", "walk 走る"])
+def test_what_no_font_can_draw_is_written_out_never_hidden(text: str) -> None:
+    line, font = drawable(text, 20)
+    box = bytes(font.getmask("\uffff"))
+    assert all(bytes(font.getmask(letter)) != box for letter in line)
+    assert "?" not in line
+    if line != text:
+        assert any(letter.encode("unicode_escape").decode() in line for letter in text)

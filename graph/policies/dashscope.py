@@ -1,0 +1,359 @@
+"""DashScope (Alibaba Cloud Model Studio) through the vendor's own SDK and its native form of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field, SecretStr
+
+from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ..turn import PolicyBusy
+from .dashscope_wire import chosen, piece, usage_of, whole, written
+
+if TYPE_CHECKING:
+    import aiohttp
+
+LONGEST_SECONDS: Final = 3600.0
+"""What `policy_seconds` may be at most: below it, the graph keeps the time."""
+_REMEDIES: Final[tuple[tuple[str, bool, str], ...]] = (
+    (r"arrearage|overdue|good standing", False, "the account has unpaid bills; settle them in the console"),
+    (
+        r"free.?tier.?only|free (allocated )?quota|commodity_?not_?purchased|unpurchased|budget_?limit"
+        r"|(hour|week|month) allocated quota",
+        False,
+        "the quota of the model is used up or was never bought; raise it in the console or name another model",
+    ),
+    (
+        r"data_?inspection|inappropriate content",
+        False,
+        "its content filter refuses the video or the words; use another video, other labels or another model",
+    ),
+    (
+        r"range of input length|(input|context|prompt|token length).{0,20}(too long|exceed)|^413 ",
+        False,
+        "the conversation is too long for the model; lower frames or pixels, or name a model with a longer context",
+    ),
+    (r"^429 |^\d+ (throttling|limit_?requests)", True, "too many requests or tokens at once; wait, or raise the limit"),
+    (
+        r"invalid_?api_?key|^401 ",
+        False,
+        "it does not accept the key; set DASHSCOPE_API_KEY to a key of the region of this address",
+    ),
+    (
+        r"model_?not_?(found|exist)|model not (found|exist)",
+        False,
+        "it serves no model {model!r}; see its list of models",
+    ),
+    (
+        r"^\d+ \S*access_?denied|^403 ",
+        False,
+        "the key may not use {model!r}; allow the model for the key's workspace in the console",
+    ),
+    (
+        r"^(400|404|422) (?s:.*)(\btools?\b|tool_|function.?call)",
+        False,
+        "the model takes no tools so; try the policy with ?tools=prompted",
+    ),
+    (r"^(3\d\d|404|405) ", False, "nothing is served there; see that the address ends in /api/v1"),
+    (r"only supports? stream|non-streaming", False, "{model!r} answers only in a stream; name another model"),
+    (
+        r"^(408|409|425|5\d\d) |^\d+ (internal_?error(?!\S*invalid)|system_?error|request_?time_?out|service_?unav"
+        r"|model_?(unavailable|service_?failed|serving_?error))",
+        True,
+        "it has trouble of its own; try again later",
+    ),
+    (r"", False, "it does not take the request; see that the model takes images, several in one conversation"),
+)
+"""What codes and messages mean (help.aliyun.com/model-studio/error-code): a pattern of "status code message", whether
+trying again may help, and what to do. The first that matches counts; codes go before statuses, because the SDK reports
+every error inside a stream as 400."""
+
+
+class Refusal(Exception):
+    """What DashScope itself said about a failure."""
+
+    def __init__(self, status_code: int, code: str, message: str, request_id: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.status_code, self.code, self.message, self.request_id = status_code, code, message, request_id
+
+
+class _Unsent(Exception):
+    """A connection that failed before there was an answer."""
+
+
+class DashScopePolicy(BaseChatModel):
+    """A chat model of DashScope, asked once per call, because the graph tries again itself.
+
+    Every call has a session of its own, which ends with it: a policy serves any number of event loops, and a call that
+    is cancelled leaves no connection. The key goes with each request and nowhere else.
+    """
+
+    model: str
+    api_key: SecretStr = Field(repr=False)
+    base_url: str
+    """Root of the native API, such as https://dashscope.aliyuncs.com/api/v1."""
+    temperature: float = 0.0
+    """In [0, 2)."""
+    seed: int = 0
+    """In [0, 2**31)."""
+    max_tokens: int | None = None
+    """Most tokens of a turn; None for the model's own limit."""
+    seconds: float = LONGEST_SECONDS
+    """What an answer may take; in a stream, the next piece of it."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "dashscope"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model, "temperature": self.temperature, "seed": self.seed}
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools; several may be called in one turn.
+
+        Args:
+            tools: In any form that LangChain takes.
+            tool_choice: `auto`, `none`, or the name of the tool to call. `any` and `required` where there is one tool.
+            **kwargs: Further parameters of the request.
+
+        Raises:
+            ValueError: DashScope knows no way to ask for that choice.
+        """
+        schemas = [convert_to_openai_tool(tool) for tool in tools]
+        choice = {"tool_choice": chosen(tool_choice, schemas)} if tool_choice is not None else {}
+        return self.bind(tools=schemas, parallel_tool_calls=True, **choice, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # The caller's thread may have an event loop, in which no other can run.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._agenerate(messages, stop, **kwargs)).result()
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._request(messages, stop, kwargs)
+        async with self._exchange() as (session, once):
+            response = await _conversation().call(session=session, **request)
+            choice = self._choice(response, once)
+            message = whole(choice["message"])
+            message.usage_metadata = usage_of(response)
+            message.response_metadata = self._metadata(response, choice["finish_reason"])
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        request = {**self._request(messages, stop, kwargs), "stream": True, "incremental_output": True}
+        finish, response = None, None
+        async with self._exchange() as (session, once):
+            async for response in await _conversation().call(session=session, **request):
+                choice = self._choice(response, once)
+                if choice.get("finish_reason") not in (None, "", "null"):
+                    finish = choice["finish_reason"]
+                yield ChatGenerationChunk(message=piece(choice["message"]))
+            if response is None or finish is None:
+                raise PolicyBusy(f"{self.base_url} ended its answer before it was whole; try again")
+            usage = usage_of(response)
+        # Usage and identity come with every piece, and pieces are added up.
+        last = AIMessageChunk(content="", usage_metadata=usage, chunk_position="last")
+        last.response_metadata = self._metadata(response, finish)
+        yield ChatGenerationChunk(message=last)
+
+    @asynccontextmanager
+    async def _exchange(self) -> AsyncIterator[tuple[aiohttp.ClientSession, _Once]]:
+        """A session for one request, and what was seen of it; failures leave it as errors that say what to do."""
+        import aiohttp
+        from dashscope.api_entities.aio_session import get_ssl_context
+
+        once = _Once()
+        connector = aiohttp.TCPConnector(ssl=get_ssl_context(), force_close=True)
+        async with aiohttp.ClientSession(connector=connector, trust_env=True, middlewares=(once,)) as session:
+            with self._failures(once):
+                yield session, once
+
+    def _request(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "messages": [written(message) for message in messages],
+            "api_key": self.api_key.get_secret_value(),
+            "base_address": self.base_url,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            **({} if self.max_tokens is None else {"max_tokens": self.max_tokens}),
+            "result_format": "message",
+            "request_timeout": self.seconds,
+            **({"stop": stop} if stop else {}),
+            **{name: value for name, value in kwargs.items() if name != "stream"},
+        }
+
+    def _choice(self, response: Any, once: _Once) -> Mapping[str, Any]:
+        """The first choice of a response; the SDK returns errors as responses too."""
+        if response.status_code != 200:
+            code = response.code or "Unknown"
+            if once.status == 200 and code == "Unknown":
+                raise ValueError(f"what came is no JSON: {str(response.message)[:80]}")
+            raise Refusal(response.status_code, code, self._clean(str(response.message)), response.request_id)
+        choice: Mapping[str, Any] = response.output["choices"][0]
+        return choice
+
+    def _metadata(self, response: Any, finish: str | None) -> dict[str, Any]:
+        return {"model_name": self.model, "request_id": response.request_id, "finish_reason": finish}
+
+    @contextmanager
+    def _failures(self, once: _Once) -> Iterator[None]:
+        """Failures as errors that say what to do."""
+        import aiohttp
+
+        try:
+            yield
+        except PolicyUnavailable:
+            raise
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except TimeoutError as error:
+            raise PolicyBusy(f"{self.base_url} gave no answer within {self.seconds:g} s; use a faster model") from error
+        except (_Unsent, aiohttp.ClientConnectionError) as error:
+            raise PolicyBusy(
+                f"no answer from {self.base_url}: {self._short(error)}; see that the network lets it through and the "
+                "address is right (DASHSCOPE_HTTP_BASE_URL)"
+            ) from error
+        except aiohttp.ClientPayloadError as error:
+            raise PolicyBusy(f"the answer of {self.base_url} broke off: {self._short(error)}; try again") from error
+        except Exception as error:
+            if once.status not in (None, 200):
+                self._refuse(Refusal(once.status, "Unknown", self._short(error)))
+            raise PolicyUnavailable(
+                f"what {self.base_url} answered is no answer of DashScope; see that the address is that of its native "
+                f"API, with its /api/v1 ({type(error).__name__}: {self._short(error)})"
+            ) from error
+
+    def _refuse(self, refusal: Refusal) -> NoReturn:
+        told = f"{refusal.status_code} {refusal.code} {refusal.message}"
+        busy, remedy = next((busy, remedy) for pattern, busy, remedy in _REMEDIES if re.search(pattern, told, re.I))
+        named = refusal.code if refusal.code != "Unknown" else f"status {refusal.status_code}"
+        request = f", request {refusal.request_id}" if refusal.request_id else ""
+        raise (PolicyBusy if busy else PolicyUnavailable)(
+            f"{self.base_url} answered {named}: {remedy.format(model=self.model)} "
+            f"({self._short(refusal.message)}{request})"
+        ) from refusal
+
+    def _short(self, error: object) -> str:
+        return self._clean(" ".join(str(error).split()))[:300]
+
+    def _clean(self, text: str) -> str:
+        """The text without the key, should the server repeat it."""
+        return text.replace(self.api_key.get_secret_value(), "[key]")
+
+
+class _Once:
+    """Lets a request out once, and keeps the status of its answer.
+
+    The SDK by itself sends a request again when the connection breaks, and forgets the status of an error that it
+    cannot read.
+    """
+
+    status: int | None = None
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        import aiohttp
+
+        try:
+            response = await handler(request)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise _Unsent(str(error) or type(error).__name__) from error
+        self.status = response.status
+        if 300 <= response.status < 400:
+            # Behind it the request would be a GET, or the pictures go where nobody sent them.
+            response.close()
+            raise Refusal(response.status, "Unknown", f"it sends on to {response.headers.get('Location', 'nowhere')}")
+        if response.status == 200 and response.content_type not in ("application/json", "text/event-stream"):
+            # Not left to the SDK also because its exception would carry the key in its representation.
+            response.close()
+            raise ValueError(f"the answer is {response.content_type}")
+        return response
+
+
+def make(model: str, temperature: float = 0.0, seed: int = 0, max_tokens: int | None = None) -> DashScopePolicy:
+    """The model of DashScope named `model`, at `$DASHSCOPE_HTTP_BASE_URL` or where the SDK is set to look for it.
+
+    Raises:
+        UnknownPolicy: There is no model name, or no key in `$DASHSCOPE_API_KEY`.
+        MissingExtra: The package dashscope is not installed.
+    """
+    if not model:
+        raise UnknownPolicy("the policy 'dashscope:' names no model; write it like dashscope:qwen2.5-vl-72b-instruct")
+    key = os.environ.get("DASHSCOPE_API_KEY")
+    if not key:
+        raise UnknownPolicy(f"the policy 'dashscope:{model}' needs a key; set the variable DASHSCOPE_API_KEY")
+    try:
+        import dashscope
+
+        _conversation()
+    except ImportError:
+        raise MissingExtra(
+            f"the policy 'dashscope:{model}' needs the package dashscope; install it: pip install 'video-star[api]'"
+        ) from None
+    url = os.environ.get("DASHSCOPE_HTTP_BASE_URL") or dashscope.base_http_api_url
+    return DashScopePolicy(
+        model=model,
+        api_key=SecretStr(key),
+        base_url=url.rstrip("/"),
+        temperature=temperature,
+        seed=seed,
+        max_tokens=max_tokens,
+    )
+
+
+@lru_cache(maxsize=1)
+def _conversation() -> Any:
+    """The SDK's class for conversations with pictures, which sends what it is given."""
+    from dashscope import AioMultiModalConversation
+
+    class Conversation(AioMultiModalConversation):
+        @classmethod
+        def _preprocess_messages(cls, model: str, messages: list[Any], api_key: str) -> bool:
+            # The SDK would upload the file that any text of a user turn happens to name.
+            return False
+
+    return Conversation

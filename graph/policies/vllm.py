@@ -1,0 +1,264 @@
+"""vLLM as a policy: the ids of the conversation are sent, not its text, so that every turn extends the last.
+
+Chat completions render the conversation anew for every turn, and what a model sampled is seldom what its text is split
+into again. So the server makes tokens of what was added only, and the ids of the whole conversation go to
+`/inference/v1/generate`, which `vllm serve --enable-scale-out` offers. A server without it, or one whose chat template
+writes another text than this package's, is asked by chat completions, and forks are counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Final, NoReturn
+
+import httpx
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+from .. import template
+from ..sync import wait_for
+from ..turn import PolicyBusy
+from .connections import LoopwiseClient
+from .served import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, refusal, served_model
+from .token_policy import END, VISION_TOKENS, Spoken, Stream, TokenPolicy, Tools, as_chunk, heard, prompt, whole
+
+GENERATE: Final = "/inference/v1/generate"
+_PROBE: Final[tuple[list[Any], list[Any]]] = (
+    [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "u"},
+        {
+            "role": "assistant",
+            "content": "a",
+            "tool_calls": [{"type": "function", "id": "1", "function": {"name": "look", "arguments": "{}"}}],
+        },
+        {"role": "tool", "content": "t", "tool_call_id": "1"},
+    ],
+    [{"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}],
+)
+"""A conversation and tools that show how a server writes all that the graph's conversations hold."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The control tokens of a server's model."""
+
+    end: int
+    pad: int
+    vision: tuple[int, ...]
+
+
+class VllmPolicy(TokenPolicy):
+    """A model that vLLM serves: ids in, ids out, log-probabilities as the server reports them."""
+
+    server: Server
+    seed: int = 0
+
+    @property
+    def _llm_type(self) -> str:
+        return "vllm"
+
+    @cached_property
+    def _by_text(self) -> BaseChatModel:
+        return served_model(self.server, self.temperature, self.seed, self.max_new_tokens)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return wait_for(self._agenerate(messages, stop, None, **kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        client = _client(self.server)
+        body = await self._body(client, messages, **kwargs)
+        if body is not None:
+            answer = await _post(client, self.server, GENERATE, body)
+            with failures(self.server):
+                return heard(await _spoken(client, self.server, answer["prompt_token_ids"], answer["choices"][0]))
+        return await self._by_text._agenerate(messages, stop, run_manager, **_by_text_options(**kwargs))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        client = _client(self.server)
+        body = await self._body(client, messages, **kwargs)
+        if body is not None:
+            async for chunk in _streamed(client, self.server, body):
+                yield chunk
+            return
+        result = await self._by_text._agenerate(messages, stop, run_manager, **_by_text_options(**kwargs))
+        yield as_chunk(result)
+
+    async def _body(
+        self,
+        client: httpx.AsyncClient,
+        messages: Sequence[BaseMessage],
+        tools: Tools = (),
+        grammar: str | None = None,
+        **_: Any,
+    ) -> dict[str, Any] | None:
+        """The request for a turn by ids; None where the server must be asked by text."""
+        vocabulary = await _vocabulary(client, self.server)
+        if vocabulary is None:
+            return None
+        asked = prompt(messages, tools, template.render)
+        added = await _tokens(client, self.server, {"prompt": asked.added, "add_special_tokens": False})
+        held = {} if grammar is None else {"structured_outputs": {"grammar": grammar}}
+        return {
+            "model": self.server.model,
+            # The server puts in as many pads for each picture as it has features.
+            "token_ids": [*_single(whole(asked.known, vocabulary.end), vocabulary.pad), *added],
+            "content_parts": [
+                {"type": "image_url", "url": f"data:image/jpeg;base64,{picture}"} for picture in asked.pictures
+            ],
+            "sampling_params": {
+                "temperature": self.temperature,
+                # A seed for each turn: with one for all, a turn that is asked for again would say the same again.
+                **({"seed": ((self.seed << 10) + len(messages)) % 2**63} if self.temperature else {}),
+                "max_tokens": self.max_new_tokens,
+                "logprobs": 0,
+                "skip_special_tokens": False,
+                "logit_bias": dict.fromkeys(map(str, vocabulary.vision), -100.0),
+                **held,
+            },
+            "return_token_ids": True,
+            "output_mode": "text",
+        }
+
+
+def _by_text_options(tools: Tools = (), grammar: str | None = None, **_: Any) -> dict[str, Any]:
+    """Options of chat completions for the same request."""
+    options: dict[str, Any] = {"tools": list(tools)} if tools else {}
+    extra: dict[str, Any] = {"return_token_ids": True}
+    if grammar is not None:
+        # Calls are left in the text, where the grammar wants them; `AnyTools` reads them there.
+        options |= {"tool_choice": "none"} if tools else {}
+        extra["structured_outputs"] = {"grammar": grammar}
+    return {**options, "extra_body": extra}
+
+
+async def _spoken(client: httpx.AsyncClient, server: Server, read: Sequence[int], choice: Mapping[str, Any]) -> Spoken:
+    ids = choice["token_ids"]
+    content = (choice.get("logprobs") or {}).get("content") or []
+    logprobs = [float(token["logprob"]) for token in content]
+    text = choice.get("text")
+    if text is None:
+        # Before 0.32 the route gives ids alone.
+        text = (await _post(client, server, "/detokenize", {"model": server.model, "tokens": ids}))["prompt"]
+    return Spoken(read, ids, logprobs if len(logprobs) == len(ids) else (), text.removesuffix(END))
+
+
+async def _streamed(
+    client: httpx.AsyncClient, server: Server, body: Mapping[str, Any]
+) -> AsyncIterator[ChatGenerationChunk]:
+    stream = Stream()
+    read: list[int] = []
+    said: dict[str, Any] = {"token_ids": [], "logprobs": {"content": []}}
+    with failures(server):
+        async with client.stream("POST", GENERATE, json={**body, "stream": True}) as response:
+            if response.is_error:
+                await response.aread()
+                _refuse(server, response)
+            async for line in response.aiter_lines():
+                if not line.startswith("data:") or line == "data: [DONE]":
+                    continue
+                part = json.loads(line.removeprefix("data:"))
+                if "error" in part:
+                    raise PolicyBusy(f"{server.url} broke off: {str(part['error'])[:300]}")
+                read = part.get("prompt_token_ids") or read
+                for choice in part["choices"]:
+                    said["token_ids"] += choice["token_ids"] or []
+                    said["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
+                    if "text" in choice:
+                        said["text"] = said.get("text", "") + choice["text"]
+                        if (chunk := stream.add(choice["text"])) is not None:
+                            yield chunk
+        end = stream.end(await _spoken(client, server, read, said))
+    yield end
+
+
+_vocabularies: Final[dict[Server, Vocabulary | None]] = {}
+"""Of each server that was asked: None where it must be spoken to by text."""
+
+
+async def _vocabulary(client: httpx.AsyncClient, server: Server) -> Vocabulary | None:
+    if server not in _vocabularies:
+        _vocabularies[server] = await _probed(client, server)
+    return _vocabularies[server]
+
+
+async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | None:
+    """The control tokens of a server that takes ids and pictures, and writes conversations as we do; else None."""
+    with failures(server):
+        # A part that is none: who knows the field refuses it, who does not answers, and would lose the pictures.
+        parts = {"token_ids": [0], "content_parts": 0, "sampling_params": {"max_tokens": 1}}
+        known = await client.post(GENERATE, json={"model": server.model, **parts})
+    if known.status_code not in (400, 422):
+        return None
+    names = (END, *VISION_TOKENS)
+    found = await _tokens(client, server, {"prompt": "".join(names), "add_special_tokens": False})
+    if len(found) != len(names):
+        return None
+    chat, tools = _PROBE
+    ours = await _tokens(
+        client, server, {"prompt": template.render(chat, tools, ask=True), "add_special_tokens": False}
+    )
+    with_tools = await _tokens(client, server, {"messages": chat, "tools": tools})
+    without = await _tokens(client, server, {"messages": chat})
+    # Qwen2.5-VL's own template passes over tools; what it writes else is what ours writes.
+    if ours == with_tools or (with_tools == without):
+        return Vocabulary(found[0], found[1], tuple(found[1:]))
+    return None
+
+
+async def _tokens(client: httpx.AsyncClient, server: Server, what: Mapping[str, Any]) -> list[int]:
+    answer = await _post(client, server, "/tokenize", {"model": server.model, **what})
+    with failures(server):
+        return [int(token) for token in answer["tokens"]]
+
+
+async def _post(client: httpx.AsyncClient, server: Server, route: str, body: Mapping[str, Any]) -> Any:
+    with failures(server):
+        response = await client.post(route, json=body)
+        if response.is_error:
+            _refuse(server, response)
+        return response.json()
+
+
+def _refuse(server: Server, response: httpx.Response) -> NoReturn:
+    """Raise what a refusal means; a server that has changed its ways is looked at anew when it is asked again."""
+    if response.status_code in (403, 404, 405):
+        _vocabularies.pop(server, None)
+    raise refusal(server, response.status_code, response.text)
+
+
+@lru_cache(maxsize=16)
+def _client(server: Server) -> httpx.AsyncClient:
+    return LoopwiseClient(
+        base_url=server.url.rstrip("/").removesuffix("/v1"),
+        headers={"Authorization": f"Bearer {server.key}"},
+        timeout=httpx.Timeout(LONGEST_SECONDS, connect=CONNECT_SECONDS),
+    )
+
+
+def _single(ids: Sequence[int], pad: int) -> list[int]:
+    """The ids with one pad for each picture."""
+    return [token for before, token in zip((None, *ids), ids, strict=False) if not token == before == pad]
