@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as home:
         os.environ["VIDEO_STAR_HOME"] = home
-        settings = {"structured": True, "reasoning": 60} if asked.structured else {}
+        settings = {"structured": "always", "reasoning": 60} if asked.structured else {"structured": "never"}
         counted = asyncio.run(count(asked.policy, asked.episodes, asked.at_once, **settings))
     for name, number in sorted(counted.items()):
         print(f"{name:<18} {number:>6}")

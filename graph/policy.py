@@ -31,7 +31,7 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
             `transformers:<folder or id>`; or `provider:model` as LangChain's `init_chat_model` takes it. Options may
             follow, as in `?tools=prompted&max_tokens=512`:
             tools=prompted: tools go to the model as text; without, they do once its server refuses them.
-            max_tokens: most tokens of a turn; 1024 where not given, or the server's own limit.
+            max_tokens: most tokens of a turn; 2048 where not given, or the server's own limit.
             quantize=4bit or 8bit: weights in so many bits (transformers).
             api=compatible: DashScope's OpenAI-compatible mode instead of its own SDK.
         temperature: Sampling temperature of a chat model.

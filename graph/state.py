@@ -86,10 +86,10 @@ class Context(BaseModel):
     tool_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one tool call, in seconds.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of the policy.")
     seed: int = Field(default=0, ge=0, description="Seed of the policy's sampling, where the model takes one.")
-    structured: bool = Field(
-        default=False,
-        description="Hold each turn to its form where the policy's server can: grammars in vLLM and transformers, a "
-        "forced call elsewhere.",
+    structured: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Hold each turn to its form. auto: by grammar, with the policies that take one (vllm, "
+        "transformers). always: elsewhere, too, as far as a forced call goes. never: free speech, as in training.",
     )
     reasoning: int = Field(
         default=1000, ge=1, le=20000, description="Most characters of free reasoning in one structured turn."

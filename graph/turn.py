@@ -137,6 +137,14 @@ async def speak(
     return await asyncio.to_thread(_kept, by_policy(reply, watch.node), default_store())
 
 
+def held(policy: BaseChatModel, context: Context, form: Callable[..., Form], *args: Any) -> Form | None:
+    """The form `form(*args, reasoning)` that the settings hold this policy to; None where its turns are free."""
+    grammar = getattr(policy, "takes_grammar", False)
+    if context.structured == "never" or (context.structured == "auto" and not grammar):
+        return None
+    return form(*args, context.reasoning)
+
+
 def _bound(
     policy: BaseChatModel, tools: list[dict[str, Any]], form: Form | None
 ) -> Runnable[LanguageModelInput, AIMessage]:

@@ -65,7 +65,8 @@ class EpisodeTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         processor: Any = self.processing_class
         apply_to(processor)
-        self._context = dict(context or {})
+        # Held to a form, a model could not learn it.
+        self._context = {"structured": "never", **(context or {})}
         self._inputs: Sequence[Row] = ()
         # Without tools the trainer would look for image pads in the prompt alone.
         self.tools = [_tools_are_the_graphs]

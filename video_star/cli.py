@@ -51,8 +51,9 @@ def recognize(
     temperature: Annotated[float, typer.Option(help="Sampling temperature of a chat model.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the sampling, where the model takes one.")] = 0,
     structured: Annotated[
-        bool, typer.Option("--structured", help="Hold each turn to its form, where the model's server can.")
-    ] = False,
+        str,
+        typer.Option(help="Hold each turn to its form: auto (by grammar, where the policy takes one), always, never."),
+    ] = "auto",
     price: Annotated[
         str, typer.Option(help="USD per million input/output tokens, to show the cost: 0.8/3.2, or in/out/cached.")
     ] = "",

@@ -15,7 +15,7 @@ from ..conversation import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, 
 from ..form import decompose_form
 from ..parse import Malformed, as_decompose, parse_sub_actions
 from ..state import Context, Setup, State, run_tools, worse
-from ..turn import Stopwatch, emit, speak
+from ..turn import Stopwatch, emit, held, speak
 
 NODE = "decompose"
 SHORTLIST: Final = 3
@@ -29,7 +29,7 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     policy = await setup.speaker(context)
     schemas = run_tools(context)
     actions, notes = state["actions"], list(state["notes"])
-    form = decompose_form(actions, context.reasoning) if context.structured else None
+    form = held(policy, context, decompose_form, actions)
     limit = context.policy_seconds
     turns: list[AnyMessage] = []
     found: list[dict[str, Any]] = []

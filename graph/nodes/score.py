@@ -13,7 +13,7 @@ from ..form import score_form
 from ..kinematic.match import rank_by_evidence
 from ..parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
 from ..state import Context, Setup, State, Status, run_tools, worse
-from ..turn import Stopwatch, emit, speak
+from ..turn import Stopwatch, emit, held, speak
 
 NODE = "score"
 
@@ -26,7 +26,7 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     actions, notes = state["actions"], list(state["notes"])
     names = [item["name"] for item in state["sub_actions"]]
     limit, schemas = context.policy_seconds, run_tools(context)
-    form = score_form(state["sub_actions"], actions, context.reasoning) if context.structured else None
+    form = held(policy, context, score_form, state["sub_actions"], actions)
     reply = await speak(policy, state["conversation"], watch, limit, schemas, form)
     turns: list[AnyMessage] = [plain(reply)]
     scored: Scored | None

@@ -23,7 +23,7 @@ from ..conversation import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, co
 from ..form import choice_form
 from ..parse import MAX_CALLS, Malformed, tool_calls, with_calls
 from ..state import Context, Setup, State, Status, offered, run_tools, worse
-from ..turn import Stopwatch, emit, speak
+from ..turn import Stopwatch, emit, held, speak
 
 NODE = "tool_select"
 FRAMES_PER_SECOND = 2.0
@@ -134,7 +134,7 @@ async def _choose(
         calls = [ToolCall(name=name, args={}, id=f"call_{uuid4().hex[:12]}") for name in names]
         return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
     schemas = run_tools(context)
-    form = choice_form(names, context.reasoning) if context.structured else None
+    form = held(policy, context, choice_form, names)
     reply = with_calls(await speak(policy, so_far, watch, context.policy_seconds, schemas, form), names)
     try:
         return [reply if tool_calls(reply, names) else plain(reply)], [], "ok"

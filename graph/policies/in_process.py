@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -135,8 +136,6 @@ def _loaded(path: str, quantize: Quantize | None) -> Loaded:
 
 
 def _quantized(quantize: Quantize) -> Any:
-    from importlib.util import find_spec
-
     from transformers import BitsAndBytesConfig
 
     if find_spec("bitsandbytes") is None:
@@ -198,6 +197,11 @@ class TransformersPolicy(TokenPolicy):
     @property
     def _llm_type(self) -> str:
         return "transformers"
+
+    @property
+    def takes_grammar(self) -> bool:
+        """Whether xgrammar, which holds a turn to its grammar, is installed."""
+        return find_spec("xgrammar") is not None
 
     def _generate(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import (
@@ -71,8 +71,12 @@ class TokenPolicy(BaseChatModel):
     """A model that takes and gives tokens; what is not about tokens is as in any LangChain chat model."""
 
     temperature: float = 0.0
-    max_new_tokens: int = 1024
-    takes_grammar: ClassVar[bool] = True
+    max_new_tokens: int = 2048
+
+    @property
+    def takes_grammar(self) -> bool:
+        """Whether a turn can be held to a grammar."""
+        return True
 
     def bind_tools(
         self,

@@ -89,7 +89,7 @@ class VllmPolicy(TokenPolicy):
             answer = await _post(client, self.server, GENERATE, body)
             with failures(self.server):
                 return heard(await _spoken(client, self.server, answer["prompt_token_ids"], answer["choices"][0]))
-        return await self._by_text._agenerate(messages, stop, run_manager, **_by_text_options(**kwargs))
+        return await self._in_text(messages, stop, run_manager, **kwargs)
 
     async def _astream(
         self,
@@ -104,8 +104,14 @@ class VllmPolicy(TokenPolicy):
             async for chunk in _streamed(client, self.server, body):
                 yield chunk
             return
-        result = await self._by_text._agenerate(messages, stop, run_manager, **_by_text_options(**kwargs))
-        yield as_chunk(result)
+        yield as_chunk(await self._in_text(messages, stop, run_manager, **kwargs))
+
+    async def _in_text(
+        self, messages: list[BaseMessage], *args: Any, tools: Tools = (), grammar: str | None = None, **_: Any
+    ) -> ChatResult:
+        """The turn by chat completions, free of any grammar: who knows what this server makes of one."""
+        offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
+        return await self._by_text._agenerate(messages, *args, **offered)
 
     async def _body(
         self,
@@ -142,17 +148,6 @@ class VllmPolicy(TokenPolicy):
             "return_token_ids": True,
             "output_mode": "text",
         }
-
-
-def _by_text_options(tools: Tools = (), grammar: str | None = None, **_: Any) -> dict[str, Any]:
-    """Options of chat completions for the same request."""
-    options: dict[str, Any] = {"tools": list(tools)} if tools else {}
-    extra: dict[str, Any] = {"return_token_ids": True}
-    if grammar is not None:
-        # Calls are left in the text, where the grammar wants them; `AnyTools` reads them there.
-        options |= {"tool_choice": "none"} if tools else {}
-        extra["structured_outputs"] = {"grammar": grammar}
-    return {**options, "extra_body": extra}
 
 
 async def _spoken(client: httpx.AsyncClient, server: Server, read: Sequence[int], choice: Mapping[str, Any]) -> Spoken:

@@ -272,7 +272,7 @@ def test_a_batch_too_large_for_memory_is_halved(
 
 
 def test_settings_of_structured_turns_have_limits() -> None:
-    assert Context().structured is False and Context().reasoning == 1000
+    assert Context().structured == "auto" and Context().reasoning == 1000
     for wrong in (0, 20001):
         with pytest.raises(ValueError, match="reasoning"):
             Context(reasoning=wrong)
@@ -282,10 +282,7 @@ async def test_runs_of_random_weights_complete_the_protocol(tiny_qwen: Path, wal
     policy = TransformersPolicy(path=str(tiny_qwen), temperature=1.0, max_new_tokens=1500)
     star = build_graph(policy=policy).compile()
     for record in await asyncio.gather(
-        *(
-            run_record(walking_clip, ["walk", "run", "hug"], end=1, frames=4, structured=True, reasoning=60, graph=star)
-            for _ in range(2)
-        )
+        *(run_record(walking_clip, ["walk", "run", "hug"], end=1, frames=4, reasoning=60, graph=star) for _ in range(2))
     ):
         found = record["recognition"]
         assert found["action"] in ("walk", "run", "hug") and len(found["sub_actions"]) >= 1

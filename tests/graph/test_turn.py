@@ -5,15 +5,18 @@ import subprocess
 import sys
 import time
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from video_star.graph.state import Price
-from video_star.graph.turn import Stopwatch, aside, inline
+from video_star.graph.form import decompose_form
+from video_star.graph.state import Context, Price
+from video_star.graph.turn import Stopwatch, aside, held, inline
 from video_star.tools.media import default_store
+
+from .conftest import Scripted
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -76,3 +79,19 @@ def test_time_and_tokens_add_up_over_passes() -> None:
     assert kept["usage"]["policy_calls"] == 2 and kept["usage"]["tokens"] == {"input": 7, "output": 3}
     assert [timing["node"] for timing in kept["timings"]] == ["score", "score"] and kept["began"] == state["began"]
     assert asyncio.run(aside(lambda: kept["usage"]["seconds"]["score"])) >= 0
+
+
+@pytest.mark.parametrize(
+    ("structured", "grammar", "call"), [("auto", True, False), ("always", True, True), ("never", False, False)]
+)
+def test_a_turn_is_held_as_the_settings_say(structured: Any, grammar: bool, call: bool) -> None:
+    """By grammar where the policy takes one; elsewhere only where that is always wanted."""
+
+    class Grammatical(Scripted):
+        takes_grammar: ClassVar[bool] = True
+
+    context = Context(structured=structured, reasoning=50)
+    form = held(Grammatical(lines=[]), context, decompose_form, ["walk"])
+    assert (form is not None) is grammar and (form is None or "50" in form.grammar)
+    other = held(Scripted(lines=[]), context, decompose_form, ["walk"])
+    assert (other is not None and other.call == "decompose") is call
