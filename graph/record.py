@@ -21,7 +21,7 @@ from ..tools.media import SCHEME, MediaStore, default_store
 from .conversation import DEFAULT_QUESTION
 from .recognition import Recognition
 from .state import Context, run_tools
-from .tokens import sequences, tracks
+from .tokens import extends, tracks
 
 SCHEMA: Final = 1
 FIELDS: Final = {"id", "request", "messages", "recognition"}
@@ -35,6 +35,9 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
     settings = Context.model_validate(state["settings"]) if "settings" in state else context
     messages = [_message(message) for message in state.get("conversation", ())]
     turns = tracks(messages, default_store())
+    follows = extends(turns)
+    for turn, more in zip(turns, follows, strict=True):
+        messages[turn.message]["extends"] = more
     return {
         "schema": SCHEMA,
         "id": uuid4().hex,
@@ -52,7 +55,7 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "frames": state.get("frames", []),
         "tools": run_tools(settings),
         "messages": messages,
-        "tokens": {"turns": len(turns), "forks": max(0, len(sequences(turns)) - 1)},
+        "tokens": {"turns": len(turns), "forks": follows[1:].count(False)},
         "recognition": {
             "action": state.get("action"),
             "status": state.get("status"),

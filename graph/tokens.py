@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ..tools.media import MediaStore
@@ -59,10 +60,6 @@ class TokenSequence:
         self.message = track.message
         self.spans.append((track.node, first, first + len(track.completion_ids)))
 
-    def extended_by(self, track: Track) -> bool:
-        """Whether the turn's prompt begins with every id of this sequence."""
-        return list(track.prompt_ids[: len(self.ids)]) == self.ids
-
 
 def tracks(messages: Sequence[Mapping[str, Any]], store: MediaStore) -> list[Track]:
     """The token tracks of a record's messages, in order; turns whose track is lost or was never given are left out."""
@@ -82,8 +79,17 @@ def tracks(messages: Sequence[Mapping[str, Any]], store: MediaStore) -> list[Tra
 def sequences(turns: Sequence[Track]) -> list[TokenSequence]:
     """The turns as training sequences: one where every turn extends the one before, one more for each fork."""
     found: list[TokenSequence] = []
-    for turn in turns:
-        if not found or not found[-1].extended_by(turn):
+    for turn, more in zip(turns, extends(turns), strict=True):
+        if not more:
             found.append(TokenSequence())
         found[-1].add(turn)
     return found
+
+
+def extends(turns: Sequence[Track]) -> list[bool]:
+    """For each turn, whether its prompt begins with every id of the turn before; the first extends none."""
+    return [False] * bool(turns) + [
+        turn.prompt_ids[: len(before.prompt_ids) + len(before.completion_ids)]
+        == before.prompt_ids + before.completion_ids
+        for before, turn in pairwise(turns)
+    ]

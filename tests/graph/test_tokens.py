@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from video_star.graph import build_graph
 from video_star.graph.run import run_record
-from video_star.graph.tokens import TokenSequence, Track, sequences, tracks
+from video_star.graph.tokens import Track, sequences, tracks
 from video_star.tools.media import default_store
 
 ids = st.lists(st.integers(0, 9), min_size=1, max_size=6)
@@ -53,7 +53,6 @@ def test_a_turn_that_does_not_extend_is_a_fork_of_its_own() -> None:
 def test_log_probabilities_belong_to_the_sampled_tokens() -> None:
     with pytest.raises(ValueError, match="2 log-probabilities for 1"):
         Track("score", 0, (1,), (2,), (-1.0, -2.0))
-    assert TokenSequence().extended_by(turn([1], [2]))
 
 
 async def test_tracks_leave_the_state_and_reach_the_record(lines: Any, make_policy: Any, walking_clip: Path) -> None:
@@ -71,6 +70,7 @@ async def test_tracks_leave_the_state_and_reach_the_record(lines: Any, make_poli
     assert [track.node for track in found] == ["tool_select", "decompose", "score"]
     assert found[0].prompt_ids == tuple(range(5000)) and found[2].logprobs == (-0.1, -0.2)
     assert [record["messages"][track.message]["author"] for track in found] == ["policy"] * 3
+    assert [message["extends"] for message in record["messages"] if "tokens" in message] == [False, True, True]
 
 
 async def test_a_policy_without_tokens_has_none(lines: Any, make_policy: Any, walking_clip: Path) -> None:
