@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -21,6 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SecretStr
 
 from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ..sync import wait_for
 from ..turn import PolicyBusy
 from .dashscope_wire import chosen, piece, usage_of, whole, written
 
@@ -151,9 +150,7 @@ class DashScopePolicy(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        # The caller's thread may have an event loop, in which no other can run.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, self._agenerate(messages, stop, **kwargs)).result()
+        return wait_for(self._agenerate(messages, stop, **kwargs))
 
     async def _agenerate(
         self,
