@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import zip_longest
@@ -20,6 +20,8 @@ NEAR_BEST: Final = 0.94
 """Entries at least this share as similar as the nearest one are composed with it."""
 SYNONYM: Final = 0.9
 """What likeness to a synonym counts against likeness to the label itself."""
+OTHER_VERB: Final = 0.8
+"""What likeness to a name counts that says something else is done."""
 MOST_SUB_ACTIONS: Final = 6
 _STOP: Final = frozenset(
     "a an the of in on at to from with and or by for into onto one ones s his her their its is are it someone somebody "
@@ -60,6 +62,8 @@ class _Index:
     by_stems: dict[str, str]
     forms: dict[str, list[list[str]]]
     """Label to the stems of the label and of each synonym."""
+    verbs: dict[str, list[str]]
+    """Label to what is done in each of those."""
     text: dict[str, frozenset[str]]
     """Label to the stems of everything its entry says."""
     trigrams: dict[str, frozenset[str]]
@@ -99,6 +103,7 @@ def _index() -> _Index:
         by_words=by_words,
         by_stems=by_stems,
         forms=forms_of,
+        verbs={label: [_verb(form) for form in (label, *entry.synonyms)] for label, entry in known.items()},
         text=text,
         trigrams={stem: _trigrams(stem) for stem in naming},
         naming=naming,
@@ -130,14 +135,19 @@ def _alike(stem: str) -> dict[str, float]:
     return {other: value for other, value in dice.items() if value >= 0.6}
 
 
+def _verb(text: str) -> str:
+    """The stem of what is done: the first word in -ing, else the first word."""
+    stems = _stems(text)
+    verbs = [_stem(word) for word in words(text) if word.endswith("ing") and len(word) > 4]
+    return next((stem for stem in verbs if stem in stems), stems[0] if stems else "")
+
+
 def _query(text: str) -> list[tuple[str, float]]:
     """Stems of the text with their weights: the verb, told by -ing or by coming first, counts twice.
 
     A word that names no entry is most often a noun of the setting, and counts half.
     """
-    index, stems = _index(), _stems(text[:LABEL_LENGTH])
-    verbs = [_stem(word) for word in words(text[:LABEL_LENGTH]) if word.endswith("ing") and len(word) > 4]
-    verb = next((stem for stem in verbs if stem in stems), stems[0] if stems else "")
+    index, stems, verb = _index(), _stems(text[:LABEL_LENGTH]), _verb(text[:LABEL_LENGTH])
     weights = {stem: index.naming.get(stem, index.strange / 2) for stem in stems}
     return list((weights | {verb: 2 * index.naming.get(verb, index.strange)}).items()) if stems else []
 
@@ -151,13 +161,30 @@ def _named(query: list[tuple[str, float]], form: Collection[str]) -> float:
     return 2 / (total / asked + sum(naming[f] for f in form) / given) if asked and given else 0.0
 
 
-def _similarity(query: list[tuple[str, float]], forms: list[list[str]], text: frozenset[str]) -> float:
-    mentioned = sum(w * max((v for f, v in _alike(s).items() if f in text), default=0.0) for s, w in query)
-    if not mentioned:
+def _similarity(
+    query: list[tuple[str, float]], meant: Mapping[str, Sequence[tuple[int, float]]], verb: str, label: str
+) -> float:
+    """Likeness of a query to an entry, 0 to 1.
+
+    Args:
+        query: Stems and weights.
+        meant: Every stem that one of the query's may stand for, with which one, and their likeness.
+        verb: The stem of what is done.
+        label: Of the entry.
+    """
+    index = _index()
+    likeness: dict[int, float] = {}
+    for stem in index.text[label] & meant.keys():
+        for number, value in meant[stem]:
+            likeness[number] = max(value, likeness.get(number, 0.0))
+    if not likeness:
         return 0.0
-    meant = {other for stem, _ in query for other in _alike(stem)}
-    close = [(rank, form) for rank, form in enumerate(forms) if not meant.isdisjoint(form)]
-    name = max((_named(query, form) * (SYNONYM if rank else 1.0) for rank, form in close), default=0.0)
+    mentioned = sum(query[number][1] * value for number, value in likeness.items())
+    name = 0.0
+    for rank, (form, done) in enumerate(zip(index.forms[label], index.verbs[label], strict=True)):
+        if not meant.keys().isdisjoint(form):
+            same = 1.0 if done in _alike(verb) else OTHER_VERB
+            name = max(name, _named(query, form) * same * (SYNONYM if rank else 1.0))
     return 0.8 * name + 0.2 * mentioned / sum(weight for _, weight in query)
 
 
@@ -177,7 +204,12 @@ def search(text: str, k: int = 5) -> list[tuple[str, float]]:
         Labels with similarity in [0, 1]; 1 is a label or synonym itself.
     """
     index, query = _index(), _query(text)
-    found = {label: _similarity(query, forms, index.text[label]) for label, forms in index.forms.items()}
+    verb = _verb(text[:LABEL_LENGTH])
+    meant: dict[str, list[tuple[int, float]]] = {}
+    for number, (stem, _) in enumerate(query):
+        for other, value in _alike(stem).items():
+            meant.setdefault(other, []).append((number, value))
+    found = {label: _similarity(query, meant, verb, label) for label in index.forms}
     exact = _exact(text)
     if exact:
         found[exact] = 1.0
