@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
 
 from ..tools.errors import MissingExtra, UnknownPolicy
 
@@ -34,8 +35,8 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
             max_tokens: most tokens of a turn; 2048 where not given, or the server's own limit.
             quantize=4bit or 8bit: weights in so many bits (transformers).
             api=compatible: DashScope's OpenAI-compatible mode instead of its own SDK.
-        temperature: Sampling temperature of a chat model.
-        seed: Seed of the sampling of vLLM and DashScope; the embedded policy does not sample.
+        temperature: Sampling temperature of a chat model; left out where the model is known to take none.
+        seed: Seed of the sampling of vLLM, DashScope, Gemini and Ollama; the embedded policy does not sample.
 
     Raises:
         UnknownPolicy: `spec` names no policy, or its key is not set.
@@ -57,7 +58,9 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
 
     chosen = _chat_model(provider, model, temperature, seed, options)
     streams = type(chosen)._astream is not BaseChatModel._astream and not chosen.disable_streaming
-    return AnyTools(model=chosen, spec=spec, prompted="tools" in options, disable_streaming=not streams)
+    return AnyTools(
+        model=chosen, spec=spec, prompted="tools" in options, disable_streaming=not streams, profile=chosen.profile
+    )
 
 
 def _options(spec: str, provider: str, given: str) -> dict[str, str]:
@@ -97,18 +100,41 @@ def _chat_model(provider: str, model: str, temperature: float, seed: int, option
         from langchain.chat_models import init_chat_model
     except ImportError:
         raise MissingExtra(f"the policy {spec!r} needs LangChain; install it: pip install 'video-star[api]'") from None
-    more: dict[str, Any] = {}
-    if provider == "openai":
-        from .policies.connections import LoopwiseClient
-
-        more["http_async_client"] = LoopwiseClient(follow_redirects=True)
-    more |= {"max_tokens": limit["max_new_tokens"]} if limit else {}
+    more = _own_settings(provider, seed)
+    if limit:
+        more[_LIMIT_NAMES.get(provider, "max_tokens")] = limit["max_new_tokens"]
     try:
-        chosen: BaseChatModel = init_chat_model(
-            model, model_provider=provider, temperature=temperature, max_retries=0, **more
-        )
+        chosen: BaseChatModel = init_chat_model(model, model_provider=provider, temperature=temperature, **more)
+        if (chosen.profile or {}).get("temperature") is False:
+            chosen = init_chat_model(model, model_provider=provider, **more)
     except ImportError as error:
         raise MissingExtra(f"the policy {spec!r} needs another package: {error}") from error
     except Exception as error:
         raise UnknownPolicy(f"the policy {spec!r} cannot be made: {str(error)[:300]}") from error
+    for name, variable in chosen.lc_secrets.items():
+        key = getattr(chosen, name, None)
+        if isinstance(key, SecretStr) and not key.get_secret_value():
+            raise UnknownPolicy(f"the policy {spec!r} needs a key; set the variable {variable}")
     return chosen
+
+
+_LIMIT_NAMES: Final = {"google_genai": "max_output_tokens", "ollama": "num_predict"}
+"""What the most tokens of a turn are called where it is not `max_tokens`."""
+_CLOSE: Final = {"Connection": "close"}
+"""For clients that take no pool of ours: a connection that is kept fails on another event loop than its own."""
+
+
+def _own_settings(provider: str, seed: int) -> dict[str, Any]:
+    """What a provider's client takes besides model, temperature and limit, so that only the graph tries again."""
+    if provider == "openai":
+        from .policies.connections import LoopwiseClient
+
+        return {"max_retries": 0, "http_async_client": LoopwiseClient(follow_redirects=True)}
+    if provider == "anthropic":
+        return {"max_retries": 0, "default_headers": _CLOSE}
+    if provider == "google_genai":
+        # It counts the first try, and takes 0 for "as often as usual".
+        return {"max_retries": 1, "seed": seed, "additional_headers": _CLOSE}
+    if provider == "ollama":
+        return {"seed": seed, "client_kwargs": {"headers": _CLOSE}}
+    return {"max_retries": 0}

@@ -60,6 +60,9 @@ class Usage(BaseModel):
     policy_calls: int = 0
     tokens: Tokens = Tokens()
     cost: Cost | None = Field(default=None, description="None where no price is set and none is reported.")
+    tool_tokens: Tokens | None = Field(
+        default=None, description="Of the chat models behind tools, where any was asked; not part of tokens and cost."
+    )
     seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds by node.")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Required
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, Required
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage
@@ -17,12 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field
 # Of typing's own, before Python 3.12, pydantic makes no schema, and Studio no form.
 from typing_extensions import TypedDict
 
+from ..tools.errors import UnknownPolicy
 from ..tools.library import TOOL_NAMES, ToolName
+from ..tools.speaker import Speaker
 from .conversation import tool_schema
-from .policy import resolve_policy
+from .policy import EMBEDDED, resolve_policy
 
 Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
 Status = Literal["ok", "degraded", "failed"]
+BY_RULES: Final = "embedded"
+"""Names the engine of `describe_video` and `explain_actions` that asks no model."""
+SPEAKER_SHARE: Final = 0.7
+"""Of a tool's time, what its chat model may take; the rest is for the embedded engine, if the model fails."""
 
 
 class Price(BaseModel):
@@ -64,6 +70,18 @@ class Context(BaseModel):
         default=list(TOOL_NAMES),
         description="The tools on offer.",
         json_schema_extra={"langgraph_nodes": ["tool_select"]},
+    )
+    describer: str = Field(
+        default=BY_RULES,
+        description="Who writes describe_video. embedded: rules over what moved. Or a vision model, named as a policy "
+        "is: dashscope:qwen-vl-max.",
+        json_schema_extra={"langgraph_nodes": ["tool_exec"]},
+    )
+    explainer: str = Field(
+        default=BY_RULES,
+        description="Who writes explain_actions for labels that the knowledge base has no entry for. embedded: the "
+        "nearest entries. Or a chat model, named as a policy is: dashscope:qwen-plus.",
+        json_schema_extra={"langgraph_nodes": ["tool_exec"]},
     )
     max_rounds: int = Field(
         default=1, ge=1, le=5, description="How often the policy may choose tools; the paper chooses once."
@@ -154,6 +172,8 @@ class Setup:
     """Settings where the run brings none of its own."""
     policy: BaseChatModel | None = None
     """The policy to use whatever the settings name; None to go by the settings."""
+    speakers: Mapping[ToolName, Speaker] = field(default_factory=dict)
+    """The chat models behind tools, whatever the settings name."""
 
     def settings(self, runtime: Runtime[Context]) -> Context:
         """The settings of this run: the host's, with those the run itself sets.
@@ -175,6 +195,26 @@ class Setup:
             return self.policy
         # In a thread: importing a provider's package takes seconds, in which a server must answer others.
         return await asyncio.to_thread(resolve_policy, context.policy, context.temperature, context.seed)
+
+    async def tool_speakers(self, context: Context) -> Mapping[str, Speaker]:
+        """The chat models behind the tools on offer in this run, by tool; none for a tool that asks none.
+
+        Raises:
+            UnknownPolicy: The settings name one that does not exist, or the embedded policy, which has no words for it.
+        """
+        named: dict[ToolName, str] = {"describe_video": context.describer, "explain_actions": context.explainer}
+        speakers: dict[str, Speaker] = {}
+        for tool, spec in named.items():
+            if tool not in offered(context):
+                continue
+            if tool in self.speakers:
+                speakers[tool] = self.speakers[tool]
+            elif spec == EMBEDDED:
+                raise UnknownPolicy(f"{spec!r} cannot do {tool}; use {BY_RULES!r} or a model such as openai:gpt-4.1")
+            elif spec != BY_RULES:
+                model = await asyncio.to_thread(resolve_policy, spec, 0.0, context.seed)
+                speakers[tool] = Speaker(model, spec, SPEAKER_SHARE * context.tool_seconds)
+        return speakers
 
 
 def offered(context: Context) -> list[ToolName]:

@@ -27,6 +27,22 @@ TOKEN_TRACK: Final = "token_track"
 """Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`."""
 PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 """HTTP answers that another try may change."""
+_PASSING_ERRORS: Final = {
+    *("ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"),
+    *("ClientConnectionError", "ClientPayloadError", "ResponseError"),
+}
+"""Names of errors without a status that another try may change: of httpx and the providers' clients, of aiohttp, and
+Ollama's, which has none in the middle of an answer."""
+_REMEDIES: Final = {
+    401: "; see that its key is set, and right",
+    403: "; see that its key is right, and may use this model",
+    404: "; see that the name of the model is right",
+    413: "; lower frames or pixels",
+}
+_CALL_BLOCKS: Final = {"tool_use", "tool_call", "function_call"}
+"""Types of content blocks that repeat a call of the message."""
+_RAW_CALLS: Final = {"tool_calls", "function_call"}
+"""Where clients keep the calls of a message as its server wrote them."""
 
 
 class PolicyBusy(PolicyUnavailable):
@@ -44,6 +60,7 @@ class Stopwatch:
         self._unix, self._clock = time.time(), time.perf_counter()
         self._calls = 0
         self._tokens: dict[str, int] = {}
+        self._tool_tokens: dict[str, int] = {}
         self._reported: float | None = None
 
     @property
@@ -64,6 +81,11 @@ class Stopwatch:
         if isinstance(cost, int | float):
             self._reported = (self._reported or 0.0) + cost
 
+    def count_tool(self, tokens: Mapping[str, int]) -> None:
+        """Add tokens of a chat model behind a tool: apart from the policy's, whose price is another."""
+        for kind, number in tokens.items():
+            self._tool_tokens[kind] = self._tool_tokens.get(kind, 0) + number
+
     def update(self, *, fresh: bool = False) -> dict[str, Any]:
         """The state's usage and timings with this pass added; `fresh` starts both anew."""
         began = self._unix if fresh else self._state.get("began", self._unix)
@@ -74,6 +96,9 @@ class Stopwatch:
         tokens, seconds = dict(usage.get("tokens", {"input": 0, "output": 0})), dict(usage.get("seconds", {}))
         for kind, number in self._tokens.items():
             tokens[kind] = tokens.get(kind, 0) + number
+        by_tools = dict(usage.get("tool_tokens", {}))
+        for kind, number in self._tool_tokens.items():
+            by_tools[kind] = by_tools.get(kind, 0) + number
         seconds[self.node] = round(seconds.get(self.node, 0.0) + took, 4)
         return {
             "began": began,
@@ -81,6 +106,7 @@ class Stopwatch:
             "usage": {
                 "policy_calls": usage.get("policy_calls", 0) + self._calls,
                 "tokens": tokens,
+                **({"tool_tokens": by_tools} if by_tools else {}),
                 "cost": self._cost(tokens, usage.get("cost")),
                 "seconds": seconds,
             },
@@ -132,6 +158,7 @@ async def speak(
     except Exception as error:
         raise (PolicyBusy if _passes(error) else PolicyUnavailable)(
             f"the policy failed in {watch.node}: {type(error).__name__}: {str(error)[:300]}"
+            + _REMEDIES.get(_answered(error) or 0, "")
         ) from error
     watch.count(reply)
     return await asyncio.to_thread(_kept, by_policy(reply, watch.node), default_store())
@@ -155,7 +182,7 @@ def _bound(
         return policy.bind_tools(tools, grammar=form.grammar)
     if not tools:
         return policy
-    if form is not None and form.call is not None:
+    if form is not None and form.call is not None and (policy.profile or {}).get("tool_choice", True):
         # Each provider refuses in its own words: a model that cannot be told to call is asked to.
         with suppress(TypeError, ValueError, NotImplementedError):
             return policy.bind_tools(tools, tool_choice=form.call)
@@ -193,13 +220,28 @@ async def aside(work: Callable[..., T], *args: Any) -> T:
 
 
 def inline(messages: Sequence[AnyMessage], store: MediaStore) -> list[BaseMessage]:
-    """Copies of the messages with `media://` references replaced by the pictures themselves."""
-    return [
-        message.model_copy(update={"content": [_block(block, store) for block in message.content]})
-        if isinstance(message.content, list)
-        else message
-        for message in messages
-    ]
+    """The messages as they are sent: `media://` references are the pictures themselves, and no call is left over.
+
+    Some clients keep a turn's calls a second time, as blocks of its content or as the server wrote them. Of a turn that
+    was corrected, or whose calls were made one, they would send calls without a result, which servers refuse.
+    """
+    return [_sent(message, store) for message in messages]
+
+
+def _sent(message: BaseMessage, store: MediaStore) -> BaseMessage:
+    update: dict[str, Any] = {}
+    if isinstance(message.content, list):
+        update["content"] = [_block(block, store) for block in message.content if not _left_over(block, message)]
+    if isinstance(message, AIMessage) and _RAW_CALLS & message.additional_kwargs.keys():
+        update["additional_kwargs"] = {k: v for k, v in message.additional_kwargs.items() if k not in _RAW_CALLS}
+    return message.model_copy(update=update) if update else message
+
+
+def _left_over(block: Any, message: BaseMessage) -> bool:
+    """Whether a block of a policy's turn is a call that the turn does not make."""
+    if not isinstance(message, AIMessage) or not isinstance(block, dict) or block.get("type") not in _CALL_BLOCKS:
+        return False
+    return block.get("call_id", block.get("id")) not in [call["id"] for call in message.tool_calls]
 
 
 def emit(runtime: Runtime[Context], node: str, **what: Any) -> None:
@@ -222,10 +264,29 @@ def _block(block: Any, store: MediaStore) -> Any:
     return block
 
 
+def http_status(error: BaseException) -> int | None:
+    """The HTTP status with which a server answered, as client libraries keep it on an error; its cause is not asked."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status", "code"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int) and 100 <= status < 600:
+                return status
+    return None
+
+
+def _answered(error: BaseException | None) -> int | None:
+    """The status of the error or else of what caused it."""
+    while error is not None:
+        if (status := http_status(error)) is not None:
+            return status
+        error = error.__cause__
+    return None
+
+
 def _passes(error: Exception) -> bool:
     """Whether trying again may help. Client libraries are recognised by what they raise, so that none is imported."""
-    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
+    status = _answered(error)
     if status is not None:
-        return status in PASSING_STATUS
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"})
+        # A server that took the request and failed in the middle of its answer says so under the status of success.
+        return status in PASSING_STATUS or 200 <= status < 300
+    return bool({kind.__name__ for kind in type(error).__mro__} & _PASSING_ERRORS)

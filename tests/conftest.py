@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from video_star.tools.service import SERVICE
+
 from . import tiny_qwen as tiny
 from .tools.hostile import HostileFiles
 
@@ -31,6 +33,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of its own for each test: what one caches, no other reads."""
     monkeypatch.setenv("VIDEO_STAR_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def rested() -> None:
+    """No tool rests because it failed in another test."""
+    SERVICE.forget()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -114,25 +113,32 @@ class _Body:
 
 
 class _LiteRtModel:
-    """One tflite model, read at first use. Its interpreter serves one thread at a time, hence the lock."""
+    """One tflite model, read at first use. An interpreter serves one thread at a time, hence one for each at once."""
 
     def __init__(self, weights: Path) -> None:
         self._weights = weights
-        self._lock = Lock()
-        self._interpreter: Interpreter | None = None
+        self._idle: list[Interpreter] = []
 
     def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs by name for one input, both without the batch axis."""
-        with self._lock:
-            if self._interpreter is None:
-                from ai_edge_litert.interpreter import Interpreter
+        try:
+            model = self._idle.pop()
+        except IndexError:
+            model = self._read()
+        model.set_tensor(model.get_input_details()[0]["index"], inputs[None])
+        model.invoke()
+        outputs = {each["name"]: model.get_tensor(each["index"])[0] for each in model.get_output_details()}
+        self._idle.append(model)
+        return outputs
 
-                self._interpreter = Interpreter(model_path=str(self._weights), num_threads=2)
-                self._interpreter.allocate_tensors()
-            model = self._interpreter
-            model.set_tensor(model.get_input_details()[0]["index"], inputs[None])
-            model.invoke()
-            return {each["name"]: model.get_tensor(each["index"])[0] for each in model.get_output_details()}
+    def _read(self) -> Interpreter:
+        from ai_edge_litert.interpreter import Interpreter
+
+        # One thread: a second one costs 40 % more processor time and saves less than 10 % of the wait, whereas two
+        # calls at once, which `service` sees to, keep two cores busy.
+        model = Interpreter(model_path=str(self._weights), num_threads=1)
+        model.allocate_tensors()
+        return model
 
 
 class BlazePose:

@@ -29,7 +29,7 @@ class VideoTooLarge(BadInput):
 
 
 class DownloadFailed(BadInput):
-    """A video by URL could not be fetched."""
+    """A video by URL, or weights asked for, could not be fetched."""
 
 
 class UnreadableVideo(BadInput):
@@ -64,6 +64,10 @@ class BadRecord(BadInput):
     """A trace that cannot be read back."""
 
 
+class BadWeights(BadInput):
+    """Weights of an engine that are missing, have changed, or are of no model it can run."""
+
+
 class MissingExtra(VideoStarError, ImportError):
     """An optional dependency is not installed; the message holds the line that installs it."""
 
@@ -74,3 +78,11 @@ class PolicyUnavailable(VideoStarError):
 
 class ToolUnavailable(VideoStarError):
     """A tool could not give evidence. The agent goes on without it and says so."""
+
+
+class ToolBusy(ToolUnavailable):
+    """A failure of a tool that trying again can cure: throttling, a dropped connection, no memory at the moment."""
+
+
+class ToolResting(ToolUnavailable):
+    """A tool that failed again and again is left alone for a while."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import numpy as np
@@ -12,17 +12,17 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field, create_model
 
 from .clip import Clip, open_clip
+from .engines import EMBEDDED, engine_name
 from .errors import UnknownTool
 from .media import remembered
 
 if TYPE_CHECKING:
     from .motion import Motion
     from .pose import Poses
+    from .speaker import Speaker
 
 ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
 TOOL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
-ENGINE: Final = "embedded-1"
-"""Name and version of the embedded perception: part of every cache key, so that a new version computes anew."""
 
 Start = Annotated[float | None, Field(description="Start of the span in seconds; leave out for the whole clip.")]
 End = Annotated[float | None, Field(description="End of the span in seconds; leave out for the whole clip.")]
@@ -43,6 +43,10 @@ class Finding:
     """The typed result: `People`, `Poses`, `Motion`, `Explanations` or `Description`."""
     frames: tuple[tuple[float, np.ndarray], ...] = ()
     """What to show: (seconds, (height, width, 3) uint8 RGB), overlays or picked frames."""
+    note: str = ""
+    """Why the embedded engine had to do what a chat model was to do; empty where nothing failed."""
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """`input` and `output` tokens of the chat model that was asked; empty where none was, or its words were at hand."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Tool:
     """Argument name to (type, default), besides the video."""
     shown: bool = False
     """True when the summary is text for the question (T_a, T_v), False for a reply to the call."""
+    engine: str = EMBEDDED.name
+    """What does the work: part of every key under which findings are shared or kept."""
 
     @cached_property
     def schema(self) -> type[BaseModel]:
@@ -69,27 +75,36 @@ def library() -> Mapping[str, Tool]:
     return _library()
 
 
-def tool(name: str) -> Tool:
+def tool(name: str, speaker: Speaker | None = None) -> Tool:
     """One tool.
+
+    Args:
+        name: One of `TOOL_NAMES`.
+        speaker: The chat model that does the work of `explain_actions` or `describe_video`. Where it fails, the
+            embedded engine does it, and the finding says so. Other tools ask nobody.
 
     Raises:
         UnknownTool: There is none of that name.
     """
     try:
-        return _library()[name]
+        one = _library()[name]
     except KeyError:
         raise UnknownTool(f"there is no tool {name!r}; the tools are {', '.join(TOOL_NAMES)}") from None
+    looks = {"explain_actions": _explain_actions, "describe_video": _describe_video}
+    if speaker is None or name not in looks:
+        return one if (seeing := engine_name()) == one.engine else replace(one, engine=seeing)
+    return replace(one, engine=speaker.engine, look=partial(looks[name], speaker=speaker))
 
 
-def langchain_tool(name: str) -> BaseTool:
-    """A tool of the library for any LangChain agent.
+def langchain_tool(name: str, speaker: Speaker | None = None) -> BaseTool:
+    """A tool of the library for any LangChain agent; arguments as for `tool`.
 
     It takes a video besides its own arguments, and returns the summary as content and the typed result as artifact.
 
     Raises:
         UnknownTool: There is none of that name.
     """
-    one = tool(name)
+    one = tool(name, speaker)
 
     def look(video: str, start: float | None = None, end: float | None = None) -> tuple[str, Any]:
         found = one.look(open_clip(video, start, end), (), 0)
@@ -98,7 +113,7 @@ def langchain_tool(name: str) -> BaseTool:
     def explain(actions: list[str]) -> tuple[str, Any]:
         from .explain import explain_actions
 
-        explained = explain_actions(actions)
+        explained = explain_actions(actions, speaker=speaker)
         return explained.summary(), explained
 
     about_video = "start" in one.args
@@ -183,20 +198,27 @@ def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
     return Finding(motion.summary(), motion, _drawn(clip, poses, annotate, most))
 
 
-def _explain_actions(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+def _explain_actions(clip: Clip, actions: Sequence[str], most: int, speaker: Speaker | None = None) -> Finding:
     from .explain import explain_actions
 
-    explained = explain_actions(actions)
-    return Finding(explained.summary(), explained)
+    explained = explain_actions(actions, speaker=speaker)
+    return Finding(explained.summary(), explained, note=explained.why, tokens=explained.tokens)
 
 
-def _describe_video(clip: Clip, actions: Sequence[str], most: int) -> Finding:
-    from .describe import describe_video
+def _describe_video(clip: Clip, actions: Sequence[str], most: int, speaker: Speaker | None = None) -> Finding:
+    from .describe import describe_in_place_of, describe_video, describe_with
+    from .speaker import Unanswered
 
     frames = clip.frames()
-    described = describe_video(frames, _motion(clip))
-    picked = described.salient[:most]
-    return Finding(described.summary(), described, tuple((float(frames.times[i]), frames.images[i]) for i in picked))
+    if speaker is None:
+        described = describe_video(frames, _motion(clip))
+    else:
+        try:
+            described = describe_with(speaker, frames, _span(clip))
+        except Unanswered as failure:
+            described = describe_in_place_of(speaker, failure, frames, _motion(clip))
+    shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:most])
+    return Finding(described.summary(), described, shown, described.why, described.tokens)
 
 
 def poses_of(clip: Clip) -> Poses:
@@ -213,7 +235,11 @@ def _motion(clip: Clip) -> Motion:
 
 
 def _key(clip: Clip) -> tuple[object, ...]:
-    return clip.id, round(clip.start, 3), round(clip.end, 3), ENGINE
+    return *_span(clip), engine_name()
+
+
+def _span(clip: Clip) -> tuple[object, ...]:
+    return clip.id, round(clip.start, 3), round(clip.end, 3)
 
 
 def _drawn(

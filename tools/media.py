@@ -13,16 +13,16 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
 
+from .errors import BadInput
+from .service import SERVICE
 from .source import home
 
 SCHEME: Final = "media://"
@@ -111,28 +111,32 @@ def remembered(key: tuple[object, ...], kind: type[Result], compute: Callable[[]
     """
     digest = hashlib.sha256(repr((kind.__qualname__, *key)).encode()).hexdigest()[:32]
     path = home() / "results" / f"{digest}.npz"
-    with _lock(digest):
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return kind(**{name: stored[name] for name in stored.files})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-            # Absent, or half a file that something else left there: compute, and write over it.
-            pass
+
+    def made() -> Result:
+        # Another thread, or process, may have been done between our looking for it and our turn.
+        if (stored := _stored(path, kind)) is not None:
+            return stored
         result = compute()
         buffer = io.BytesIO()
         np.savez(buffer, **_arrays(result))
-        try:
+        # A full disk costs the next run its cache, not this run its result.
+        with suppress(OSError):
             write_atomically(path, buffer.getvalue())
-        except OSError:
-            # A full disk costs the next run its cache, not this run its result.
-            pass
         return result
+
+    # Bad input and errors of the disk are about one copy of a video: who has another one looks at that.
+    return found if (found := _stored(path, kind)) is not None else SERVICE.once(path, made, own=(BadInput, OSError))
+
+
+def _stored(path: Path, kind: type[Result]) -> Result | None:
+    """The result in a file; None where there is none, or no whole one."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return kind(**{name: stored[name] for name in stored.files})
+    except Exception:
+        # Half a file raises whatever its bytes happen to mean, MemoryError for one: compute, and write over it.
+        return None
 
 
 def _arrays(result: Any) -> dict[str, Any]:
     return {field.name: np.asarray(getattr(result, field.name)) for field in fields(result)}
-
-
-@lru_cache(maxsize=4096)
-def _lock(digest: str) -> Lock:
-    return Lock()

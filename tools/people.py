@@ -169,7 +169,8 @@ class SsdLite:
                 import onnxruntime
 
                 options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = 2
+                # One, as in `blazepose`: calls at once use the other cores.
+                options.intra_op_num_threads = 1
                 self._session = onnxruntime.InferenceSession(
                     str(self._weights), options, providers=["CPUExecutionProvider"]
                 )
@@ -180,14 +181,16 @@ SSDLITE: Final = SsdLite()
 """The embedded detector, one per process."""
 
 
-def detect_people(frames: Frames, detector: PersonDetector = SSDLITE) -> People:
+def detect_people(frames: Frames, detector: PersonDetector | None = None) -> People:
     """Find the people of every frame and follow them through the clip.
 
     Args:
         frames: The frames to look at; boxes come back in pixels of the original, `frames.scale` undone.
-        detector: The model that looks; the embedded one by default.
+        detector: The model that looks; that of `engines.engine` by default.
     """
-    found = detector.people(frames)
+    from .engines import engine
+
+    found = (detector or engine().detector).people(frames)
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in found)])
     return follow(
         People(

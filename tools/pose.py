@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Protocol, Self
 
 import numpy as np
 
-from .blazepose import BLAZEPOSE, Skeletons
+from .blazepose import Skeletons
 from .people import People, check_array, follow, original_size
 from .posture import body_height, posture
 from .tracking import VISIBLE
@@ -74,14 +74,16 @@ class PoseEstimator(Protocol):
         ...
 
 
-def estimate_pose(frames: Frames, estimator: PoseEstimator = BLAZEPOSE) -> Poses:
+def estimate_pose(frames: Frames, estimator: PoseEstimator | None = None) -> Poses:
     """Find the people of every frame with their keypoints and follow them through the clip.
 
     Args:
         frames: The frames to look at; pixels come back as those of the original, `frames.scale` undone.
-        estimator: The model that looks; the embedded one by default.
+        estimator: The model that looks; that of `engines.engine` by default.
     """
-    found = estimator.poses(frames)
+    from .engines import engine
+
+    found = (estimator or engine().estimator).poses(frames)
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _, _ in found)])
     keypoints = np.concatenate([np.zeros((0, 17, 3), np.float32), *(points for _, _, points in found)])
     keypoints[:, :, :2] /= np.float32(frames.scale)

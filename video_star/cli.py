@@ -33,6 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+models = typer.Typer(help="Weights of YOLO11 (AGPL-3.0): list them, fetch them.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
 
 @app.command()
 def recognize(
@@ -48,6 +51,12 @@ def recognize(
     start: Annotated[float | None, typer.Option(help="Start of the span to look at, in seconds.")] = None,
     end: Annotated[float | None, typer.Option(help="End of the span, in seconds.")] = None,
     question: Annotated[str | None, typer.Option(help="What is asked of the video.")] = None,
+    describer: Annotated[
+        str, typer.Option(help="Who writes describe_video: embedded, or a vision model named as a policy is.")
+    ] = "embedded",
+    explainer: Annotated[
+        str, typer.Option(help="Who defines labels that the knowledge base lacks: embedded, or a chat model.")
+    ] = "embedded",
     temperature: Annotated[float, typer.Option(help="Sampling temperature of a chat model.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the sampling, where the model takes one.")] = 0,
     structured: Annotated[
@@ -71,6 +80,7 @@ def recognize(
     with _typed_errors():
         settings: dict[str, Any] = {"policy": policy, "mode": mode, "max_rounds": rounds}
         settings |= {"temperature": temperature, "seed": seed, "structured": structured}
+        settings |= {"describer": describer, "explainer": explainer}
         if named := [name.strip() for name in tools.split(",") if name.strip()]:
             settings["tools"] = list(dict.fromkeys(named))
         if price:
@@ -162,6 +172,24 @@ def serve(
         print(shlex.join(command))
 
 
+@models.command("list")
+def list_models() -> None:
+    """Show which weights there are, which are on this machine, and which engine looks for people."""
+    with _typed_errors():
+        from .models import show as show_models
+
+        show_models()
+
+
+@models.command("pull")
+def pull_models(names: Annotated[list[str], typer.Argument(help="Names such as yolo11n yolo11n-pose.")]) -> None:
+    """Fetch weights from the release of their makers; a fetch that broke off goes on where it stopped."""
+    with _typed_errors():
+        from .models import fetch
+
+        fetch(names)
+
+
 @app.command()
 def doctor() -> None:
     """Say what is installed, which backends work, and the line that installs what is missing."""
@@ -233,10 +261,12 @@ def _check_suffix(annotate: Path) -> None:
 
 def _run(clip: str, actions: list[str], options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
     from .tools.clip import open_clip
+    from .tools.engines import engine
 
     # All is checked again by the graph. Here the video fails before the graph's import, which takes longer than that,
     # and the rest before a frame is read.
     open_clip(clip, options.get("start"), options.get("end"))
+    engine()
 
     from .graph.check import checked_actions
     from .graph.policy import resolve_policy

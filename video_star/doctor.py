@@ -69,10 +69,19 @@ def _perception() -> str:
     from importlib.resources import files
 
     from .tools.clip import open_clip
+    from .tools.engines import EMBEDDED
     from .tools.pose import estimate_pose
 
     clip = open_clip(str(files("video_star.tools") / "clips" / "people_walking.mp4"), 0, 0.5)
-    return f"found {len(set(estimate_pose(clip.frames()).tracks.tolist()))} people in half a second of it"
+    tracks = estimate_pose(clip.frames(), EMBEDDED.estimator).tracks
+    return f"found {len(set(tracks.tolist()))} people in half a second of it"
+
+
+def _engine() -> str:
+    from .tools.engines import EMBEDDED, engine
+
+    chosen = engine()
+    return chosen.name if chosen is EMBEDDED else f"{chosen.name}; YOLO11 and its weights are AGPL-3.0"
 
 
 def _writing() -> str:
@@ -91,6 +100,7 @@ def _policy() -> str:
 CHECKS: dict[str, Callable[[], str]] = {
     "video reading": _video,
     "embedded perception": _perception,
+    "vision engine in use": _engine,
     "video writing": _writing,
     "policy": _policy,
 }

@@ -48,7 +48,10 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     sub_actions = await asyncio.to_thread(mapped, found, actions)
     if sub_actions:
         listed = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
-        answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, explain_actions(listed).summary())
+        speaker = (await setup.tool_speakers(context)).get("explain_actions")
+        # What the explainer has said before stands here, too; it is not asked for more than its tool was.
+        known = await asyncio.to_thread(explain_actions, listed, speaker=speaker, ask=False)
+        answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, known.summary())
         turns += [reply, by_graph(answer, NODE)]
     else:
         turns += [plain(reply, LONGEST_REPEATED), by_graph(HumanMessage(ASK_WITHOUT), NODE)]

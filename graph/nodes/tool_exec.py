@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,11 +12,13 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from ...tools.clip import open_clip
+from ...tools.clip import Clip, open_clip
 from ...tools.errors import ToolUnavailable, VideoStarError
-from ...tools.library import tool
-from ...tools.media import default_store
+from ...tools.library import Tool, tool
+from ...tools.media import MediaStore, default_store
+from ...tools.service import SERVICE
 from ...tools.source import VideoAccess
+from ...tools.speaker import Speaker
 from ..conversation import by_graph
 from ..parse import match_label
 from ..state import Context, Setup, State, worse
@@ -33,12 +35,16 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     watch = Stopwatch(NODE, state)
     context = setup.settings(runtime)
     calls = chosen(state)
-    found = await asyncio.gather(*(_run(call, state, context, runtime) for call in calls))
+    speakers = await setup.tool_speakers(context)
+    found = await asyncio.gather(*(_run(call, state, context, runtime, speakers.get(call["name"])) for call in calls))
     messages = [
         by_graph(ToolMessage(_reply(item), tool_call_id=call["id"], name=call["name"]), NODE)
         for call, item in zip(calls, found, strict=True)
     ]
     failed = [f"{item['tool']} {item['summary']}" for item in found if item["status"] != "ok"]
+    for item in found:
+        watch.count_tool(item.pop("tokens", {}))
+        failed += [f"{item['tool']}: {note}"] if (note := item.pop("note", "")) else []
     return {
         "conversation": messages,
         "evidence": [*state["evidence"], *({**item, "round": state["rounds"]} for item in found)],
@@ -54,14 +60,18 @@ def chosen(state: State) -> list[dict[str, Any]]:
     return [dict(call) for call in last.tool_calls] if isinstance(last, AIMessage) else []
 
 
-async def _run(call: Mapping[str, Any], state: State, context: Context, runtime: Runtime[Context]) -> dict[str, Any]:
+async def _run(
+    call: Mapping[str, Any], state: State, context: Context, runtime: Runtime[Context], speaker: Speaker | None
+) -> dict[str, Any]:
     """One call as evidence. A tool that is still busy at its limit is left behind; its thread ends on its own."""
     began = time.perf_counter()
     about = state["clip"]
     evidence = {"tool": call["name"], "status": "ok", "start": about["start"], "end": about["end"], "frames": []}
     try:
-        async with asyncio.timeout(context.tool_seconds):
-            evidence |= await aside(_look, call, state, context, runtime.server_info is not None)
+        one = tool(call["name"], speaker)
+        with SERVICE.call(f"{one.name} ({one.engine})", context.tool_seconds):
+            async with asyncio.timeout(context.tool_seconds):
+                evidence |= await aside(_look, one, call, state, context, runtime.server_info is not None)
     except TimeoutError:
         evidence |= _unavailable(f"no result within {context.tool_seconds:g} s")
     except Exception as error:
@@ -72,21 +82,48 @@ async def _run(call: Mapping[str, Any], state: State, context: Context, runtime:
     return evidence
 
 
-def _look(call: Mapping[str, Any], state: State, context: Context, served: bool) -> dict[str, Any]:
-    one, actions, store = tool(call["name"]), state["actions"], default_store()
-    args = one.schema.model_validate(call["args"]).model_dump()
+def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, served: bool) -> dict[str, Any]:
+    args, store = one.schema.model_validate(call["args"]).model_dump(), default_store()
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(state["video"], state["clip"]["start"], state["clip"]["end"], access=access)
     span = clip.span(args.get("start"), args.get("end"))
-    which = [label for text in args.get("actions", ()) if (label := match_label(text, actions))]
-    found = one.look(span, which or actions, MOST_SHOWN)
+    which = [label for text in args.get("actions", ()) if (label := match_label(text, state["actions"]))]
+    actions = which or state["actions"]
+    # The address too: an error may name it, and names of videos stay with their runs.
+    key = (store.root, one.name, one.engine, span.id, span.path, span.start, span.end, *actions, context.pixels)
+    spent: dict[str, int] = {}
+
+    def work() -> dict[str, Any]:
+        evidence, tokens = _found(one, span, actions, context.pixels, store)
+        spent.update(tokens)
+        return evidence
+
+    # Of runs that share one piece of work, one has paid for it.
+    return {**SERVICE.once(key, work), "tokens": spent}
+
+
+def _found(
+    one: Tool, span: Clip, actions: Sequence[str], pixels: int, store: MediaStore
+) -> tuple[dict[str, Any], Mapping[str, int]]:
+    """Evidence of one call, and the tokens that it took."""
+    try:
+        found = one.look(span, actions, MOST_SHOWN)
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        # An engine that wants to end the program, or whose loop was ended, must not end ours.
+        raise ToolUnavailable(f"the tool ended with {type(error).__name__}") from error
     if not found.summary.strip():
         raise ToolUnavailable("the tool returned no text")
-    shown = [
-        {"url": store.put_image(fit(image, context.pixels)), "time": round(seconds, 3)}
-        for seconds, image in found.frames
-    ]
-    return {"summary": found.summary, "start": round(span.start, 3), "end": round(span.end, 3), "frames": shown}
+    summary, shown = found.summary, []
+    try:
+        for seconds, image in found.frames:
+            shown.append({"url": store.put_image(fit(image, pixels)), "time": round(seconds, 3)})
+    except OSError as error:
+        # A full disk costs the pictures, not what was found.
+        summary, shown = f"{summary}\nIts pictures could not be kept: {error.strerror}.", []
+    where = {"start": round(span.start, 3), "end": round(span.end, 3), "frames": shown}
+    return {"summary": summary, **where, "note": found.note}, found.tokens
 
 
 def _why(error: Exception, video: str) -> str:

@@ -36,6 +36,8 @@ async def tool_select(state: State, runtime: Runtime[Context], *, setup: Setup) 
     context = setup.settings(runtime)
     watch = Stopwatch(NODE, state, context.price)
     policy = await setup.speaker(context)
+    # A describer that does not exist is to be known before anything is looked at.
+    await setup.tool_speakers(context)
     fresh = not state.get("another_round")
     before: list[AnyMessage] = []
     update: dict[str, Any] = {}

@@ -25,6 +25,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ..calls import parse_hermes as parse_hermes
+from ..turn import http_status
 
 Tools = Sequence[Mapping[str, Any]]
 _SECTION: Final = (
@@ -79,8 +80,8 @@ def render_hermes(text: str, calls: Sequence[Mapping[str, Any]]) -> str:
 def refuses_tools(error: BaseException | None) -> bool:
     """Whether a server said that it takes no tools: HTTP 400, 404 or 422 with a message about tools or functions."""
     while error is not None:
-        status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
-        if status in _REFUSED_STATUS and re.search(r"\b(tools?|functions?)\b|tool_", str(error), re.IGNORECASE):
+        about = re.search(r"\b(tools?|functions?)\b|tool_", str(error), re.IGNORECASE)
+        if about and http_status(error) in _REFUSED_STATUS:
             return True
         error = error.__cause__
     return False

@@ -80,7 +80,7 @@ def test_the_settings_form_has_choices_bounds_defaults_and_descriptions(dev: Dev
     form = schemas(dev)["context_schema"]
     fields = form["properties"]
     assert list(fields) == [
-        "policy", "mode", "tools", "max_rounds", "frames", "pixels",
+        "policy", "mode", "tools", "describer", "explainer", "max_rounds", "frames", "pixels",
         "policy_seconds", "tool_seconds", "temperature", "seed", "structured", "reasoning", "price",
     ]  # fmt: skip
     assert all(field["description"] and "default" in field for field in fields.values())
@@ -88,7 +88,7 @@ def test_the_settings_form_has_choices_bounds_defaults_and_descriptions(dev: Dev
     assert fields["mode"]["enum"] == ["agentic", "static", "no_tools", "no_sub_actions"]
     assert fields["tools"]["items"]["enum"] == fields["tools"]["default"] and len(fields["tools"]["default"]) == 5
     assert (fields["max_rounds"]["minimum"], fields["max_rounds"]["maximum"]) == (1, 5)
-    assert all({"minimum", "exclusiveMinimum"} & field.keys() for field in list(fields.values())[3:10])
+    assert all({"minimum", "exclusiveMinimum"} & field.keys() for field in list(fields.values())[5:12])
 
 
 def test_nothing_was_amiss_at_start_and_in_the_forms(dev: Dev) -> None:

@@ -173,7 +173,7 @@ def test_a_written_definition_reads_back_and_says_who_wrote_it() -> None:
     assert [s.primitives for s in read.sub_actions] == [("invert", "travel_fast"), ()] and read.composed_from == ()
 
 
-def test_each_label_is_asked_for_once_and_kept() -> None:
+def test_each_label_is_asked_for_once_and_kept(home: Path) -> None:
     first = explain_actions(UNKNOWN[:1], speaker=by(answer(n1=ZORB)))
     speaker = by(answer(n1={**ZORB, "definition": "arms go round a post."}))
     both = explain_actions(UNKNOWN, speaker=speaker)
@@ -183,6 +183,9 @@ def test_each_label_is_asked_for_once_and_kept() -> None:
     assert both.definitions[0] == first.definitions[0]
     recalled = explain_actions([*UNKNOWN, "quokka juggling"], speaker=speaker, ask=False)
     assert len(heard(speaker)) == 1 and recalled.written == set(UNKNOWN) and not recalled.why
+    for path in (home / "results").iterdir():
+        path.write_bytes(path.read_bytes()[:20] + b"\xff")
+    assert explain_actions(UNKNOWN[:1], speaker=by(answer(n1=ZORB))).definitions == first.definitions
 
 
 @pytest.mark.parametrize(

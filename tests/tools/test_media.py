@@ -1,11 +1,15 @@
 """The store of pictures and the memory of results: by content, whole or absent, computed once."""
 
 import io
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +86,58 @@ def test_a_damaged_memory_is_computed_anew(home: Path, left: bytes) -> None:
 def test_a_disk_that_takes_nothing_costs_the_memory_not_the_result(home: Path) -> None:
     home.write_text("a file where the folder should be")
     assert remembered(("clip",), Result, result).names.tolist() == ["a", "b"]
+
+
+def test_whatever_a_damaged_memory_holds_is_harmless(home: Path) -> None:
+    remembered(("clip",), Result, result)
+    (path,) = (home / "results").iterdir()
+    whole, chance = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        bad = bytearray(whole[: chance.integers(1, len(whole) + 1)])
+        for at in chance.integers(0, len(bad), 4):
+            bad[at] = chance.integers(256)
+        path.write_bytes(bytes(bad))
+        found = remembered(("clip",), Result, result)
+        assert found.names.shape == (2,) and found.values.shape == (1, 2)
+    path.write_bytes(whole)
+
+
+def test_a_disk_that_fills_while_writing_leaves_no_part_behind(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int, mode: str) -> Any:
+        os.close(handle)
+        return open("/dev/full", mode)  # a disk without space, as Linux has it
+
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, which only Linux has")
+    monkeypatch.setattr(os, "fdopen", full)
+    assert remembered(("clip",), Result, result).names.tolist() == ["a", "b"]
+    assert list((home / "results").iterdir()) == []
+
+
+def test_an_error_is_not_remembered() -> None:
+    def fails() -> Result:
+        raise ValueError("bad weights")
+
+    with pytest.raises(ValueError, match="bad weights"):
+        remembered(("clip",), Result, fails)
+    assert remembered(("clip",), Result, result).names.tolist() == ["a", "b"]
+
+
+def test_processes_that_write_the_same_entry_at_once_leave_it_whole(home: Path) -> None:
+    code = (
+        "import numpy as np, sys; from dataclasses import dataclass; from video_star.tools import media\n"
+        "@dataclass\n"
+        "class Result:\n    values: np.ndarray\n"
+        "for i in range(40):\n"
+        "    media._stored, stored = (lambda *_: None), media._stored\n"  # nobody finds what the other wrote
+        "    media.remembered(('clip', i % 2), Result, lambda: Result(np.full(200_000, 7.0)))\n"
+        "    media._stored = stored\n"
+        "    for j in range(min(i, 2)):\n"
+        "        found = media.remembered(('clip', j), Result, lambda: sys.exit('half a file was read'))\n"
+        "        assert (found.values == 7).all()\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        _, said = writer.communicate(timeout=60)
+        assert writer.returncode == 0, said.decode()
+    assert len(list((home / "results").iterdir())) == 2

@@ -1,0 +1,39 @@
+"""Weights of YOLO11's real architecture, made once for all tests that look with them."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def yolo_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints: tiles.pt, nobody.pt, not_numbers.pt, scattered.pt; see `yolo_weights`."""
+    if find_spec("ultralytics") is None:
+        pytest.skip("needs ultralytics; install the extra yolo")
+    from . import yolo_weights as made
+
+    folder = tmp_path_factory.mktemp("weights")
+    for change in (made.tiles, made.nobody, made.not_numbers, made.scattered):
+        made.save(folder / f"{change.__name__}.pt", change)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_tiles(yolo_weights: Path) -> Path:
+    """tiles.pt as .onnx."""
+    if find_spec("onnx") is None:
+        pytest.skip("needs onnx, with which ultralytics exports")
+    from .yolo_weights import export
+
+    return export(yolo_weights / "tiles.pt", "onnx")
+
+
+@pytest.fixture(scope="session")
+def openvino_tiles(yolo_weights: Path) -> Path:
+    """tiles.pt as a folder of OpenVINO."""
+    if find_spec("openvino") is None:
+        pytest.skip("needs openvino")
+    from .yolo_weights import export
+
+    return export(yolo_weights / "tiles.pt", "openvino")
