@@ -12,7 +12,6 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     HumanMessage,
     SystemMessage,
@@ -24,8 +23,9 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from ..calls import parse_hermes as parse_hermes
+from ..calls import parse_hermes
 from ..turn import http_status
+from .token_policy import as_chunk
 
 Tools = Sequence[Mapping[str, Any]]
 _SECTION: Final = (
@@ -190,9 +190,7 @@ class AnyTools(BaseChatModel):
         # A call in text is none until its end is there, so as text the turn comes in one piece.
         kwargs.pop("stream", None)
         told = as_text(messages, tools)
-        result = self._heard_as_text(await self.model._agenerate(told, stop, run_manager, **kwargs), tools)
-        whole = result.generations[0].message
-        yield ChatGenerationChunk(message=AIMessageChunk(**whole.model_dump(exclude={"type"})))
+        yield as_chunk(self._heard_as_text(await self.model._agenerate(told, stop, run_manager, **kwargs), tools))
 
     def _heard_as_text(self, result: ChatResult, tools: Tools) -> ChatResult:
         """The result of a conversation as text, which the server has taken: it gets no other from now on."""

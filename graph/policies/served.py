@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -151,13 +151,13 @@ def token_track(response: Mapping[str, Any]) -> dict[str, list[Any]] | None:
     prompt, completion = response.get("prompt_token_ids"), choice.get("token_ids")
     if not prompt or completion is None:
         return None
+    return {"prompt_ids": list(prompt), "completion_ids": list(completion), "logprobs": logprobs(choice, completion)}
+
+
+def logprobs(choice: Mapping[str, Any], ids: Sequence[int]) -> list[float]:
+    """The log-probabilities in a choice of a completion; none where there is not one for each of its ids."""
     content = (choice.get("logprobs") or {}).get("content") or []
-    logprobs = [float(token["logprob"]) for token in content]
-    return {
-        "prompt_ids": list(prompt),
-        "completion_ids": list(completion),
-        "logprobs": logprobs if len(logprobs) == len(completion) else [],
-    }
+    return [float(token["logprob"]) for token in content] if len(content) == len(ids) else []
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ...tools.media import default_store
+from ..calls import parse_hermes
 from ..turn import TOKEN_TRACK
-from .prompted import parse_hermes
 
 END: Final = "<|im_end|>"
 PAD: Final = "<|image_pad|>"

@@ -24,7 +24,7 @@ from .. import template
 from ..sync import wait_for
 from ..turn import PolicyBusy
 from .connections import LoopwiseClient
-from .served import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, refusal, served_model
+from .served import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
 from .token_policy import END, VISION_TOKENS, Spoken, Stream, TokenPolicy, Tools, as_chunk, heard, prompt, whole
 
 GENERATE: Final = "/inference/v1/generate"
@@ -152,13 +152,11 @@ class VllmPolicy(TokenPolicy):
 
 async def _spoken(client: httpx.AsyncClient, server: Server, read: Sequence[int], choice: Mapping[str, Any]) -> Spoken:
     ids = choice["token_ids"]
-    content = (choice.get("logprobs") or {}).get("content") or []
-    logprobs = [float(token["logprob"]) for token in content]
     text = choice.get("text")
     if text is None:
         # Before 0.32 the route gives ids alone.
         text = (await _post(client, server, "/detokenize", {"model": server.model, "tokens": ids}))["prompt"]
-    return Spoken(read, ids, logprobs if len(logprobs) == len(ids) else (), text.removesuffix(END))
+    return Spoken(read, ids, logprobs(choice, ids), text.removesuffix(END))
 
 
 async def _streamed(

@@ -16,6 +16,7 @@ pytest.importorskip("transformers", reason="needs the extra [local]")
 pytest.importorskip("xgrammar", reason="needs the extra [local]")
 
 from video_star.graph import build_graph  # noqa: E402
+from video_star.graph.calls import parse_hermes  # noqa: E402
 from video_star.graph.check import checked_actions  # noqa: E402
 from video_star.graph.form import Form, choice_form, decompose_form, score_form  # noqa: E402
 from video_star.graph.parse import (  # noqa: E402
@@ -28,7 +29,6 @@ from video_star.graph.parse import (  # noqa: E402
 )
 from video_star.graph.policies.engine import Completion, Engine, Grammars, Request  # noqa: E402
 from video_star.graph.policies.in_process import TransformersPolicy, load  # noqa: E402
-from video_star.graph.policies.prompted import parse_hermes  # noqa: E402
 from video_star.graph.policies.token_policy import VISION_TOKENS  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.graph.state import Context  # noqa: E402

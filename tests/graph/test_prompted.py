@@ -20,8 +20,9 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from video_star.graph.calls import parse_hermes
 from video_star.graph.conversation import tool_schema
-from video_star.graph.policies.prompted import AnyTools, as_text, parse_hermes, refuses_tools, render_hermes
+from video_star.graph.policies.prompted import AnyTools, as_text, refuses_tools, render_hermes
 from video_star.graph.template import chat_template
 
 Calls = list[dict[str, Any]]
