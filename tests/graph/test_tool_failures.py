@@ -173,7 +173,8 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
         def looks(*args: Any) -> Any:
             with guard:
                 calls[0] += 1
-                error = next(raised) if chance.random() < 0.3 else None
+                down = 100 < calls[0] <= 115  # all of them for a while, so that the breakers open whatever chance does
+                error = next(raised) if down or chance.random() < 0.3 else None
                 failed[0] += error is not None
             if error is not None:
                 raise error
@@ -188,7 +189,7 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
     tools = {name: replace(one, look=flaky(one.look)) for name, one in library.library().items()}
     monkeypatch.setattr(library, "_library", lambda: tools)
     monkeypatch.setattr(service, "PAUSE", 0.001)
-    monkeypatch.setattr(breaker, "REST", 0.05)
+    monkeypatch.setattr(breaker, "REST", 0.2)
     found: list[Recognition] = []
 
     async def runs(worker: int) -> None:
@@ -196,7 +197,7 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
             found.append(await arecognize(walking_clip, ACTIONS, **spans[(worker + number) % 4], **some))
 
     await asyncio.gather(*(runs(worker) for worker in range(4)))
-    assert len(found) == 500 and 0.25 < failed[0] / calls[0] < 0.35
+    assert len(found) == 500 and 0.25 < failed[0] / calls[0] < 0.4
     for one in found:
         bad = [item for item in one.evidence if item.status != "ok"]
         assert one.action in ACTIONS and one.status == ("degraded" if bad else "ok")
