@@ -24,7 +24,8 @@ from .state import Context, Price, State
 
 T = TypeVar("T")
 TOKEN_TRACK: Final = "token_track"
-"""Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`."""
+"""Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`; a policy
+that speaks in tokens adds whose ids they are, {vocabulary}."""
 PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 """HTTP answers that another try may change."""
 _PASSING_ERRORS: Final = {

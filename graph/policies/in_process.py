@@ -22,7 +22,20 @@ from pydantic import Field
 from ...tools.errors import MissingExtra, UnknownPolicy
 from .. import template
 from .engine import Completion, Engine, Request, require_local
-from .token_policy import END, PAD, VISION_TOKENS, Spoken, Stream, TokenPolicy, Tools, heard, prompt, whole
+from .token_policy import (
+    END,
+    PAD,
+    SAMPLE,
+    VISION_TOKENS,
+    Spoken,
+    Stream,
+    TokenPolicy,
+    Tools,
+    fingerprint,
+    heard,
+    prompt,
+    whole,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +86,8 @@ class Loaded:
     pictures: Pictures
     pad: int
     """The id of an image pad."""
+    vocabulary: str
+    """The name of its vocabulary."""
 
     @property
     def tokenizer(self) -> Any:
@@ -160,7 +175,8 @@ def around(model: Any, processor: Any) -> Loaded:
     )
     ours = model.config.model_type == "qwen2_5_vl"
     render = template.render if ours else _own_template(processor)
-    return Loaded(engine, processor, render, Pictures(processor.image_processor), special[PAD])
+    vocabulary = fingerprint(tokenizer.encode(SAMPLE, add_special_tokens=False))
+    return Loaded(engine, processor, render, Pictures(processor.image_processor), special[PAD], vocabulary)
 
 
 def _own_template(processor: Any) -> Callable[..., str]:
@@ -270,7 +286,7 @@ class TransformersPolicy(TokenPolicy):
         on_token: Callable[[int], None] | None = None,
         **_: Any,
     ) -> Request:
-        asked = prompt(messages, tools, loaded.render)
+        asked = prompt(messages, tools, loaded.render, loaded.vocabulary)
         added = loaded.encode(asked.added, asked.pictures[len(asked.pictures) - asked.new :])
         wanted = self.forced(messages) if self.forced is not None else None
         forced = None if wanted is None else (*loaded.encode(wanted, ()), loaded.engine.end)
@@ -287,4 +303,5 @@ class TransformersPolicy(TokenPolicy):
 
 def _spoken(loaded: Loaded, request: Request, done: Completion) -> Spoken:
     ids = done.ids[:-1] if done.ids and done.ids[-1] == loaded.engine.end else done.ids
-    return Spoken(request.ids, done.ids, done.logprobs, loaded.tokenizer.decode(ids, skip_special_tokens=False))
+    text = loaded.tokenizer.decode(ids, skip_special_tokens=False)
+    return Spoken(request.ids, done.ids, done.logprobs, text, loaded.vocabulary)

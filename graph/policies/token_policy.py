@@ -7,8 +7,10 @@ the one before, whatever the model wrote and however the text of it was mended, 
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -33,6 +35,8 @@ END: Final = "<|im_end|>"
 PAD: Final = "<|image_pad|>"
 VISION_TOKENS: Final = (PAD, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
 """Never sampled: they stand for pixels, which a completion does not have."""
+SAMPLE: Final = "".join((END, *VISION_TOKENS)) + "Walking, бегать, 跳舞: 12345 times\n\n  naïvely <tool_call>"
+"""A text whose ids tell vocabularies apart."""
 _CALL: Final = "<tool_call>"
 _MAYBE_CALL: Final = re.compile(r"\s*(?:<(?:t(?:o(?:o(?:l(?:_(?:c(?:a(?:l(?:l)?)?)?)?)?)?)?)?)?)?\Z")
 Tools = Sequence[Mapping[str, Any]]
@@ -65,6 +69,8 @@ class Spoken:
     """One for each id, or none at all."""
     text: str
     """The ids as text, control tokens included, without the end of the turn."""
+    vocabulary: str
+    """Whose ids these are: `fingerprint`."""
 
 
 class TokenPolicy(BaseChatModel):
@@ -91,13 +97,21 @@ class TokenPolicy(BaseChatModel):
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **held)
 
 
-def prompt(messages: Sequence[BaseMessage], tools: Tools, render: Render) -> Prompt:
-    """What the next turn reads: known ids where a turn's track is at hand, and the text after them."""
+def fingerprint(ids: Sequence[int]) -> str:
+    """The name of the vocabulary that splits `SAMPLE` into these ids."""
+    return sha256(array("q", ids).tobytes()).hexdigest()[:16]
+
+
+def prompt(messages: Sequence[BaseMessage], tools: Tools, render: Render, vocabulary: str) -> Prompt:
+    """What the next turn reads: known ids where a turn's track is at hand, and the text after them.
+
+    Ids of another vocabulary, as in a thread that another model began, are not known: the run forks there.
+    """
     chat, pictures = to_template(messages)
     text = render(chat, tools, ask=True)
     for number in range(len(messages) - 1, -1, -1):
         track = _track(messages[number])
-        if track is None:
+        if track is None or track.get("vocabulary") != vocabulary:
             continue
         so_far = render(chat[: number + 1], tools, ask=False).rstrip("\n")
         # Not so with a template that writes history anew: there the run forks, and the fork is counted.
@@ -149,6 +163,7 @@ def heard(spoken: Spoken) -> ChatResult:
                 "prompt_ids": list(spoken.prompt_ids),
                 "completion_ids": list(spoken.ids),
                 "logprobs": list(spoken.logprobs),
+                "vocabulary": spoken.vocabulary,
             },
         },
     )
@@ -189,14 +204,14 @@ def as_chunk(result: ChatResult) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=AIMessageChunk(**message.model_dump(exclude={"type"}), chunk_position="last"))
 
 
-def _track(message: BaseMessage) -> Mapping[str, Sequence[int]] | None:
+def _track(message: BaseMessage) -> Mapping[str, Any] | None:
     """The ids of a turn: in the message itself, or in the store, where the graph has put them."""
-    given: Mapping[str, Sequence[int]] | None = message.response_metadata.get(TOKEN_TRACK)
+    given: Mapping[str, Any] | None = message.response_metadata.get(TOKEN_TRACK)
     kept = message.additional_kwargs.get("video_star", {}).get("tokens")
     if given is not None or kept is None:
         return given
     try:
-        found: Mapping[str, Sequence[int]] = default_store().get_json(kept)
+        found: Mapping[str, Any] = default_store().get_json(kept)
     except KeyError:
         return None
     return found

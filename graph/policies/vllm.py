@@ -25,7 +25,20 @@ from ..sync import wait_for
 from ..turn import PolicyBusy
 from .connections import LoopwiseClient
 from .served import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
-from .token_policy import END, VISION_TOKENS, Spoken, Stream, TokenPolicy, Tools, as_chunk, heard, prompt, whole
+from .token_policy import (
+    END,
+    SAMPLE,
+    VISION_TOKENS,
+    Spoken,
+    Stream,
+    TokenPolicy,
+    Tools,
+    as_chunk,
+    fingerprint,
+    heard,
+    prompt,
+    whole,
+)
 
 GENERATE: Final = "/inference/v1/generate"
 _PROBE: Final[tuple[list[Any], list[Any]]] = (
@@ -46,8 +59,9 @@ _PROBE: Final[tuple[list[Any], list[Any]]] = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The control tokens of a server's model."""
+    """The vocabulary of a server's model: its name and its control tokens."""
 
+    name: str
     end: int
     pad: int
     vision: tuple[int, ...]
@@ -125,7 +139,7 @@ class VllmPolicy(TokenPolicy):
         vocabulary = await _vocabulary(client, self.server)
         if vocabulary is None:
             return None
-        asked = prompt(messages, tools, template.render)
+        asked = prompt(messages, tools, template.render, vocabulary.name)
         added = await _tokens(client, self.server, {"prompt": asked.added, "add_special_tokens": False})
         held = {} if grammar is None else {"structured_outputs": {"grammar": grammar}}
         return {
@@ -156,7 +170,8 @@ async def _spoken(client: httpx.AsyncClient, server: Server, read: Sequence[int]
     if text is None:
         # Before 0.32 the route gives ids alone.
         text = (await _post(client, server, "/detokenize", {"model": server.model, "tokens": ids}))["prompt"]
-    return Spoken(read, ids, logprobs(choice, ids), text.removesuffix(END))
+    vocabulary = await _vocabulary(client, server)
+    return Spoken(read, ids, logprobs(choice, ids), text.removesuffix(END), vocabulary.name if vocabulary else "")
 
 
 async def _streamed(
@@ -207,6 +222,7 @@ async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | Non
     if known.status_code not in (400, 422):
         return None
     names = (END, *VISION_TOKENS)
+    sample = await _tokens(client, server, {"prompt": SAMPLE, "add_special_tokens": False})
     found = await _tokens(client, server, {"prompt": "".join(names), "add_special_tokens": False})
     if len(found) != len(names):
         return None
@@ -218,7 +234,7 @@ async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | Non
     without = await _tokens(client, server, {"messages": chat})
     # Qwen2.5-VL's own template passes over tools; what it writes else is what ours writes.
     if ours == with_tools or (with_tools == without):
-        return Vocabulary(found[0], found[1], tuple(found[1:]))
+        return Vocabulary(fingerprint(sample), found[0], found[1], tuple(found[1:]))
     return None
 
 

@@ -234,6 +234,17 @@ async def test_a_run_goes_on_from_ids_in_the_store_alone(tiny_qwen: Path, walkin
     assert read[: len(kept["prompt_ids"]) + 8] == [*kept["prompt_ids"], *kept["completion_ids"]]
 
 
+async def test_ids_of_another_vocabulary_are_not_read_as_ones_own(tiny_qwen: Path) -> None:
+    """As in a thread that another model began: its turns are read as text, and the run forks."""
+    policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=4, forced=lambda _: "Walking.")
+    first = await policy.ainvoke(asking("What?"))
+    foreign = track(first) | {"completion_ids": [5, 6, 7], "vocabulary": "another"}
+    first.response_metadata[TOKEN_TRACK] = foreign
+    read = track(await policy.ainvoke([*asking("What?"), first, HumanMessage("Go on.")]))["prompt_ids"]
+    text = policy._load().tokenizer.decode(read)
+    assert "assistant\nWalking.<|im_end|>" in text and read[len(foreign["prompt_ids"]) :][:3] != [5, 6, 7]
+
+
 async def test_qwen3_vl_speaks_by_its_own_template(
     tmp_path_factory: pytest.TempPathFactory, walking_clip: Path
 ) -> None:

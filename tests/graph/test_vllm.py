@@ -86,11 +86,13 @@ async def test_free_random_speech_never_forks(server: VllmServer, walking_clip: 
 async def test_vllm_reads_the_ids_that_transformers_reads(
     server: VllmServer, walking_clip: Path, tiny_qwen: Path
 ) -> None:
-    opening = []
+    opening, vocabularies = [], set()
     for policy in (f"{server.policy}?max_tokens=2", f"transformers:{tiny_qwen}?max_tokens=2"):
         record = await run_record(walking_clip, ACTIONS, policy=policy, frames=4, mode="no_tools")
         opening.append(tracks(record["messages"], default_store())[0].prompt_ids)
-    assert opening[0] == opening[1] and opening[0].count(151655) > 16
+        kept = next(message["tokens"] for message in record["messages"] if "tokens" in message)
+        vocabularies.add(default_store().get_json(kept)["vocabulary"])
+    assert len(vocabularies) == 1 and opening[0] == opening[1] and opening[0].count(151655) > 16
 
 
 def test_vllm_renders_recorded_conversations_to_the_same_bytes(server: VllmServer, walking_clip: Path) -> None:
