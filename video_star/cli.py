@@ -7,17 +7,16 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-BAD_INPUT = 2
-FAILED = 1
-INTERRUPTED = 130
+from .data import export, synthesize
+from .terminal import FAILED, INTERRUPTED, stdout_kept_clean, told, typed_errors
+
 LONGEST_LIST = 2**20
 """Characters read of a file of actions, above what 2000 actions of 300 characters take: a device has no end."""
 
@@ -35,6 +34,8 @@ app = typer.Typer(
 
 models = typer.Typer(help="Weights of YOLO11 (AGPL-3.0): list them, fetch them.", no_args_is_help=True)
 app.add_typer(models, name="models")
+app.command()(export)
+app.command()(synthesize)
 
 
 @app.command()
@@ -77,7 +78,7 @@ def recognize(
 
     Exits with 0 when there is an answer, 1 when the run failed, 2 when the input cannot be used.
     """
-    with _typed_errors():
+    with typed_errors():
         settings: dict[str, Any] = {"policy": policy, "mode": mode, "max_rounds": rounds}
         settings |= {"temperature": temperature, "seed": seed, "structured": structured}
         settings |= {"describer": describer, "explainer": explainer}
@@ -102,7 +103,7 @@ def demo(
     clip = str(files("video_star.tools") / "clips" / "people_walking.mp4")
     names = ["walk", "run", "jump", "sit", "wave", "hug", "shake hands", "ride bike"]
     video, page = out / "people_walking.mp4", out / "people_walking.html"
-    with _typed_errors():
+    with typed_errors():
         record = _run(clip, names, {}, quiet=False)
     _finish(record, False, _outputs(record, out, video, page))
 
@@ -115,7 +116,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Show a recorded run: its answer, sub-actions, evidence and conversation."""
-    with _typed_errors():
+    with typed_errors():
         from .graph.record import read, recognition
         from .tools.errors import BadRecord
 
@@ -135,20 +136,6 @@ def show(
 
 
 @app.command()
-def export(
-    trace: Annotated[Path, typer.Argument(help="Folder that --trace wrote.")],
-    to: Annotated[Path, typer.Option(help="Folder for the table, read by datasets.load_from_disk.")],
-) -> None:
-    """Write recorded runs as a Hugging Face table, one row per training sequence."""
-    with _typed_errors():
-        from .training.export import export as write_table
-
-        with _stdout_kept_clean():
-            count = write_table(trace, to)
-    print(f"{count} rows: {to}")
-
-
-@app.command()
 def serve(
     model: Annotated[str, typer.Argument(help="Model id on Hugging Face, or folder of a checkpoint.")],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines too.")] = "127.0.0.1",
@@ -162,7 +149,7 @@ def serve(
     ] = None,
 ) -> None:
     """Print the vLLM command that serves a model as a policy, or start it with --run."""
-    with _typed_errors():
+    with typed_errors():
         from .graph.serve import serve_command, start
 
         command = serve_command(model, host=host, port=port, max_model_len=max_model_len, more=more or ())
@@ -175,7 +162,7 @@ def serve(
 @models.command("list")
 def list_models() -> None:
     """Show which weights there are, which are on this machine, and which engine looks for people."""
-    with _typed_errors():
+    with typed_errors():
         from .models import show as show_models
 
         show_models()
@@ -184,7 +171,7 @@ def list_models() -> None:
 @models.command("pull")
 def pull_models(names: Annotated[list[str], typer.Argument(help="Names such as yolo11n yolo11n-pose.")]) -> None:
     """Fetch weights from the release of their makers; a fetch that broke off goes on where it stopped."""
-    with _typed_errors():
+    with typed_errors():
         from .models import fetch
 
         fetch(names)
@@ -277,7 +264,7 @@ def _run(clip: str, actions: list[str], options: dict[str, Any], *, quiet: bool)
     settings = checked_context({name: value for name, value in options.items() if name not in asked})
     resolve_policy(settings.policy, settings.temperature, settings.seed)
     if quiet:
-        with _stdout_kept_clean():
+        with stdout_kept_clean():
             return wait_for(run_record(clip, actions, **options))
     from .screen import progress
 
@@ -327,10 +314,10 @@ def _finish(record: dict[str, Any], as_json: bool, outputs: Outputs) -> NoReturn
         if path is None:
             continue
         try:
-            with _stdout_kept_clean():
+            with stdout_kept_clean():
                 write(path)
         except (VideoStarError, OSError) as error:
-            print(f"no {name}: {_told(error)}", file=sys.stderr)
+            print(f"no {name}: {told(error)}", file=sys.stderr)
             failed = True
         else:
             if not as_json:
@@ -348,38 +335,6 @@ def _print_json(result: Mapping[str, Any]) -> None:
 
 def _without_frames(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in evidence.items() if name != "frames"}
-
-
-@contextmanager
-def _stdout_kept_clean() -> Iterator[None]:
-    """What libraries print, from Python or below it, goes to stderr: stdout is for the answer alone."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-@contextmanager
-def _typed_errors() -> Iterator[None]:
-    """One line on stderr for what a user can mend, never a traceback."""
-    from .tools.errors import BadInput, VideoStarError
-
-    try:
-        yield
-    except (VideoStarError, OSError) as error:
-        print(_told(error), file=sys.stderr)
-        raise typer.Exit(BAD_INPUT if isinstance(error, BadInput | ImportError) else FAILED) from None
-
-
-def _told(error: Exception) -> str:
-    """An error on one line."""
-    remedy = "; check that the path can be written" if isinstance(error, OSError) else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{remedy}"
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 if TYPE_CHECKING:
     from .graph.run import Event
+    from .training.synthesis import Progress
 
 NODES: Final = ("tool_select", "tool_exec", "fuse", "decompose", "score")
 BAR: Final = 24
@@ -32,6 +35,36 @@ def progress() -> Iterator[Callable[[Event], None]]:
             status.update(f"then {following}")
 
         yield on_event
+
+
+@contextmanager
+def chains(target: int) -> Iterator[Callable[[Progress], None]]:
+    """A bar of verified chains, with yield, speed and cost; at the end, what was rejected and why."""
+    columns = (
+        TextColumn("chains"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    last: list[Progress] = []
+    with Bars(*columns, console=console) as bars:
+        bar = bars.add_task("", total=target)
+
+        def on_progress(progress: Progress) -> None:
+            last[:] = [progress]
+            cost = f", {progress.cost:.4f} USD" if progress.cost else ""
+            told = f"yield {progress.share:.0%}, {progress.speed:.2f} chains/s{cost}"
+            bars.update(bar, completed=min(progress.accepted, target), description=told)
+
+        yield on_progress
+    for progress in last:
+        console.print(f"{progress.accepted} of {progress.tried} chains verified")
+        for rule, count in progress.rejected.most_common():
+            console.print(f"  {rule}: {count}")
+        spent = [f"{count:,} {kind} tokens" for kind, count in progress.tokens.items() if count]
+        if spent:
+            console.print(", ".join(spent))
 
 
 def result(record: Mapping[str, Any]) -> None:

@@ -1,0 +1,247 @@
+"""Chains to learn from: what is kept, what is rejected and why, and that nothing is lost or made twice."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+
+from tests.graph.conftest import Scripted, says
+from video_star.evals.splits import Example
+from video_star.graph.policy import resolve_policy
+from video_star.graph.record import read
+from video_star.tools.errors import BadInput, PolicyUnavailable
+from video_star.tools.write import cut_clip
+from video_star.training.synthesis import Settings, by_policy, synthesize
+from video_star.training.synthesis.rules import fingerprint, reasons
+
+LABELS = ["walk", "hug", "wave"]
+KINEMATIC = Settings("kinematic", context={"tools": ["track_motion", "explain_actions"], "frames": 2})
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory, walking_clip: Path) -> Path:
+    """A split of five clips that show walking, one of which is labelled otherwise, and a label without clips."""
+    root = tmp_path_factory.mktemp("split")
+    for number in range(5):
+        cut_clip(walking_clip, root / f"{number}c7e1f.mp4", number, number + 0.6)
+    return root
+
+
+def examples(count: int = 5, wrong: int = 4) -> list[Example]:
+    return [Example(f"{n}c7e1f.mp4", "hug" if n == wrong else "walk") for n in range(count)]
+
+
+async def make(split: Path, out: Path, target: int, **options: Any) -> Any:
+    asked = {"teacher": by_policy("kinematic", 0.0), "settings": KINEMATIC, "examples": examples(), **options}
+    given, teacher, settings = asked.pop("examples"), asked.pop("teacher"), asked.pop("settings")
+    return await synthesize(given, split, out, teacher, settings, target=target, **asked)
+
+
+def kept(out: Path) -> list[str]:
+    return [record["synthesis"]["clip"] for record in read(out)]
+
+
+async def test_right_chains_are_kept_wrong_ones_rejected_and_none_is_made_twice(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    first = await make(split, tmp_path / "out", 1, at_once=1)
+    assert (first.accepted, len(kept(tmp_path / "out"))) == (1, 1)
+    seen: list[int] = []
+    second = await make(split, tmp_path / "out", 99, on_progress=lambda progress: seen.append(progress.accepted))
+    assert second.accepted == 4 and sorted(kept(tmp_path / "out")) == [f"{n}c7e1f.mp4" for n in range(4)]
+    assert second.rejected == {"wrong_answer": 3} and second.tried == 7 and seen[0] == 1 and seen[-1] == 4
+    (attempts,) = {tuple(sorted(r["synthesis"]["attempt"] for r in read(tmp_path / "out" / "rejected")))}
+    assert attempts == (0, 1, 2)
+    third = await make(split, tmp_path / "out", 99)
+    assert third.made == 0 and third.accepted == 4
+
+
+async def test_candidates_are_drawn_and_mixed_anew_and_alike_for_one_seed(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    clips = [*examples(4, wrong=9), Example("4c7e1f.mp4", "wave"), Example("0c7e1f.mp4", "walk")]
+    asked: list[tuple[str, ...]] = []
+
+    def teacher(job: Any) -> BaseChatModel:
+        asked.append((job.example.clip, *job.actions))
+        return resolve_policy("kinematic")
+
+    settings = Settings("kinematic", candidates=2, attempts=1, context=KINEMATIC.context)
+    clips.append(Example("3c7e1f.mp4", "hug"))
+    await make(split, tmp_path / "a", 99, teacher=teacher, settings=settings, examples=clips)
+    again = list(asked)
+    asked.clear()
+    await make(split, tmp_path / "b", 99, teacher=teacher, settings=settings, examples=clips)
+    assert sorted(asked) == sorted(again) and all(len(set(one)) == 3 for one in asked) and len(asked) == 5
+    assert len({one[1:] for one in asked}) > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Path, tmp_path: Path) -> None:
+    (split / "split.txt").write_text("".join(f"{e.clip} {LABELS.index(e.label)}\n" for e in examples(5, wrong=9)))
+    (split / "labels.csv").write_text("0,walk\n1,hug\n2,wave\n")
+    (split / "two.txt").write_text((split / "split.txt").read_text() + "4c7e1f.mp4 1\n")
+    program = str(Path(sys.executable).parent / "video-star")
+    command = [program, "synthesize", str(split / "two.txt"), "--labels", str(split / "labels.csv"), "--to"]
+    command += [str(tmp_path / "out"), "--teacher", "kinematic", "--at-once", "1", "--attempts", "1"]
+    runs = tmp_path / "out" / "runs.jsonl"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while process.poll() is None and not (runs.is_file() and runs.read_bytes().count(b"\n") >= 2):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = kept(tmp_path / "out")
+    assert 2 <= len(before) < 5
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "4 of 5 chains verified" in done.stdout and "wrong_answer: 1" in done.stdout
+    after = kept(tmp_path / "out")
+    assert after[: len(before)] == before and len(after) == len(set(after)) == 4
+
+
+async def test_a_folder_keeps_to_its_settings_and_to_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
+    await make(split, tmp_path / "out", 1, at_once=1)
+    with pytest.raises(BadInput, match="made with another attempts"):
+        await make(split, tmp_path / "out", 2, settings=Settings("kinematic", attempts=1, context=KINEMATIC.context))
+
+    refused: list[BaseException] = []
+
+    def meanwhile(_: Any) -> None:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+
+    def elsewhere() -> None:
+        with pytest.raises(BadInput, match="another process") as found:
+            asyncio.run(make(split, tmp_path / "out", 2))
+        refused.append(found.value)
+
+    await make(split, tmp_path / "out", 2, at_once=1, on_progress=meanwhile)
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"settings": Settings("kinematic", candidates=9)}, "candidates are 2 to 2"),
+        ({"settings": Settings("kinematic", attempts=0)}, "attempts"),
+        ({"settings": Settings("kinematic", context={"framez": 2})}, "framez"),
+        ({"examples": [Example("0c7e1f.mp4", "walk")]}, "nothing to choose from"),
+        ({"examples": [Example("0c7e1f.mp4", "walk"), Example("gone.mp4", "hug")]}, "has no clip gone.mp4"),
+    ],
+)
+async def test_what_cannot_work_is_said_before_anything_is_made(
+    split: Path, tmp_path: Path, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(BadInput, match=why):
+        await make(split, tmp_path / "out", 1, **options)
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_teacher_out_of_reach_costs_no_clip(warm: Path, split: Path, tmp_path: Path) -> None:
+    gone = Scripted(lines=[ConnectionError("refused")])
+    with pytest.raises(PolicyUnavailable, match="0 chains are kept: run it again"):
+        await make(split, tmp_path / "out", 9, teacher=lambda job: gone)
+    assert (await make(split, tmp_path / "out", 9)).accepted == 4
+
+
+@pytest.mark.parametrize(
+    ("verdict", "accepted"),
+    [
+        ('{"sub_actions": true, "scores": true, "why": "fine"}', 4),
+        ('```json\n{"sub_actions": false, "scores": true, "why": "no arm is seen"}\n```', 0),
+        ("Looks good to me!", 0),
+    ],
+)
+async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path, verdict: str, accepted: int) -> None:
+    verifier = Scripted(lines=[says(verdict)])
+    settings = Settings("kinematic", "it", attempts=1, context=KINEMATIC.context)
+    made = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings)
+    assert made.accepted == accepted and made.rejected["verifier"] == 4 - accepted
+    assert made.tokens["verifier input"] == 40
+    asked = verifier.heard[0][1]
+    assert isinstance(asked, HumanMessage)
+    assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
+    assert "OBSERVED" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
+
+
+# What rules find, one change to a good chain at a time.
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, walking_clip: Path) -> dict[str, Any]:
+    from video_star.graph.run import run_record
+    from video_star.graph.sync import wait_for
+
+    return wait_for(run_record(walking_clip, LABELS, end=1, **KINEMATIC.context))
+
+
+def last(record: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = [m for m in record["messages"] if m.get("author") == "policy"][-1]
+    return found
+
+
+def said(record: dict[str, Any], old: str, new: str) -> None:
+    last(record)["content"] = last(record)["content"].replace(old, new)
+
+
+def first_says(record: dict[str, Any], text: str) -> None:
+    next(m for m in record["messages"] if m.get("author") == "policy")["content"] = text
+
+
+def named(record: dict[str, Any], name: str) -> None:
+    record["recognition"]["sub_actions"][0]["name"] = name
+
+
+def turned(record: dict[str, Any]) -> None:
+    for item in record["recognition"]["sub_actions"]:
+        item["scores"] = {"walk": 1.0, "hug": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule"),
+    [
+        (lambda r: r["recognition"].update(action="hug"), "wrong_answer"),
+        (lambda r: r["recognition"].update(status="failed", error="PolicyBusy: no"), "failed"),
+        (lambda r: said(r, "<think>", "Well! <think>"), "form"),
+        (lambda r: said(r, "Measured", "Measured " * 1000), "form"),
+        (lambda r: r["recognition"].update(sub_actions=r["recognition"]["sub_actions"][:1]), "few_sub_actions"),
+        (lambda r: named(r, "juggling seven burning torches"), "unsupported"),
+        (lambda r: named(r, "the head is below the hips"), "unsupported"),
+        (lambda r: turned(r), "inconsistent"),
+        (lambda r: r["recognition"]["sub_actions"][0].update(scores={"walk": 9.0}), "inconsistent"),
+        (lambda r: said(r, "Measured", "The ground truth says so. Measured"), "leak"),
+        (lambda r: said(r, "Measured", "The correct action is walk. Measured"), "leak"),
+        (lambda r: said(r, "Measured", "As people_walking shows, measured"), "leak"),
+        (lambda r: said(r, "Measured", "In clip_0042.mp4 I measured"), "leak"),
+        (lambda r: first_says(r, "This is walk, but let me make sure."), "leak"),
+    ],
+)
+def test_each_rule_finds_what_it_is_for(good: dict[str, Any], edit: Edit, rule: str) -> None:
+    assert reasons(good, "walk", "a/people_walking.mp4") == {}
+    bad = deepcopy(good)
+    edit(bad)
+    assert rule in reasons(bad, "walk", "a/people_walking.mp4")
+
+
+def test_naming_several_candidates_before_evidence_is_no_leak(good: dict[str, Any]) -> None:
+    weighing = deepcopy(good)
+    first_says(weighing, "It may be walk or wave: are the legs or the arms in motion?")
+    assert reasons(weighing, "walk", "x.mp4") == {}
+
+
+def test_chains_that_say_the_same_are_one(good: dict[str, Any]) -> None:
+    same, other = deepcopy(good), deepcopy(good)
+    same["id"] = "another"
+    first_says(other, "Something else.")
+    assert fingerprint(same) == fingerprint(good) != fingerprint(other)

@@ -1,0 +1,10 @@
+"""Chains to learn from: runs of the graph by a teacher, kept where rules and a second model find nothing wrong.
+
+The paper's teacher is given the right answer and writes a chain towards it. Here it is not: a chain is drawn, and kept
+only if it comes to the right answer by what the conversation gives.
+"""
+
+from .folder import Chains, Progress
+from .run import Job, Settings, Teacher, by_policy, synthesize
+
+__all__ = ["Chains", "Job", "Progress", "Settings", "Teacher", "by_policy", "synthesize"]

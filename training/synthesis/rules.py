@@ -1,0 +1,155 @@
+"""What a chain must be to be learnt from, as far as rules can tell. Pure functions of a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import PurePath
+from typing import Any, Final
+
+from ...graph.parse import normal, weigh
+from ...tools.knowledge.entries import words
+from ...tools.motion import read_motion
+from ...tools.primitives import PRIMITIVES
+from ..rewards import accuracy, well_formed
+
+Record = Mapping[str, Any]
+LEAST: Final = 2
+"""Sub-actions of a chain."""
+SHARED: Final = 0.5
+"""Part of a sub-action's content words that the evidence must hold."""
+LONGEST: Final = 6000
+"""Characters of what the policy says in one turn."""
+_STEM: Final = 5
+"""Letters by which words are compared: step, steps and stepping agree."""
+_TELLS: Final = re.compile(
+    r"\b(?:ground.?truth|(?:true|correct|given|provided|right) (?:label|answer|action) (?:is|was)"
+    r"|file ?name|as (?:labelled|annotated)|i was told|according to the label)\b",
+    re.IGNORECASE,
+)
+_FILES: Final = re.compile(r"[\w-]+\.(?:mp4|avi|webm|mkv|mov)\b", re.IGNORECASE)
+_TEXTS: Final = re.compile(r"^From (?!explain_actions)\w+:$(.*?)(?=^From \w+:$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def reasons(record: Record, label: str, clip: str) -> dict[str, str]:
+    """Why a chain is no good: name of the rule to what is wrong; empty where nothing is.
+
+    Args:
+        record: A run, as `graph.record` keeps it.
+        label: The right action.
+        clip: Path of the video, whose name no turn may repeat.
+    """
+    if record["recognition"]["status"] == "failed":
+        return {"failed": str(record["recognition"]["error"])[:200]}
+    found = {rule.__name__: rule(record, label, clip) for rule in RULES}
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def wrong_answer(record: Record, label: str, clip: str) -> str:
+    """The answer is another than the right one."""
+    return "" if accuracy(record, label) else f"answered {record['recognition']['action']!r}"
+
+
+def form(record: Record, label: str, clip: str) -> str:
+    """A turn had to be corrected or mended, or is endless; a chain is an example of the exact form."""
+    if not well_formed(record):
+        return "a turn was corrected, or the last is not thought, scores and answer alone"
+    long = [node for node, said in _said(record) if len(said) > LONGEST]
+    return f"the turn in {long[0]} is longer than {LONGEST} characters" if long else ""
+
+
+def few_sub_actions(record: Record, label: str, clip: str) -> str:
+    """Fewer than two sub-actions."""
+    count = len(record["recognition"]["sub_actions"])
+    return "" if count >= LEAST else f"{count} sub-actions"
+
+
+def unsupported(record: Record, label: str, clip: str) -> str:
+    """A sub-action that no tool's evidence speaks of, or that was looked for and not seen.
+
+    Where no tool gave evidence in words there is nothing to hold a sub-action against: pictures are the verifier's.
+    """
+    evidence = _evidence(record)
+    if not evidence:
+        return ""
+    motion = read_motion(evidence)
+    unseen = {PRIMITIVES[name] for name in motion.measured if name not in motion.support}
+    held = _content(evidence)
+    for item in record["recognition"]["sub_actions"]:
+        wanted = _content(item["name"])
+        if item["name"] in unseen:
+            return f"{item['name']!r} was looked for and not seen"
+        if wanted and len(wanted & held) < SHARED * len(wanted):
+            return f"{item['name']!r} stands in no evidence"
+    return ""
+
+
+def inconsistent(record: Record, label: str, clip: str) -> str:
+    """The scores put another candidate first than the answer, or leave a sub-action without two scored candidates."""
+    listed = record["recognition"]["sub_actions"]
+    for item in listed:
+        if len(item["scores"]) < min(2, len(record["request"]["actions"])):
+            return f"sub-action {item['rank']} scores fewer than two candidates"
+    totals = weigh({item["rank"]: item["scores"] for item in listed}, len(listed))
+    answer = record["recognition"]["action"]
+    best = max(totals.values(), default=0.0)
+    return "" if totals.get(answer, 0.0) >= best > 0 else f"the scores put another action before {answer!r}"
+
+
+def leak(record: Record, label: str, clip: str) -> str:
+    """A turn shows knowledge that no conversation gives: of the label, the file, or the answer before any evidence."""
+    said = _said(record)
+    text = "\n".join(words for _, words in said)
+    if (match := _TELLS.search(text)) or (match := _FILES.search(text)):
+        return f"says {match.group()!r}"
+    if (name := PurePath(clip).stem) and len(name) > 3 and name.casefold() in text.casefold():
+        return "names the file"
+    first = [words for node, words in said if node == "tool_select"][:1]
+    named = {action for action in record["request"]["actions"] if first and normal(action) in normal(first[0])}
+    return f"names {label!r} before any evidence" if named == {label} and len(record["request"]["actions"]) > 1 else ""
+
+
+Rule = Callable[[Record, str, str], str]
+RULES: Final[tuple[Rule, ...]] = (wrong_answer, form, few_sub_actions, unsupported, inconsistent, leak)
+
+
+def fingerprint(record: Record) -> str:
+    """The same for two chains in which the policy says and does the same."""
+    said = "\n".join(" ".join(text.split()) for _, text in _said(record))
+    return sha256(said.encode(errors="replace")).hexdigest()
+
+
+def _said(record: Record) -> list[tuple[str, str]]:
+    """(node, words and calls) of the policy's turns."""
+    return [
+        (message["node"], "\n".join([_text(message), *(str(call) for call in _calls(message))]))
+        for message in record["messages"]
+        if message.get("author") == "policy"
+    ]
+
+
+def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for call in message.get("tool_calls", ()):
+        yield call["name"], call["args"]
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "\n".join(block["text"] for block in content if block.get("type") == "text")
+
+
+def _evidence(record: Record) -> str:
+    """What tools saw, in words; explanations of candidates are no evidence that anything happened."""
+    tools = [_text(m) for m in record["messages"] if m["role"] == "tool" and m.get("node") == "tool_exec"]
+    joined = [_text(m) for m in record["messages"] if m.get("node") == "fuse"]
+    texts = [text for whole in joined for text in _TEXTS.findall(whole)]
+    seen = [text for text in (*tools, *texts) if not text.startswith(("unavailable:", "done;"))]
+    return "\n".join(seen)
+
+
+def _content(text: str) -> set[str]:
+    """Stems of the words that say something."""
+    return {word[:_STEM] for word in words(text) if len(word) > 3}

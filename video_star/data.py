@@ -1,0 +1,73 @@
+"""Commands that make and pass on data to learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .terminal import stdout_kept_clean, typed_errors
+
+
+def export(
+    trace: Annotated[Path, typer.Argument(help="Folder that --trace wrote.")],
+    to: Annotated[Path, typer.Option(help="Folder for the table, read by datasets.load_from_disk.")],
+) -> None:
+    """Write recorded runs as a Hugging Face table, one row per training sequence."""
+    with typed_errors():
+        from .training.export import export as write_table
+
+        with stdout_kept_clean():
+            count = write_table(trace, to)
+    print(f"{count} rows: {to}")
+
+
+def synthesize(
+    split: Annotated[Path, typer.Argument(help="Listing of the clips: lines of <file> <id> or <file>,<id>.")],
+    labels: Annotated[Path, typer.Option(help="What the ids mean: rows of id,name, or JSON from id to name.")],
+    to: Annotated[Path, typer.Option(help="Folder for the chains; one that was begun is gone on with.")],
+    teacher: Annotated[str, typer.Option(help="Who makes the chains: a policy, as for recognize.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the clips; that of the listing where left out.")] = None,
+    verifier: Annotated[
+        str, typer.Option(help="A second model that must agree; rules alone decide where left out.")
+    ] = "",
+    target: Annotated[int, typer.Option(min=1, help="Verified chains wanted.")] = 5000,
+    candidates: Annotated[
+        int, typer.Option(help="Candidates of each question, drawn anew for each; 0 for all labels.")
+    ] = 0,
+    attempts: Annotated[int, typer.Option(help="Tries at a clip until one is accepted.")] = 3,
+    at_once: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 8,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature of the teacher.")] = 0.7,
+    seed: Annotated[int, typer.Option(help="Another seed draws other orders, candidates and samples.")] = 0,
+) -> None:
+    """Make verified chains to learn from, by running the agent with a teacher over labelled clips.
+
+    Broken off and called again, it goes on where it was. Exits with 1 if the clips did not suffice for the target.
+    """
+    with typed_errors():
+        from .evals.splits import read_split
+        from .graph.policy import resolve_policy
+        from .graph.sync import wait_for
+        from .screen import chains
+        from .training.synthesis import Settings, by_policy
+        from .training.synthesis import synthesize as make
+
+        examples = read_split(split, labels)
+        context: dict[str, Any] = {"temperature": temperature}
+        settings = Settings(teacher, verifier, candidates, attempts, seed, context)
+        with chains(target) as on_progress:
+            made = wait_for(
+                make(
+                    examples,
+                    root or split.parent,
+                    to,
+                    by_policy(teacher, temperature),
+                    settings,
+                    verifier=resolve_policy(verifier) if verifier else None,
+                    target=target,
+                    at_once=at_once,
+                    on_progress=on_progress,
+                )
+            )
+    raise typer.Exit(0 if made.accepted >= target else 1)

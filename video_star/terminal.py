@@ -1,0 +1,47 @@
+"""How every command ends: its exit codes, errors on one line, and stdout kept for the answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Final
+
+import typer
+
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+
+@contextmanager
+def stdout_kept_clean() -> Iterator[None]:
+    """What libraries print, from Python or below it, goes to stderr: stdout is for the answer alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """One line on stderr for what a user can mend, never a traceback."""
+    from .tools.errors import BadInput, VideoStarError
+
+    try:
+        yield
+    except (VideoStarError, OSError) as error:
+        print(told(error), file=sys.stderr)
+        raise typer.Exit(BAD_INPUT if isinstance(error, BadInput | ImportError) else FAILED) from None
+
+
+def told(error: Exception) -> str:
+    """An error on one line."""
+    remedy = "; check that the path can be written" if isinstance(error, OSError) else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{remedy}"
