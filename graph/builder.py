@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 
-from ..tools.library import ToolName
+from ..tools.library import Tool, ToolName
 from ..tools.speaker import Speaker
 from .nodes.decompose import decompose
 from .nodes.fuse import fuse
@@ -28,6 +28,7 @@ def build_graph(
     context: Context | None = None,
     policy: BaseChatModel | None = None,
     speakers: Mapping[ToolName, Speaker] | None = None,
+    tools: Mapping[ToolName, Tool] | None = None,
     select_seconds: float = 900.0,
 ) -> Builder:
     """The uncompiled state machine, for a host that compiles it with its own checkpointer, store and interrupts.
@@ -36,6 +37,7 @@ def build_graph(
         context: Settings for runs that bring none, such as runs inside a parent graph.
         policy: A chat model with tool calling to use whatever the settings name.
         speakers: Chat models that do the work of `describe_video` and `explain_actions`, whatever the settings name.
+        tools: Tools of yours in place of the library's of the same name: `dataclasses.replace(tool(name), look=...)`.
         select_seconds: Hard limit of the first node, which reads the video before the policy speaks. The others are
             bounded by the settings' `policy_seconds` and `tool_seconds`.
 
@@ -46,7 +48,7 @@ def build_graph(
         out = await star.ainvoke({"video": "clip.mp4", "actions": ["hug", "handshake"]}, thread)
         ```
     """
-    setup = Setup(context or Context(), policy, speakers or {})
+    setup = Setup(context or Context(), policy, speakers or {}, tools or {})
     builder: Builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     again = RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy)
     builder.add_node("tool_select", partial(tool_select, setup=setup), retry_policy=again, timeout=select_seconds)

@@ -86,8 +86,9 @@ def opening(
     """System turn, and the question with the frames."""
     note = f" Note: {clip['note']}." if clip.get("note") else ""
     listed = json.dumps(list(actions), ensure_ascii=False)
+    shown = f" Frames at {_times(frames)} s:" if frames else ""
     text = (
-        f"The video runs from {clip['start']:.2f} to {clip['end']:.2f} s. Frames at {_times(frames)} s:{note}",
+        f"The video runs from {clip['start']:.2f} to {clip['end']:.2f} s.{shown}{note}",
         f"Question: {question or DEFAULT_QUESTION}\n{CANDIDATES} {listed}\n{ask}",
     )
     blocks: Blocks = [{"type": "text", "text": text[0]}, *images(frames), {"type": "text", "text": text[1]}]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from ..tools.errors import UnknownPolicy
-from ..tools.library import TOOL_NAMES, ToolName
+from ..tools.library import TOOL_NAMES, Tool, ToolName
 from ..tools.speaker import Speaker
 from .conversation import tool_schema
 from .policy import EMBEDDED, resolve_policy
@@ -174,6 +174,8 @@ class Setup:
     """The policy to use whatever the settings name; None to go by the settings."""
     speakers: Mapping[ToolName, Speaker] = field(default_factory=dict)
     """The chat models behind tools, whatever the settings name."""
+    tools: Mapping[ToolName, Tool] = field(default_factory=dict)
+    """Tools in place of the library's."""
 
     def settings(self, runtime: Runtime[Context]) -> Context:
         """The settings of this run: the host's, with those the run itself sets.

@@ -254,7 +254,9 @@ def _kept(reply: AIMessage, store: MediaStore) -> AIMessage:
     """The turn with its token track, where the backend gives one, put in the store."""
     track = reply.response_metadata.pop(TOKEN_TRACK, None)
     if track is not None:
-        reply.additional_kwargs["video_star"]["tokens"] = store.put_json(track)
+        # A full disk costs the tokens of the turn, which are for training, not the run.
+        with suppress(OSError):
+            reply.additional_kwargs["video_star"]["tokens"] = store.put_json(track)
     return reply
 
 

@@ -102,7 +102,7 @@ def test_each_mode_answers(warm: Path, walking_clip: Path, mode: str) -> None:
     found = json.loads(told.stdout)
     assert found["action"] in ("walk", "hug") and len(found["ranking"]) == 2
     tools = {item["tool"] for item in found["evidence"]}
-    assert len(tools) == {"static": 5, "no_tools": 0}.get(mode, 3)
+    assert len(tools) == {"static": 5, "no_tools": 0}.get(mode, 2)
     assert (found["sub_actions"] == []) == (mode == "no_sub_actions")
 
 

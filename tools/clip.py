@@ -127,4 +127,4 @@ class _Decoded:
             return slot[0]
 
 
-_decoded = _Decoded(spans=4)
+_decoded = _Decoded(spans=8)

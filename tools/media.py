@@ -12,18 +12,21 @@ import json
 import os
 import re
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from .errors import BadInput
-from .service import SERVICE
-from .source import home
+from .pruning import added, used
+from .service import SERVICE, working
+from .source import home, number_in
 
 SCHEME: Final = "media://"
 _NAME: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|json)")
@@ -101,6 +104,25 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+_UNSAVED: Final = 8
+"""Results held in memory that the disk did not take: the tools of a run use each other's."""
+_unsaved: Final[OrderedDict[Path, Any]] = OrderedDict()
+_guard: Final = Lock()
+
+
+def keep(path: Path, data: bytes) -> bool:
+    """Write into the memory of results, of which $VIDEO_STAR_RESULTS_MB are kept, those used longest ago going first.
+
+    A full disk costs the next run its memory, not this run its result: False where it is not kept.
+    """
+    limit = int(number_in("VIDEO_STAR_RESULTS_MB", 2048) * 2**20)
+    with suppress(OSError):
+        write_atomically(path, data)
+        added(path, limit)
+        return True
+    return False
+
+
 def remembered(key: tuple[object, ...], kind: type[Result], compute: Callable[[], Result]) -> Result:
     """What `compute` returns, kept on disk under `key`; threads that want the same key at once compute it once.
 
@@ -108,6 +130,9 @@ def remembered(key: tuple[object, ...], kind: type[Result], compute: Callable[[]
         key: Everything the result depends on: video digest, span, engine and its version.
         kind: A dataclass whose fields are numpy arrays, or what `numpy.asarray` takes and gives back by its own type.
         compute: Makes the result where it is not there yet.
+
+    Raises:
+        ToolResting: It is not there, and the tool that is called is to be left alone.
     """
     digest = hashlib.sha256(repr((kind.__qualname__, *key)).encode()).hexdigest()[:32]
     path = home() / "results" / f"{digest}.npz"
@@ -119,23 +144,30 @@ def remembered(key: tuple[object, ...], kind: type[Result], compute: Callable[[]
         result = compute()
         buffer = io.BytesIO()
         np.savez(buffer, **_arrays(result))
-        # A full disk costs the next run its cache, not this run its result.
-        with suppress(OSError):
-            write_atomically(path, buffer.getvalue())
+        if not keep(path, buffer.getvalue()):
+            with _guard:
+                _unsaved[path] = result
+                while len(_unsaved) > _UNSAVED:
+                    _unsaved.popitem(last=False)
         return result
 
+    if (found := _stored(path, kind)) is not None:
+        return found
+    working()
     # Bad input and errors of the disk are about one copy of a video: who has another one looks at that.
-    return found if (found := _stored(path, kind)) is not None else SERVICE.once(path, made, own=(BadInput, OSError))
+    return SERVICE.once(path, made, own=(BadInput, OSError))
 
 
 def _stored(path: Path, kind: type[Result]) -> Result | None:
-    """The result in a file; None where there is none, or no whole one."""
+    """The result in a file, or one that no file took; None where there is none, or no whole one."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return kind(**{name: stored[name] for name in stored.files})
+            found = kind(**{name: stored[name] for name in stored.files})
+        used(path)
+        return found
     except Exception:
         # Half a file raises whatever its bytes happen to mean, MemoryError for one: compute, and write over it.
-        return None
+        return _unsaved.get(path)
 
 
 def _arrays(result: Any) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 - The same request at the same time is worked on once, and all who wait get its result or its error.
 - As many calls compute at once as there are processors, each in one thread. Frames of different calls are not put into
   batches: on processors neither embedded engine gains by it (`evals/bench/tools.py` prints what it costs).
-- A failure that may pass by itself is tried once more; a tool that fails again and again is left alone for a while.
+- A failure that may pass by itself is tried once more; a tool that fails again and again is left alone for a while, in
+  which what is kept of it is served.
 - A call that is given up hands back at once what it held, however long its thread goes on.
 """
 
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from .breaker import Breaker
-from .errors import BadInput, MissingExtra, ToolBusy
+from .errors import BadInput, MissingExtra, ToolBusy, ToolResting
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Service:
     def call(self, tool: str, limit: float) -> Call:
         """One call of a tool, to be entered with `with` around the `limit` seconds that it may take.
 
-        Entering it raises ToolResting when the tool failed too often of late.
+        Of a tool that failed too often of late it gets what is kept, and `working` raises ToolResting.
         """
         with self._guard:
             return Call(self, limit, self._breakers.setdefault(tool, Breaker(tool)))
@@ -78,6 +79,9 @@ class Service:
             ToolBusy: Another thread was at it until the time of this call was over.
         """
         call = _current.get() or Call(self)
+        if call.rests:
+            # What others of its tool are at may hang, and it wants only what is kept.
+            return _work(call, work)
         with self._guard:
             flight = self._flights.get(key)
             leads = flight is None or flight.hangs(call)
@@ -121,13 +125,20 @@ class Call:
         self.over = False
         self.began: float | None = None
         """When it was let in to work itself; None while it waits, or if it has what another worked out."""
+        self.rests = ""
+        """Why the tool is to be left alone; empty where it is not."""
+        self.asked = False
+        """Whether an engine was set to work."""
         self._until = time.monotonic() + limit
         self._breaker = breaker
         self._place, self._slot = _Hold(service.places), _Hold(service.slots)
 
     def __enter__(self) -> Self:
         if self._breaker is not None:
-            self._breaker.ask()
+            try:
+                self._breaker.ask()
+            except ToolResting as error:
+                self.rests = str(error)
         self._token = _current.set(self)
         return self
 
@@ -136,14 +147,16 @@ class Call:
         self.over = True
         self._slot.end()
         self._place.end()
-        if self._breaker is not None:
+        if self._breaker is not None and not self.rests:
             self._breaker.heard(self._tells(error))
 
     def _tells(self, error: BaseException | None) -> bool | None:
-        """Whether the tool works; None where a call tells nothing: bad input, a run cancelled, most time queued for."""
+        """Whether the tool works; None where a call tells nothing: result at hand, bad input, cancelled, queued."""
         if self.began is None or isinstance(error, BadInput | MissingExtra):
             return None
-        if isinstance(error, TimeoutError) and time.monotonic() - self.began < self.limit / 2:
+        if isinstance(error, TimeoutError):
+            return None if time.monotonic() - self.began < self.limit / 2 else False
+        if not self.asked:
             return None
         return False if isinstance(error, Exception) else True if error is None else None
 
@@ -177,6 +190,18 @@ class Call:
 def waiting() -> Any:
     """A context for what a tool waits for without computing, such as a server: another call computes meanwhile."""
     return call.waiting() if (call := _current.get()) else nullcontext()
+
+
+def working() -> None:
+    """To be called where what is kept does not do, before an engine is set to work.
+
+    Raises:
+        ToolResting: The tool of this call failed too often of late.
+    """
+    if call := _current.get():
+        if call.rests:
+            raise ToolResting(call.rests)
+        call.asked = True
 
 
 def _work(call: Call, work: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ import socket
 import stat
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import httpx
 
 from .errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
+from .pruning import added, used
 
 CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
 """The bundled clips: always allowed."""
@@ -47,10 +48,12 @@ class VideoAccess:
     """Largest download."""
     seconds: float = 60.0
     """Longest download, redirects included."""
+    kept_bytes: int = 4096 * 2**20
+    """What downloads may take on disk together; those used longest ago go first."""
 
     @classmethod
     def from_environment(cls, *, served: bool = False) -> VideoAccess:
-        """Read VIDEO_STAR_ROOTS, _HOSTS, _PRIVATE_ADDRESSES, _MAX_MB and _DOWNLOAD_SECONDS.
+        """Read VIDEO_STAR_ROOTS, _HOSTS, _PRIVATE_ADDRESSES, _MAX_MB, _DOWNLOAD_SECONDS and _DOWNLOADS_MB.
 
         Args:
             served: Others than the user of this machine name the videos. Without VIDEO_STAR_ROOTS they may then name
@@ -66,8 +69,9 @@ class VideoAccess:
             roots=(Path.cwd(), CLIPS) if served and allowed is None else allowed,
             hosts=tuple(host.strip().lower() for host in hosts if host.strip()),
             private_addresses=os.environ.get("VIDEO_STAR_PRIVATE_ADDRESSES") == "1",
-            max_bytes=int(_number("VIDEO_STAR_MAX_MB", 512) * 2**20),
-            seconds=_number("VIDEO_STAR_DOWNLOAD_SECONDS", 60),
+            max_bytes=int(number_in("VIDEO_STAR_MAX_MB", 512) * 2**20),
+            seconds=number_in("VIDEO_STAR_DOWNLOAD_SECONDS", 60),
+            kept_bytes=int(number_in("VIDEO_STAR_DOWNLOADS_MB", 4096) * 2**20),
         )
 
 
@@ -121,8 +125,12 @@ def identify(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _number(variable: str, default: float) -> float:
-    """A positive number from the environment."""
+def number_in(variable: str, default: float) -> float:
+    """A positive number from the environment.
+
+    Raises:
+        BadInput: The variable holds something else.
+    """
     text = os.environ.get(variable, str(default))
     try:
         if 0 < float(text) < float("inf"):
@@ -167,17 +175,26 @@ def _download(address: str, access: VideoAccess) -> Path:
     """Fetch an address into the store, or find it there."""
     url = _checked_url(address, access)
     folder = home() / "downloads"
-    folder.mkdir(parents=True, exist_ok=True)
     kept = folder / hashlib.sha256(str(url).encode()).hexdigest()
-    if kept.exists() and time.time() - kept.stat().st_mtime < _FRESH:
+    if used(kept) and time.time() - kept.stat().st_mtime < _FRESH:
         return kept
-    handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
-    os.close(handle)
+    partial = None
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
+        os.close(handle)
         _fetch(url, Path(partial), access)
         os.replace(partial, kept)
+    except OSError as error:
+        raise DownloadFailed(
+            f"the video cannot be kept in {folder} ({error.strerror}); free some space there, or set VIDEO_STAR_HOME"
+        ) from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        if partial:
+            with suppress(OSError):
+                Path(partial).unlink(missing_ok=True)
+    with suppress(OSError):
+        added(kept, access.kept_bytes)
     return kept
 
 

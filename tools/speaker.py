@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,9 +22,10 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
+from . import media
 from .breaker import Breaker
-from .errors import ToolResting, ToolUnavailable
-from .media import write_atomically
+from .errors import PolicyUnavailable, ToolResting, ToolUnavailable
+from .pruning import used
 from .service import waiting
 from .source import home
 
@@ -40,6 +41,14 @@ _REFUSED: Final = re.compile(
 )
 _REFUSAL_LENGTH: Final = 400
 """Characters: a longer text that begins like a refusal goes on to say something."""
+THROTTLED: Final = 429
+PAUSE: Final = 1.0
+"""Seconds before a throttled model is asked again, where its server names none."""
+LONGEST_PAUSE: Final = 10.0
+"""A server that names so many seconds is not waited for."""
+_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)()")
+_AGAIN_IN: Final = re.compile(r"\b(?:re)?try(?: again)?(?: in| after) (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
+"""As OpenAI and Google write it in the message of an error."""
 _HARMLESS: Final = str.maketrans("<>", "()")
 
 
@@ -86,6 +95,8 @@ class Speaker:
     def ask(self, task: str, content: str | Sequence[Mapping[str, Any]]) -> Answer:
         """What the model says to `content`, text or blocks of text and pictures, under the system text `task`.
 
+        A throttled one is asked once more, when its server has waited for long enough.
+
         Raises:
             Unanswered: It failed, took longer than `seconds`, refused, or said nothing.
         """
@@ -106,12 +117,31 @@ class Speaker:
         return Answer(text, tokens)
 
     def _reply(self, messages: list[Any]) -> AIMessage:
-        """One call, in a thread that is left behind when its time is up: not every client keeps a time limit."""
+        """What came of one call, or of a second one to a throttled model, within `seconds` in all."""
         breaker, worked = _breaker(self.spec, self.name), False
+        until = time.monotonic() + self.seconds
         try:
             breaker.ask()
         except ToolResting as error:
             raise Unanswered(str(error)) from None
+        try:
+            reply = self._called(messages, until)
+            pause = throttled(reply) if isinstance(reply, Exception) else None
+            if pause is not None and pause < min(LONGEST_PAUSE, until - time.monotonic()):
+                with waiting():
+                    time.sleep(pause)
+                reply = self._called(messages, until)
+            worked = not isinstance(reply, BaseException)
+        except Empty:
+            raise Unanswered(f"no answer within {self.seconds:g} s") from None
+        finally:
+            breaker.heard(worked)
+        if isinstance(reply, BaseException):
+            raise Unanswered(harmless(f"{type(reply).__name__}: {str(reply)[:1000]}", 240)) from reply
+        return reply
+
+    def _called(self, messages: list[Any], until: float) -> AIMessage | BaseException:
+        """One call, in a thread that is left behind when its time is up: not every client keeps a time limit."""
         done: Queue[AIMessage | BaseException] = Queue(1)
 
         def run() -> None:
@@ -122,17 +152,26 @@ class Speaker:
                 done.put(error)
 
         Thread(target=copy_context().run, args=(run,), daemon=True).start()
-        try:
-            with waiting():
-                reply = done.get(timeout=self.seconds)
-            worked = not isinstance(reply, BaseException)
-        except Empty:
-            raise Unanswered(f"no answer within {self.seconds:g} s") from None
-        finally:
-            breaker.heard(worked)
-        if isinstance(reply, BaseException):
-            raise Unanswered(harmless(f"{type(reply).__name__}: {str(reply)[:1000]}", 240)) from reply
-        return reply
+        with waiting():
+            return done.get(timeout=max(0.0, until - time.monotonic()))
+
+
+def throttled(error: BaseException | None) -> float | None:
+    """Seconds to wait, as its server names them, before a model is asked again; None if it is not throttled.
+
+    Client libraries are recognised by what they raise, so that none is imported.
+    """
+    if type(error) is PolicyUnavailable:
+        return None  # A quota that is used up: another try changes nothing.
+    said = str(error)
+    while error is not None:
+        for holder in (error, getattr(error, "response", None)):
+            if THROTTLED in (getattr(holder, name, None) for name in ("status_code", "status", "code")):
+                named = str((getattr(holder, "headers", None) or {}).get("retry-after", ""))
+                told = _SECONDS.fullmatch(named) or _AGAIN_IN.search(said)
+                return float(told[1]) / (1000 if told[2] == "ms" else 1) if told else PAUSE
+        error = error.__cause__
+    return None
 
 
 def harmless(text: str, limit: int) -> str:
@@ -169,16 +208,18 @@ class Words:
 
 def recalled(key: tuple[object, ...]) -> str | None:
     """The text kept under `key`, if there is one; what a crash of the machine left of it may be anything."""
+    path = _kept_at(key)
     try:
-        return _kept_at(key).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
+    used(path)
+    return text
 
 
 def keep(key: tuple[object, ...], text: str) -> None:
-    """Keep a text under `key`, in place of what was there. A full disk costs the next run its answer, not this one."""
-    with suppress(OSError):
-        write_atomically(_kept_at(key), text.encode())
+    """Keep a text under `key`, in place of what was there."""
+    media.keep(_kept_at(key), text.encode())
 
 
 def _kept_at(key: tuple[object, ...]) -> Path:

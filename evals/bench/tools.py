@@ -3,8 +3,9 @@
 Run as `python -m video_star.evals.bench.tools [--clips FOLDER] [--engine NAME_OR_PATH]... [--soak CALLS]`. Runs are
 whole runs of the graph, of one tool, with the embedded policy, over two seconds of video (16 frames) that nothing is
 cached of; baseline and measured take turns, and ratios are medians. Beside them is what the processors allow at that
-moment: plain work in two threads against one. An engine is what VIDEO_STAR_VISION may name, such as yolo11n or a file
-of weights. With clips, the tools that the policy chooses are timed against all tools.
+moment: plain work in two threads against one. Engines are the embedded one, YOLO11n-pose by torch, ONNX and OpenVINO as
+far as they are installed (untrained: the weights do not change what a network costs), and those named, as
+VIDEO_STAR_VISION may name them. With clips, the tools that the policy chooses are timed against all tools.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import argparse
 import asyncio
 import gc
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.resources import files
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from threading import Thread
@@ -112,20 +117,65 @@ def batches(rounds: int) -> None:
         line(f"landmarks, {name}", median(times), "ms/frame")
 
 
-def pose(engines: Sequence[str], rounds: int) -> None:
-    """Seconds of estimate_pose on 16 frames of the bundled clip, by engine."""
+_UNTRAINED: Final = """
+import sys
+from ultralytics import YOLO
+YOLO("yolo11n-pose.yaml").save("yolo11n-pose.pt")
+for format in sys.argv[1:]:
+    YOLO("yolo11n-pose.pt").export(format=format, dynamic=True, **({"simplify": False} if format == "onnx" else {}))
+"""
+
+
+def untrained(folder: Path) -> dict[str, str]:
+    """YOLO11n-pose by what runs it, made in a folder: what VIDEO_STAR_VISION may name."""
+    there = [name for name in ("ultralytics", "torch", "onnx", "onnxruntime", "openvino") if find_spec(name)]
+    if not {"ultralytics", "torch"} <= set(there):
+        print("YOLO11n-pose: left out, needs ultralytics and torch")
+        return {}
+    named = {"torch": "yolo11n-pose.pt"}
+    if {"onnx", "onnxruntime"} <= set(there):
+        named["onnx"] = "yolo11n-pose.onnx"
+    if {"onnx", "openvino"} <= set(there):
+        named["openvino"] = "yolo11n-pose_openvino_model"
+    for missing in {"onnx", "openvino"} - named.keys():
+        print(f"YOLO11n-pose by {missing}: left out, needs onnx and {missing.replace('onnx', 'onnxruntime')}")
+    # By itself: ultralytics sets threads for the whole process, and would install, download and report if it were let.
+    own = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_CONFIG_DIR": str(folder)}
+    command = [sys.executable, "-c", _UNTRAINED, *(name for name in named if name != "torch")]
+    made = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True)
+    if made.returncode:
+        raise RuntimeError(f"YOLO11n-pose could not be made: {made.stderr[-500:]}")
+    return {f"YOLO11n-pose, {name}": str(folder / path) for name, path in named.items()}
+
+
+def pose(engines: Mapping[str, str], rounds: int) -> None:
+    """Seconds of estimate_pose on 16 frames of the bundled clip, by engine; they take turns."""
     from video_star.tools.clip import open_clip
-    from video_star.tools.engines import VARIABLE
+    from video_star.tools.engines import VARIABLE, engine
     from video_star.tools.pose import estimate_pose
 
     frames = open_clip(str(bundled()), 0, 2).frames()
-    before = os.environ.get(VARIABLE, "")
-    for name in engines:
-        os.environ[VARIABLE] = name
-        estimate_pose(frames)  # loads the model
-        took = [seconds(lambda: estimate_pose(frames)) for _ in range(rounds)]
-        line(f"pose on {len(frames)} frames, {Path(name).name}", median(took), "s")
-    os.environ[VARIABLE] = before
+    before, ready = os.environ.get(VARIABLE), {}
+    for name, choice in engines.items():
+        os.environ[VARIABLE] = choice
+        ready[name] = engine().estimator
+    if before is None:
+        del os.environ[VARIABLE]
+    else:
+        os.environ[VARIABLE] = before
+    took: dict[str, list[float]] = {name: [] for name in ready}
+    for number in range(rounds + 1):
+        for name, estimator in ready.items():
+            passed = seconds(lambda estimator=estimator: estimate_pose(frames, estimator))  # type: ignore[misc]
+            # The first look loads the model.
+            took[name] += [passed] if number else []
+    for name, times in took.items():
+        line(
+            f"pose on {len(frames)} frames, {name}",
+            median(times),
+            "s",
+            f"{1000 * median(times) / len(frames):.0f} ms/frame",
+        )
 
 
 def other_clips(folder: Path) -> list[Path]:
@@ -185,6 +235,7 @@ def concurrency(rounds: int) -> int:
                 asyncio.run(run(clip))
 
     missed = 0
+    one_at_a_time([bundled()])  # imports and models, which only the first run of a process waits for
     with tempfile.TemporaryDirectory() as folder:
         several = other_clips(Path(folder))
         for what, clips, least in (("the same clip", [bundled()] * RUNS, 7.0), (f"{RUNS} clips", several, 1.5)):
@@ -284,13 +335,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(arguments)
     batches(5 * asked.rounds)
-    pose(["embedded", *asked.engine], asked.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        named = {Path(name).name: name for name in asked.engine}
+        pose({"embedded": "embedded", **untrained(Path(folder)), **named}, asked.rounds)
     missed = concurrency(asked.rounds) + cache_hit()
     if asked.clips:
         missed += chosen_against_all(asked.clips)
     if asked.soak:
-        with fresh():
-            before, after = soak(bundled(), asked.soak)
+        # By itself: beside the engines measured above no growth would show.
+        with fresh(), ProcessPoolExecutor(1, get_context("spawn")) as process:
+            before, after = process.submit(soak, bundled(), asked.soak).result()
         line(f"memory late in {asked.soak} calls", after, "MB", f"early {before:.0f} MB")
         missed += target(after < 1.05 * before, f"memory grows {after / before - 1:.1%} (target under 5 %)")
     return int(missed > 0)

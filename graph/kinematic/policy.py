@@ -1,7 +1,8 @@
 """A chat model of rules: it takes every turn of the conversation and reads nothing but its text.
 
 It looks at no pixel and knows no name: only the question, the candidates and what the tools wrote. It states its
-limits: what a pose does not show (objects, faces, scenes) it cannot tell apart, and it says when nothing was measured.
+limits: what movement does not show (which object, whose face, which scene) it cannot tell apart, and it says when
+nothing was measured.
 """
 
 from __future__ import annotations
@@ -22,20 +23,30 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ...tools.explain import parse
 from ...tools.knowledge import Definition
+from ...tools.library import TOOL_NAMES
 from ...tools.motion import Observed, read_motion
 from ...tools.primitives import PRIMITIVES
 from ..conversation import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES, SHORTLISTS
 from ..parse import weigh
 from .match import forecast, posterior
 
-WANTED = ("track_motion", "estimate_pose", "explain_actions")
-"""Motion decides; poses are drawn for people who look at the run; definitions say what the candidates mean."""
+TELLING = ("track_motion", "explain_actions")
+"""What tells candidates apart: movement, drawn with the joints of those who move, and what each says of movement."""
+STANDS_IN = "estimate_pose"
+"""Asked only where movement is not on offer: it draws poses for people who look at the run, and tells no more here."""
 FEW_ENOUGH_TO_EXPLAIN = 40
 MOST_SUB_ACTIONS = 5
 SEEN = 0.3
 """Support from which a primitive is named as seen."""
 UNNAMED = 0.4
 """What a sub-action counts for a candidate whose definition does not name it."""
+ASKS = {
+    ASK_DECOMPOSE: "decompose",
+    ASK_ANSWER: "score",
+    ASK_SCORES: "score",
+    ASK_TOOLS: "choose",
+    ASK_MORE: "choose",
+}
 MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
 
 
@@ -102,17 +113,13 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
 
 
 def request(messages: Sequence[BaseMessage]) -> str:
-    """What was asked last: `decompose`, `score`, or `choose` tools."""
-    asks = {
-        ASK_DECOMPOSE: "decompose",
-        ASK_ANSWER: "score",
-        ASK_SCORES: "score",
-        ASK_TOOLS: "choose",
-        ASK_MORE: "choose",
-    }
+    """What was asked last: `decompose`, `score`, or `choose` tools.
+
+    The graph ends its turns with what it asks. The same words within a turn, or in what a tool found, are evidence.
+    """
     for message in reversed(messages):
-        if isinstance(message, HumanMessage | ToolMessage):
-            if found := next((step for ask, step in asks.items() if ask in message.text), None):
+        if isinstance(message, HumanMessage) or (isinstance(message, ToolMessage) and message.name not in TOOL_NAMES):
+            if found := next((step for ask, step in ASKS.items() if message.text.endswith(ask)), None):
                 return found
     return "choose"
 
@@ -120,9 +127,10 @@ def request(messages: Sequence[BaseMessage]) -> str:
 def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage]) -> AIMessage:
     asked = {call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
     few = len(read.actions) <= FEW_ENOUGH_TO_EXPLAIN
-    names = [n for n in WANTED if n in offered and n not in asked and (few or n != "explain_actions")]
+    wanted = TELLING if "track_motion" in offered else (STANDS_IN, *TELLING)
+    names = [n for n in wanted if n in offered and n not in asked and (few or n != "explain_actions")]
     text = (
-        "I need to know how the bodies move and what the candidates mean."
+        "I need to know what moves how and what the candidates mean."
         if names
         else "No further tool can tell me more than I have."
     )
@@ -179,9 +187,9 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
     seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= SEEN]
     believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
     think = (
-        f"Measured: {', '.join(seen) or 'nothing that a pose shows'}. "
+        f"Measured: {', '.join(seen) or 'no movement'}. "
         + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
-        + "I read poses only: objects, faces and scenes are beyond me."
+        + "I read movement only: what things, faces and scenes are is beyond me."
     )
     written = json.dumps(scores, ensure_ascii=False)
     return AIMessage(f"<think>{_plain(think)}</think>\n<scores>{written}</scores>\n<answer>{answer}</answer>")

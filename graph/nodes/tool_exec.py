@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +14,10 @@ from pydantic import ValidationError
 
 from ...tools.clip import Clip, open_clip
 from ...tools.errors import ToolUnavailable, VideoStarError
-from ...tools.library import Tool, tool
+from ...tools.library import Tool, ToolName, tool
 from ...tools.media import MediaStore, default_store
 from ...tools.service import SERVICE
 from ...tools.source import VideoAccess
-from ...tools.speaker import Speaker
 from ..conversation import by_graph
 from ..parse import match_label
 from ..state import Context, Setup, State, worse
@@ -36,7 +35,11 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     context = setup.settings(runtime)
     calls = chosen(state)
     speakers = await setup.tool_speakers(context)
-    found = await asyncio.gather(*(_run(call, state, context, runtime, speakers.get(call["name"])) for call in calls))
+
+    def find(name: ToolName) -> Tool:
+        return setup.tools.get(name) or tool(name, speakers.get(name))
+
+    found = await asyncio.gather(*(_run(call, find, state, context, runtime) for call in calls))
     messages = [
         by_graph(ToolMessage(_reply(item), tool_call_id=call["id"], name=call["name"]), NODE)
         for call, item in zip(calls, found, strict=True)
@@ -61,14 +64,18 @@ def chosen(state: State) -> list[dict[str, Any]]:
 
 
 async def _run(
-    call: Mapping[str, Any], state: State, context: Context, runtime: Runtime[Context], speaker: Speaker | None
+    call: Mapping[str, Any],
+    find: Callable[[ToolName], Tool],
+    state: State,
+    context: Context,
+    runtime: Runtime[Context],
 ) -> dict[str, Any]:
     """One call as evidence. A tool that is still busy at its limit is left behind; its thread ends on its own."""
     began = time.perf_counter()
     about = state["clip"]
     evidence = {"tool": call["name"], "status": "ok", "start": about["start"], "end": about["end"], "frames": []}
     try:
-        one = tool(call["name"], speaker)
+        one = find(call["name"])
         with SERVICE.call(f"{one.name} ({one.engine})", context.tool_seconds):
             async with asyncio.timeout(context.tool_seconds):
                 evidence |= await aside(_look, one, call, state, context, runtime.server_info is not None)
@@ -121,7 +128,7 @@ def _found(
             shown.append({"url": store.put_image(fit(image, pixels)), "time": round(seconds, 3)})
     except OSError as error:
         # A full disk costs the pictures, not what was found.
-        summary, shown = f"{summary}\nIts pictures could not be kept: {error.strerror}.", []
+        summary, shown = f"{summary}\nIts pictures could not be kept: {error.strerror or error}.", []
     where = {"start": round(span.start, 3), "end": round(span.end, 3), "frames": shown}
     return {"summary": summary, **where, "note": found.note}, found.tokens
 

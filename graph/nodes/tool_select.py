@@ -41,8 +41,9 @@ async def tool_select(state: State, runtime: Runtime[Context], *, setup: Setup) 
     fresh = not state.get("another_round")
     before: list[AnyMessage] = []
     update: dict[str, Any] = {}
+    missing: list[str] = []
     if fresh:
-        update, before = await asyncio.to_thread(_begin, state, context, runtime.server_info is not None)
+        update, before, missing = await asyncio.to_thread(_begin, state, context, runtime.server_info is not None)
     so_far = [*(() if fresh else state["conversation"]), *before]
     said, notes, status = await _choose(policy, so_far, context, watch)
     last = said[-1] if said else None
@@ -59,18 +60,24 @@ async def tool_select(state: State, runtime: Runtime[Context], *, setup: Setup) 
         **update,
         "conversation": Overwrite(new) if fresh else new,
         "rounds": (0 if fresh else state["rounds"]) + 1,
-        "notes": [*(() if fresh else state["notes"]), *notes],
-        "status": status if fresh else worse(state["status"], status),
+        "notes": [*(missing if fresh else state["notes"]), *notes],
+        "status": worse("degraded" if missing else "ok", status) if fresh else worse(state["status"], status),
         **watch.update(fresh=fresh),
     }
 
 
-def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any], list[AnyMessage]]:
-    """Check the input, read the frames the policy will see, and open the conversation."""
+def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any], list[AnyMessage], list[str]]:
+    """Check the input, read the frames the policy will see, and open the conversation; the last is what is missing."""
     actions = checked_actions(state.get("actions"))
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(str(state.get("video") or ""), state.get("start"), state.get("end"), access=access)
-    frames = look(clip, context, default_store())
+    told, missing = clip.frames().note, []
+    try:
+        frames = look(clip, context, default_store())
+    except OSError as error:
+        # A full disk costs the policy its pictures, not the run: tools look at the frames in memory.
+        frames, missing = [], [f"the policy sees no frames, they could not be kept: {error.strerror or error}"]
+        told = "; ".join(filter(None, (told, "its frames cannot be shown")))
     about = {
         "id": clip.id,
         "width": clip.info.width,
@@ -79,7 +86,7 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
         "duration": round(clip.info.duration, 3),
         "start": round(clip.start, 3),
         "end": round(clip.end, 3),
-        "note": clip.frames().note,
+        "note": told,
     }
     ask = ASK_TOOLS if offered(context) else asked_next(context.mode != "no_sub_actions")
     update = {
@@ -93,7 +100,7 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
         "action": None,
         "error": None,
     }
-    return update, opening(actions, state.get("question"), about, frames, ask)
+    return update, opening(actions, state.get("question"), about, frames, ask), missing
 
 
 def look(clip: Clip, context: Context, store: MediaStore) -> list[dict[str, Any]]:

@@ -85,6 +85,9 @@ every error inside a stream as 400."""
 class Refusal(Exception):
     """What DashScope itself said about a failure."""
 
+    headers: Mapping[str, str] = {}
+    """Of the answer, their names in lower case."""
+
     def __init__(self, status_code: int, code: str, message: str, request_id: str = "") -> None:
         super().__init__(f"{code}: {message}")
         self.status_code, self.code, self.message, self.request_id = status_code, code, message, request_id
@@ -243,7 +246,7 @@ class DashScopePolicy(BaseChatModel):
         except PolicyUnavailable:
             raise
         except Refusal as refusal:
-            self._refuse(refusal)
+            self._refuse(refusal, once)
         except TimeoutError as error:
             raise PolicyBusy(f"{self.base_url} gave no answer within {self.seconds:g} s; use a faster model") from error
         except (_Unsent, aiohttp.ClientConnectionError) as error:
@@ -255,13 +258,14 @@ class DashScopePolicy(BaseChatModel):
             raise PolicyBusy(f"the answer of {self.base_url} broke off: {self._short(error)}; try again") from error
         except Exception as error:
             if once.status not in (None, 200):
-                self._refuse(Refusal(once.status, "Unknown", self._short(error)))
+                self._refuse(Refusal(once.status, "Unknown", self._short(error)), once)
             raise PolicyUnavailable(
                 f"what {self.base_url} answered is no answer of DashScope; see that the address is that of its native "
                 f"API, with its /api/v1 ({type(error).__name__}: {self._short(error)})"
             ) from error
 
-    def _refuse(self, refusal: Refusal) -> NoReturn:
+    def _refuse(self, refusal: Refusal, once: _Once) -> NoReturn:
+        refusal.headers = once.headers
         told = f"{refusal.status_code} {refusal.code} {refusal.message}"
         busy, remedy = next((busy, remedy) for pattern, busy, remedy in _REMEDIES if re.search(pattern, told, re.I))
         named = refusal.code if refusal.code != "Unknown" else f"status {refusal.status_code}"
@@ -280,13 +284,14 @@ class DashScopePolicy(BaseChatModel):
 
 
 class _Once:
-    """Lets a request out once, and keeps the status of its answer.
+    """Lets a request out once, and keeps status and headers of its answer.
 
     The SDK by itself sends a request again when the connection breaks, and forgets the status of an error that it
     cannot read.
     """
 
     status: int | None = None
+    headers: Mapping[str, str] = {}
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -300,6 +305,7 @@ class _Once:
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise _Unsent(str(error) or type(error).__name__) from error
         self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
         if 300 <= response.status < 400:
             # Behind it the request would be a GET, or the pictures go where nobody sent them.
             response.close()

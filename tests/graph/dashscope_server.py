@@ -32,6 +32,7 @@ class Raw(NamedTuple):
     data: bytes
     kind: str = JSON
     whole: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -150,6 +151,8 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, raw: Raw) -> None:
         self.send_response(raw.status)
         self.send_header("Content-Type", raw.kind)
+        for name, value in raw.headers:
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(raw.data) + (not raw.whole)))
         self.end_headers()
         self.wfile.write(raw.data)

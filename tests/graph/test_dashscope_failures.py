@@ -18,6 +18,7 @@ from video_star.graph.policies.prompted import AnyTools, refuses_tools  # noqa: 
 from video_star.graph.policies.served import dashscope_server, served_model  # noqa: E402
 from video_star.graph.turn import PolicyBusy  # noqa: E402
 from video_star.tools.errors import PolicyUnavailable  # noqa: E402
+from video_star.tools.speaker import throttled  # noqa: E402
 
 from . import model_server as compatible  # noqa: E402
 from .dashscope_server import (  # noqa: E402
@@ -133,6 +134,13 @@ async def test_what_is_no_answer_fails_typed(server: Server, reply: Raw) -> None
         with pytest.raises(PolicyUnavailable, match=f"what {server.url} answered is no answer of DashScope") as failure:
             await asking
         assert not isinstance(failure.value, PolicyBusy) and KEY not in told(failure.value)
+
+
+async def test_how_long_to_wait_is_kept_for_whoever_asks_again(server: Server) -> None:
+    server.says(refusal(429, "Throttling", "Too fast.")._replace(headers=(("Retry-After", "7"),)))
+    with pytest.raises(PolicyBusy) as failure:
+        await make("qwen3-vl-plus").ainvoke("there?")
+    assert throttled(failure.value) == 7
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,24 @@ from PIL import Image
 from video_star import recognize
 from video_star.evals.clips import ask, candidates, read_manifest
 from video_star.graph import build_graph
-from video_star.graph.conversation import ASK_DECOMPOSE, ASK_SCORES, tool_schema
+from video_star.graph.conversation import (
+    ASK_ANSWER,
+    ASK_DECOMPOSE,
+    ASK_MORE,
+    ASK_SCORES,
+    ASK_TOOLS,
+    ASK_WITHOUT,
+    asked_next,
+    correction,
+    fused,
+    opening,
+    shortlisted,
+    tool_schema,
+)
 from video_star.graph.kinematic.match import forecast, posterior, rank_by_evidence
-from video_star.graph.kinematic.policy import KinematicPolicy, read_conversation
+from video_star.graph.kinematic.policy import KinematicPolicy, read_conversation, request
 from video_star.tools.knowledge import define, labels
+from video_star.tools.library import TOOL_NAMES
 from video_star.tools.motion import Observed, read_motion
 from video_star.tools.primitives import PRIMITIVES
 
@@ -64,6 +78,44 @@ def test_evidence_alone_ranks_only_where_motion_was_measured() -> None:
 def test_it_offers_only_calls_of_tools_on_offer() -> None:
     reply = replies(KinematicPolicy(), [HumanMessage(QUESTION)], "detect_people", "estimate_pose")
     assert [call["name"] for call in reply.tool_calls] == ["estimate_pose"]
+
+
+def test_it_asks_for_what_tells_candidates_apart_and_no_more() -> None:
+    reply = replies(KinematicPolicy(), [HumanMessage(f"{QUESTION}\n{ASK_TOOLS}")], *TOOL_NAMES)
+    assert {call["name"] for call in reply.tool_calls} == {"track_motion", "explain_actions"}
+    again = replies(KinematicPolicy(), [HumanMessage(QUESTION), reply, HumanMessage(ASK_MORE)], *TOOL_NAMES)
+    assert not again.tool_calls
+
+
+def test_all_tools_lead_it_to_the_same_answer_and_people_still_see_skeletons(walking_clip: Path) -> None:
+    actions = ["walk", "run", "hug", "shake hands"]
+    some, everything = (recognize(walking_clip, actions, end=2, mode=mode) for mode in ("agentic", "static"))
+    assert (some.action, some.ranking) == (everything.action, everything.ranking)
+    [drawn] = [item for item in some.evidence if item.frames]
+    assert drawn.tool == "track_motion" and len(some.evidence) == 2 < len(everything.evidence)
+
+
+@pytest.mark.parametrize("cue", [ASK_DECOMPOSE, ASK_ANSWER, ASK_SCORES, ASK_MORE])
+def test_a_description_that_copies_a_request_steers_nothing(cue: str) -> None:
+    asked = [HumanMessage(f"{QUESTION}\n{ASK_TOOLS}")]
+    copied: list[list[Any]] = [
+        [*asked, ToolMessage(f"a yard. {cue}", tool_call_id="1", name="describe_video")],
+        [fused([("describe_video", f"Written by x, in its words: {cue}\n{cue}")], [], ASK_TOOLS)],
+        [*asked, correction(cue)],
+    ]
+    assert [request(messages) for messages in copied] == ["choose"] * 3
+
+
+def test_what_the_graph_asks_is_what_it_does() -> None:
+    shown = [("track_motion", [{"url": "media://x", "time": 1.0}])]
+    about = {"start": 0, "end": 1}
+    assert request([HumanMessage("hello")]) == request(opening(["walk"], None, about, [], ASK_TOOLS)) == "choose"
+    for sub_actions, step in ((True, "decompose"), (False, "score")):
+        ask = asked_next(sub_actions)
+        assert request(opening(["walk"], None, about, [], ask)) == request([fused([], shown, ask)]) == step
+    assert request([HumanMessage(ASK_WITHOUT)]) == "score"
+    told = [HumanMessage(ASK_DECOMPOSE), shortlisted("1", [], "DEFINITION: walk")]
+    assert request(told) == "score" == request([*told, correction("no scores")])
 
 
 def test_it_says_when_nothing_was_measured() -> None:

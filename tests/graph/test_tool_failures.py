@@ -1,10 +1,12 @@
 """Tools that fail in every way: the run ends with a valid result, and the failure is in its evidence."""
 
 import asyncio
+import itertools
 import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import numpy as np
 import pytest
 
 from video_star.evals.bench.tools import soak
+from video_star.graph import build_graph
 from video_star.graph.nodes import tool_exec
 from video_star.graph.recognition import Recognition
 from video_star.graph.run import arecognize
-from video_star.tools import breaker, library, media, service
+from video_star.graph.state import State
+from video_star.tools import breaker, library, media, service, speaker
 from video_star.tools.blazepose import BlazePose
 from video_star.tools.errors import ToolBusy
 from video_star.tools.people import SsdLite
@@ -156,6 +160,42 @@ async def test_pictures_that_a_full_disk_does_not_take_cost_no_evidence(
     assert seen.summary.endswith("Its pictures could not be kept: No space left on device.")
 
 
+@contextmanager
+def no_room() -> Iterator[None]:
+    """A disk that takes no byte more, for this process."""
+    resource = pytest.importorskip("resource", reason="needs limits on written files, which Windows lacks")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_full_disk_costs_a_run_its_pictures_and_nothing_else(
+    walking_clip: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    star, sound, asked = build_graph().compile(), BlazePose.poses, []
+
+    def poses(self: BlazePose, frames: Any) -> Any:
+        asked.append(1)
+        return sound(self, frames)
+
+    monkeypatch.setattr(BlazePose, "poses", poses)
+    inputs: Any = {"video": str(walking_clip), "actions": ACTIONS, "start": 0, "end": 1}
+    context: Any = {"mode": "static", "tools": ["estimate_pose", "track_motion", "explain_actions"]}
+    with no_room():
+        found: Any = await star.ainvoke(inputs, context=context, output_keys=list(State.__annotations__))
+    assert found["action"] == "walk" and found["status"] == "degraded" and len(found["notes"]) == 1
+    assert found["notes"][0].startswith("the policy sees no frames, they could not be kept: ")
+    assert "Frames at" not in found["conversation"][1].text
+    assert found["frames"] == [] and "its frames cannot be shown" in found["conversation"][1].text
+    assert {(item["status"], len(item["frames"])) for item in found["evidence"]} == {("ok", 0)} and len(asked) == 1
+    assert not [path for path in home.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+    again = await look(walking_clip, "estimate_pose")
+    assert again.status == "ok" and again.evidence[0].frames and not again.notes
+
+
 def errors(chance: random.Random) -> Iterator[Exception]:
     """Failures of all kinds, for ever."""
     kinds = [RuntimeError, ValueError, MemoryError, ToolBusy, ConnectionResetError, TypeError, AssertionError]
@@ -167,10 +207,10 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
     warm: Path, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance, guard, failed, calls = random.Random(4), threading.Lock(), [0], [0]
-    raised = errors(chance)
+    raised, numbers = errors(chance), itertools.count()
 
     def flaky(look: Any) -> Any:
-        def looks(*args: Any) -> Any:
+        def engine() -> speaker.Words:
             with guard:
                 calls[0] += 1
                 down = 100 < calls[0] <= 115  # all of them for a while, so that the breakers open whatever chance does
@@ -178,6 +218,10 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
                 failed[0] += error is not None
             if error is not None:
                 raise error
+            return speaker.Words("as ever")
+
+        def looks(*args: Any) -> Any:
+            media.remembered((next(numbers),), speaker.Words, engine)
             return look(*args)
 
         return looks

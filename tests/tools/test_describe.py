@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ import pytest
 from langchain_core.messages import AIMessage
 from PIL import Image
 
+from video_star.tools import speaker as tools_speaker
 from video_star.tools.clip import Clip, open_clip
 from video_star.tools.describe import LENGTH, PICTURES, Description, salient
+from video_star.tools.errors import PolicyUnavailable
 from video_star.tools.library import Finding, tool
 from video_star.tools.speaker import Speaker, harmless
 from video_star.tools.video import Frames
@@ -153,6 +157,56 @@ def test_a_model_that_hangs_is_left_behind(clip: Clip) -> None:
     found = described(clip, Speaker(Slow(lines=[says(SEEN)]), "scripted:slow", seconds=0.2))
     assert time.perf_counter() - began < 3
     assert found.note == "scripted:slow gave no description: no answer within 0.2 s"
+
+
+class Throttled(Exception):
+    """As the clients of providers raise it."""
+
+    def __init__(self, said: str = "slow down", wait: str = "", status: int = 429) -> None:
+        super().__init__(said)
+        self.response = SimpleNamespace(status_code=status, headers={"retry-after": wait} if wait else {})
+
+
+@pytest.mark.parametrize(
+    "error", [Throttled(wait="0.3"), Throttled("Rate limit reached. Please try again in 300ms."), Throttled()]
+)
+def test_a_throttled_model_is_asked_once_more_after_the_wait_its_server_names(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch, error: Throttled
+) -> None:
+    monkeypatch.setattr(tools_speaker, "PAUSE", 0.3)
+    speaker = by(error, says(SEEN))
+    began = time.perf_counter()
+    found = described(clip, speaker)
+    assert time.perf_counter() - began >= 0.3 and found.note == "" and found.summary.endswith(f'"{SEEN}"')
+    assert len(heard(speaker)) == 2
+
+
+def out_of_quota() -> PolicyUnavailable:
+    error = PolicyUnavailable("the quota is used up; raise it")
+    error.__cause__ = Throttled()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (Throttled(wait="3600"), 45.0),
+        (Throttled(wait="5"), 4.0),
+        (Throttled("try again in 20s"), 45.0),
+        (Throttled(wait="0.1", status=400), 45.0),
+        (out_of_quota(), 45.0),
+    ],
+)
+def test_no_model_is_waited_for_in_vain(clip: Clip, error: Exception, seconds: float) -> None:
+    speaker = replace(by(error), seconds=seconds)
+    began = time.perf_counter()
+    assert described(clip, speaker).note and len(heard(speaker)) == 1 and time.perf_counter() - began < 3.5
+
+
+def test_a_model_that_stays_throttled_is_asked_twice_and_one_failure_is_counted(clip: Clip) -> None:
+    speaker = by(Throttled(wait="0.01"))
+    for tries in (2, 4, 6, 6):
+        assert "gave no description" in described(clip, speaker).note and len(heard(speaker)) == tries
 
 
 def test_a_model_that_fails_three_times_is_left_alone_for_a_while(clip: Clip) -> None:

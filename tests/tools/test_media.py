@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from video_star.tools import media
 from video_star.tools.media import MediaStore, remembered, write_atomically
 
 
@@ -86,6 +87,9 @@ def test_a_damaged_memory_is_computed_anew(home: Path, left: bytes) -> None:
 def test_a_disk_that_takes_nothing_costs_the_memory_not_the_result(home: Path) -> None:
     home.write_text("a file where the folder should be")
     assert remembered(("clip",), Result, result).names.tolist() == ["a", "b"]
+    assert remembered(("clip",), Result, lambda: pytest.fail("it is at hand")).names.tolist() == ["a", "b"]
+    computed = [remembered((number,), Result, result) for number in range(3 * media._UNSAVED)]
+    assert len(computed) == 3 * media._UNSAVED and len(media._unsaved) == media._UNSAVED
 
 
 def test_whatever_a_damaged_memory_holds_is_harmless(home: Path) -> None:

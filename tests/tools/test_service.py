@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from video_star.tools import breaker
+from video_star.tools import breaker, media
 from video_star.tools.errors import SpanOutsideVideo, ToolBusy, ToolResting, VideoNotFound
-from video_star.tools.service import Service, waiting
+from video_star.tools.service import Service, waiting, working
+from video_star.tools.speaker import Words
 
 
 class Work:
@@ -47,10 +48,18 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def called(service: Service, work: Callable[[], Any], limit: float = 10.0, key: object = None) -> Any:
-    """One call of the tool `pose` as a node makes it, but in this thread."""
+def called(
+    service: Service, work: Callable[[], Any], limit: float = 10.0, key: object = None, kept: bool = False
+) -> Any:
+    """One call of the tool `pose` as a node makes it, but in this thread; nothing of it is kept unless `kept`."""
+
+    def asked() -> Any:
+        if not kept:
+            working()
+        return work()
+
     with service.call("pose", limit):
-        return service.once(object() if key is None else key, work)
+        return service.once(object() if key is None else key, asked)
 
 
 def test_the_same_request_at_the_same_time_is_worked_on_once(pool: Any) -> None:
@@ -284,6 +293,33 @@ def test_a_tool_that_still_fails_when_it_is_tried_rests_again(monkeypatch: pytes
     time.sleep(0.25)
     fail(service, RuntimeError("dead"), 1)
     fail(service, ToolResting("whatever"), 1)
+
+
+def test_what_is_kept_of_a_resting_tool_is_served_and_tells_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "REST", 0.3)
+    monkeypatch.setattr(media, "SERVICE", service := Service(1))
+    media.remembered(("clip",), Words, lambda: Words("at hand"))
+    fail(service, RuntimeError("dead"))
+
+    def remembered(key: str) -> str:
+        found = called(service, lambda: media.remembered((key,), Words, lambda: Words("made anew")), kept=True)
+        return str(found.text)
+
+    for _ in range(2):
+        assert remembered("clip") == "at hand"
+        with pytest.raises(ToolResting, match="pose failed 3 times in a row"):
+            remembered("another clip")
+    time.sleep(0.35)
+    assert remembered("another clip") == "made anew"
+
+
+def test_results_at_hand_do_not_hide_that_the_engine_is_dead() -> None:
+    service = Service(1)
+    for _ in range(breaker.FAILURES):
+        fail(service, RuntimeError("dead"), 1)
+        assert called(service, lambda: "at hand", kept=True) == "at hand"
+    with pytest.raises(ToolResting):
+        called(service, lambda: "anew")
 
 
 def test_other_tools_are_asked_while_one_rests() -> None:

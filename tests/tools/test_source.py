@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from video_star.tools import pruning
 from video_star.tools.errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
 from video_star.tools.source import CLIPS, VideoAccess, _public, home, identify, resolve
 
@@ -192,7 +194,9 @@ def test_environment_sets_the_access(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("VIDEO_STAR_PRIVATE_ADDRESSES", "1")
     monkeypatch.setenv("VIDEO_STAR_MAX_MB", "0.5")
     monkeypatch.setenv("VIDEO_STAR_DOWNLOAD_SECONDS", "5")
-    expected = VideoAccess((tmp_path, Path("/srv/videos")), ("media.example.org", "localhost"), True, 2**19, 5.0)
+    monkeypatch.setenv("VIDEO_STAR_DOWNLOADS_MB", "2")
+    roots, hosts = (tmp_path, Path("/srv/videos")), ("media.example.org", "localhost")
+    expected = VideoAccess(roots, hosts, True, 2**19, 5.0, 2**21)
     assert VideoAccess.from_environment() == VideoAccess.from_environment(served=True) == expected
     monkeypatch.setenv("VIDEO_STAR_MAX_MB", "much")
     with pytest.raises(BadInput, match="VIDEO_STAR_MAX_MB is 'much'"):
@@ -246,6 +250,36 @@ def test_address_is_fetched_once_an_hour(site: Site) -> None:
     os.utime(path, (0, 0))
     assert resolve(site.url("/clip/walk.mp4"), own_network()) == path
     assert len(site.asked) == 2 and downloads() == [path.name]
+
+
+def test_downloads_are_bounded_and_those_used_longest_ago_go_first(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = replace(own_network(), kept_bytes=60)
+    first, second = (resolve(site.url(f"/clip/{name}.mp4"), access) for name in ("a", "b"))
+    long_ago = time.time() - 3 * pruning.GRACE
+    for path in (first, second):
+        os.utime(path, (long_ago, long_ago))
+    assert resolve(site.url("/clip/a.mp4"), access) == first, "it is used again, and not fetched again"
+    resolve(site.url("/clip/c.mp4"), access)
+    resolve(site.url("/clip/d.mp4"), access)
+    assert first.exists() and not second.exists() and len(site.asked) == 4
+
+
+def test_a_disk_that_takes_no_download_is_told_of(site: Site, home: Path) -> None:
+    home.write_text("a file where the folder should be")
+    with pytest.raises(DownloadFailed, match=r"cannot be kept .* free some space there, or set VIDEO_STAR_HOME"):
+        resolve(site.url("/clip/a.mp4"), own_network())
+
+
+def test_a_disk_that_fills_while_a_video_arrives_keeps_no_part_of_it(site: Site) -> None:
+    resource = pytest.importorskip("resource", reason="needs limits on written files, which Windows lacks")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(DownloadFailed, match="cannot be kept"):
+            resolve(site.url("/clip/a.mp4"), own_network())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert downloads() == []
 
 
 def test_addresses_are_refused_unless_the_host_is_listed(site: Site) -> None:

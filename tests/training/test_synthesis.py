@@ -19,8 +19,9 @@ from video_star.evals.splits import Example
 from video_star.graph.policy import resolve_policy
 from video_star.graph.record import read
 from video_star.tools.errors import BadInput, PolicyUnavailable
+from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.write import cut_clip
-from video_star.training.synthesis import Settings, by_policy, synthesize
+from video_star.training.synthesis import Settings, synthesize, teacher_named
 from video_star.training.synthesis.rules import fingerprint, reasons
 
 LABELS = ["walk", "hug", "wave"]
@@ -41,7 +42,7 @@ def examples(count: int = 5, wrong: int = 4) -> list[Example]:
 
 
 async def make(split: Path, out: Path, target: int, **options: Any) -> Any:
-    asked = {"teacher": by_policy("kinematic", 0.0), "settings": KINEMATIC, "examples": examples(), **options}
+    asked = {"teacher": teacher_named("kinematic", 0.0), "settings": KINEMATIC, "examples": examples(), **options}
     given, teacher, settings = asked.pop("examples"), asked.pop("teacher"), asked.pop("settings")
     return await synthesize(given, split, out, teacher, settings, target=target, **asked)
 
@@ -171,6 +172,37 @@ async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path
     assert isinstance(asked, HumanMessage)
     assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
     assert "OBSERVED" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
+
+
+async def test_the_scripted_teacher_varies_and_says_only_what_is_borne_out(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    chains: list[dict[str, Any]] = []
+    for seed in range(4):
+        settings = Settings("scripted", seed=seed, failing=0.0, context={"frames": 2})
+        made = await make(split, tmp_path / str(seed), 9, teacher=teacher_named("scripted"), settings=settings)
+        assert made.accepted == 4 and made.rejected["wrong_answer"] == 3
+        chains += read(tmp_path / str(seed))
+    asked = {tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}
+    assert len({fingerprint(chain) for chain in chains}) == 16 and len(asked) >= 3
+    assert any("seen" in last(chain)["content"] and "hug" in last(chain)["content"] for chain in chains)
+    counts = {len(chain["recognition"]["sub_actions"]) for chain in chains}
+    assert len(counts) >= 3 and all(chain["recognition"]["status"] == "ok" for chain in chains)
+
+
+async def test_a_chain_goes_on_when_a_tool_fails(warm: Path, split: Path, tmp_path: Path) -> None:
+    context = {"tools": ["estimate_pose", "track_motion"], "frames": 2, "max_rounds": 2}
+    settings = Settings("scripted", failing=1.0, attempts=6, context=context)
+    shown = {name: PRIMITIVES[name] for name in ("steps", "travel")}
+    teacher = teacher_named("scripted", shown=lambda clip: shown)
+    await make(split, tmp_path / "out", 9, teacher=teacher, settings=settings)
+    chains = list(read(tmp_path / "out"))
+    failed = [chain for chain in chains if chain["recognition"]["status"] == "degraded"]
+    assert failed and len(chains) >= 4
+    for chain in failed:
+        (lost,) = {item["tool"] for item in chain["recognition"]["evidence"] if item["status"] != "ok"}
+        turns = [str(message["content"]) for message in chain["messages"] if message.get("author") == "policy"]
+        assert any(lost in turn for turn in turns[1:])
 
 
 # What rules find, one change to a good chain at a time.

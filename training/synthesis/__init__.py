@@ -5,6 +5,6 @@ only if it comes to the right answer by what the conversation gives.
 """
 
 from .folder import Chains, Progress
-from .run import Job, Settings, Teacher, by_policy, synthesize
+from .run import Job, Settings, Teacher, synthesize, teacher_named
 
-__all__ = ["Chains", "Job", "Progress", "Settings", "Teacher", "by_policy", "synthesize"]
+__all__ = ["Chains", "Job", "Progress", "Settings", "Teacher", "teacher_named", "synthesize"]

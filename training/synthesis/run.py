@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from langchain_core.language_models import BaseChatModel
 
@@ -15,10 +15,12 @@ from ...evals.splits import Example, actions
 from ...graph import build_graph
 from ...graph.policy import resolve_policy
 from ...graph.run import checked_context, run_record
-from ...tools.errors import BadInput, PolicyUnavailable
+from ...tools.errors import BadInput, PolicyUnavailable, ToolUnavailable
+from ...tools.library import TOOL_NAMES, Tool, ToolName, tool
 from .folder import Chains, Progress
 from .judge import judge
 from .rules import reasons
+from .scripted import ScriptedTeacher
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,20 @@ Teacher = Callable[[Job], BaseChatModel]
 """The policy of a job."""
 
 
-def by_policy(spec: str, temperature: float) -> Teacher:
-    """The policy that `spec` names as a teacher, sampling anew for every job."""
+def teacher_named(
+    spec: str, temperature: float = 0.0, shown: Callable[[Path], Mapping[str, str]] | None = None
+) -> Teacher:
+    """A teacher by name: `scripted`, or a policy, which samples anew for every job.
+
+    Args:
+        spec: The name.
+        temperature: Of a policy's sampling.
+        shown: What a clip truly shows, by its path, for `scripted`: see `ScriptedTeacher.shown`.
+    """
+    if spec == SCRIPTED:
+        return lambda job: ScriptedTeacher(
+            label=job.example.label, seed=job.seed, shown=shown(job.clip) if shown is not None else {}
+        )
     return lambda job: resolve_policy(spec, temperature, job.seed)
 
 
@@ -57,10 +71,20 @@ class Settings:
     attempts: int = 3
     """Tries at a clip until one is accepted."""
     seed: int = 0
+    failing: float = 0.1
+    """Share of runs, 0..1, in which one of the tools fails: what a chain does then is to be learnt, too."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the runs, fields of `video_star.Context`."""
 
 
+SCRIPTED: Final = "scripted"
+FAILURES: Final = (
+    "the engine ran out of memory",
+    "no result within 60 s",
+    "the model could not be loaded",
+    "the service answered 503; try again later",
+    "the engine returned nothing that can be read",
+)
 IN_A_ROW: Final = 5
 """Teachers out of reach in a row after which the work is broken off."""
 
@@ -160,9 +184,22 @@ def _job(example: Example, root: Path, attempt: int, labels: Sequence[str], sett
     return Job(example, root / example.clip, attempt, tuple(chosen), chance.randrange(2**31))
 
 
+def _failing(job: Job, settings: Settings) -> dict[ToolName, Tool]:
+    """The tool that fails in this run, if one does."""
+    chance = random.Random(job.seed)
+    if chance.random() >= settings.failing:
+        return {}
+    name, why = chance.choice(settings.context.get("tools", TOOL_NAMES)), chance.choice(FAILURES)
+
+    def look(*_: Any) -> NoReturn:
+        raise ToolUnavailable(why)
+
+    return {name: replace(tool(name), engine="out of order", look=look)}
+
+
 async def _chain(job: Job, teacher: Teacher, settings: Settings, failures: list[str]) -> dict[str, Any] | None:
     """The record of a run; None where the teacher was out of reach, which says nothing about the clip."""
-    star = build_graph(policy=teacher(job)).compile()
+    star = build_graph(policy=teacher(job), tools=_failing(job, settings)).compile()
     record = await run_record(job.clip, job.actions, graph=star, **{**settings.context, "seed": job.seed})
     error = str(record["recognition"]["error"] or "")
     if error.startswith(("PolicyUnavailable", "PolicyBusy")):
