@@ -7,7 +7,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv || echo .uv/bin/uv)
-EXTRAS := yolo,quantized,train,api,providers,ray,studio
+EXTRAS := search,yolo,quantized,train,api,providers,ray,studio
 DEMO := runs/demo
 
 .PHONY: demo test check setup setup-core lock bench clean

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from .pose import PoseEstimator
 
 VARIABLE: Final = "VIDEO_STAR_VISION"
-"""`embedded`, a name such as yolo11n, or the path of a .pt, .onnx or OpenVINO folder."""
+"""`embedded`, a name such as yolo11n, the path of a .pt, .onnx or OpenVINO folder, or `KIND:WHAT` for all others."""
+KINDS: Final = {"rtmpose": "video_star.tools.rtmpose"}
+"""Modules by kind. A kind that is not here is itself the name of a module, anybody's. Each has a function
+`engine(what)`, which returns an `Engine` for the text after the colon; docs/engines.md shows one whole."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Engine:
     """Name and version: part of every cache key, so that results of different engines, or weights, never mix."""
     detector: PersonDetector
     estimator: PoseEstimator
+    licence: str = ""
+    """What its licence asks of those who use it, where that is more than to be named; `video-star doctor` says it."""
 
 
 EMBEDDED: Final = Engine("embedded-1", SSDLITE, BLAZEPOSE)
@@ -48,9 +54,14 @@ def engine() -> Engine:
     if choice in NAMES:
         pose = choice if choice.endswith("-pose") else f"{choice}-pose"
         people, poses = locate(choice), locate(pose)
+    elif (path := _weights(choice)) is not None:
+        people = poses = path
+    elif ":" in choice:
+        kind, _, what = choice.partition(":")
+        return _other(kind, what, _mark(what))
     else:
-        people = poses = _given(choice)
-    return _yolo(people, poses, f"yolo-1 {digest(people)[:16]} {digest(poses)[:16]}")
+        raise _unknown(choice, "there is no such file, and no engine of that name")
+    return _yolo(people, poses, f"yolo-2 {digest(people)[:16]} {digest(poses)[:16]}")
 
 
 def engine_name() -> str:
@@ -61,16 +72,12 @@ def engine_name() -> str:
         return os.environ[VARIABLE]
 
 
-def _given(choice: str) -> Path:
+def _weights(choice: str) -> Path | None:
+    """The path of weights for YOLO11, where the choice is one."""
     path = Path(choice).expanduser()
     if path.is_file() and path.suffix in (".pt", ".onnx"):
         return path.resolve()
-    if path.is_dir() and any(path.glob("*.xml")):
-        return path.resolve()
-    raise BadWeights(
-        f"{VARIABLE} is {choice[:200]!r}, which is nothing to look with; set it to embedded, {', '.join(NAMES)}, "
-        "or the path of an existing .pt, .onnx or OpenVINO folder"
-    )
+    return path.resolve() if path.is_dir() and any(path.glob("*.xml")) else None
 
 
 @lru_cache(maxsize=2)
@@ -78,4 +85,37 @@ def _yolo(people: Path, poses: Path, name: str) -> Engine:
     from .yolo import Yolo
 
     estimator = Yolo(poses)
-    return Engine(name, estimator if people == poses else Yolo(people), estimator)
+    licence = "YOLO11 and its weights are AGPL-3.0"
+    return Engine(name, estimator if people == poses else Yolo(people), estimator, licence)
+
+
+def _mark(what: str) -> str:
+    """What tells results of one model from another's: the content of the file or folder of that name, or the text."""
+    path = Path(what).expanduser()
+    try:
+        return digest(path)[:16] if what and path.exists() else what
+    except OSError:
+        return what
+
+
+@lru_cache(maxsize=2)
+def _other(kind: str, what: str, mark: str) -> Engine:
+    """The engine of the module that the kind names."""
+    try:
+        made: Engine = import_module(KINDS.get(kind, kind)).engine(what)
+        return replace(made, name=f"{made.name} {mark}".rstrip())
+    except (BadWeights, MissingExtra):
+        raise
+    except Exception as error:
+        # A module of anybody's may fail in any way; whoever asks for the engine is told what to set instead.
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise _unknown(f"{kind}:{what}", reason) from error
+
+
+def _unknown(choice: str, reason: str) -> BadWeights:
+    others = ", ".join(f"{kind}:PATH" for kind in KINDS)
+    return BadWeights(
+        f"{VARIABLE} is {choice[:200]!r}, which is nothing to look with ({reason}); set it to embedded, "
+        f"{', '.join(NAMES)}, the path of an existing .pt, .onnx or OpenVINO folder, {others}, or MODULE:WHAT for an "
+        "engine of your own"
+    )

@@ -11,15 +11,17 @@ import numpy as np
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field, create_model
 
-from .clip import Clip, open_clip
+from .clip import ANALYSIS_RATE, Clip, open_clip
 from .engines import EMBEDDED, engine_name
 from .errors import UnknownTool
 from .media import remembered
+from .video import read_frames
 
 if TYPE_CHECKING:
     from .motion import Motion
     from .pose import Poses
     from .speaker import Speaker
+    from .video import Frames
 
 ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
 TOOL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
@@ -29,6 +31,15 @@ End = Annotated[float | None, Field(description="End of the span in seconds; lea
 Video = Annotated[str, Field(description="Path or address of the video.")]
 Which = Annotated[list[str], Field(description="Which candidate actions to explain; leave out for all.")]
 Explained = Annotated[list[str], Field(min_length=1, description="The actions to explain.")]
+
+FINE_RATE: Final = 16.0
+"""Frames per second in which things are followed: a fall of a metre lasts seven of them."""
+FINE_LIMIT: Final = 96
+"""Most of them in one span."""
+FINE_SIDE: Final = 320
+"""Their long side in pixels."""
+MOTION: Final = "2"
+"""Version of what is measured of movement, part of the key under which it is kept."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
 
@@ -149,8 +160,9 @@ def _library() -> dict[str, Tool]:
         ),
         Tool(
             "track_motion",
-            "Measure movement over time from body joints: speed and direction, steps, swings, repetition, turning, "
-            "contact and approach between people, and in which order it happened.",
+            "Measure movement over time: of bodies (speed, direction, steps, swings, turning, contact, approach), of "
+            "things on a table or in a hand (which way, nearer or away, lifted, put down, falling, meeting, parting), "
+            "of the camera; how often it repeats, and in which order it happened.",
             _track_motion,
             _SPAN,
         ),
@@ -231,7 +243,20 @@ def poses_of(clip: Clip) -> Poses:
 def _motion(clip: Clip) -> Motion:
     from .motion import Motion, measure_motion
 
-    return remembered((*_key(clip), "motion"), Motion, lambda: measure_motion(poses_of(clip), clip.frames()))
+    return remembered(
+        (*_key(clip), "motion", MOTION),
+        Motion,
+        lambda: measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)),
+    )
+
+
+def fine_frames(clip: Clip) -> Frames | None:
+    """Small frames near in time, in which things are followed; None where `clip.frames` are all there are."""
+    if clip.info.fps and clip.info.fps <= ANALYSIS_RATE:
+        return None
+    count = int(np.clip(round((clip.end - clip.start) * FINE_RATE), 4, FINE_LIMIT))
+    times = clip.start + (np.arange(count) + 0.5) * (clip.end - clip.start) / count
+    return read_frames(clip.path, times, max_side=FINE_SIDE)
 
 
 def _key(clip: Clip) -> tuple[object, ...]:

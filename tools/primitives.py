@@ -1,8 +1,8 @@
 """The motion primitives: the words in which measured motion and the knowledge base's definitions meet.
 
-`track_motion` measures how strongly each primitive shows, from poses alone; a definition in the knowledge base names
-the primitives an action is made of. What no primitive covers (which object is held, what a mouth says) is not measured,
-and nothing here pretends that it is.
+`track_motion` measures how strongly each primitive shows, from poses and from points followed through the pictures; a
+definition in the knowledge base names the primitives an action is made of. What no primitive covers (which object is
+held, what a mouth says) is not measured, and nothing here pretends that it is.
 """
 
 from typing import Final
@@ -54,5 +54,29 @@ PRIMITIVES: Final[dict[str, str]] = {
     "hands_meet": "a hand of one person meets a hand of another",
     "strike": "a hand or foot of one person moves fast to another's body",
     "faces_meet": "the faces of two people touch",
+    # things in the picture, hands among them, the camera's movement taken out
+    "thing_moves_right": "a thing moves to the right in the picture",
+    "thing_moves_left": "a thing moves to the left in the picture",
+    "thing_moves_up": "a thing moves up in the picture",
+    "thing_moves_down": "a thing moves down in the picture",
+    "thing_nears": "a thing comes towards the camera and grows in the picture",
+    "thing_recedes": "a thing goes away from the camera and shrinks in the picture",
+    "thing_lifted": "a thing that lay still goes up",
+    "thing_put_down": "a thing goes down, not in free fall, and then lies still",
+    "thing_falls": "a thing drops faster and faster",
+    "thing_turns": "a thing turns in the plane of the picture",
+    "thing_repeats": "a thing goes to and fro again and again",
+    "things_approach": "two things come nearer to each other",
+    "things_separate": "two things go apart",
+    "things_meet": "a thing comes up to another, and from then on they go or rest together",
+    "thing_opens": "two parts that were side by side go apart to both sides",
+    "thing_closes": "two parts come together from both sides",
+    # the camera
+    "camera_turns_left": "the camera turns or moves to the left, past what it films",
+    "camera_turns_right": "the camera turns or moves to the right, past what it films",
+    "camera_turns_up": "the camera turns or moves up, past what it films",
+    "camera_turns_down": "the camera turns or moves down, past what it films",
+    "camera_nears": "the camera goes nearer to the whole scene, or zooms in",
+    "camera_recedes": "the camera goes away from the whole scene, or zooms out",
 }
 """Name to meaning. The order is that of the reports."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from ast import literal_eval
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,11 +30,10 @@ from PIL import Image
 from .blazepose import Skeletons
 from .errors import BadWeights, MissingExtra
 from .people import Detections, suppress
+from .runtime import THREADS, OnnxModel
 from .source import home
 from .video import Frames
 
-THREADS: Final = min(os.cpu_count() or 1, 4)
-"""Threads of one look. Looks of one model take turns: more at a time would fight over the same cores."""
 JOINTS: Final = 17
 STRIDE: Final = 32
 """Width and height of the network's input are multiples of this."""
@@ -52,6 +51,8 @@ class Network:
     classes: Mapping[int, str]
     keypoints: int
     """0 of a detector."""
+    size: int
+    """Pixels of the longer side of what it was trained on, or exported for."""
     batch: int = 16
     """Pictures looked at together at most, or always where `fixed`."""
     fixed: tuple[int, int] | None = None
@@ -71,8 +72,8 @@ class Yolo:
 
     Args:
         weights: A .pt or .onnx file, or the folder of an OpenVINO export.
-        size: Pixels of the longer side of what the network sees; trained at 640. 320 is four times as fast, and blind
-            to small people.
+        size: Pixels of the longer side of what the network sees; by default that of its training, which is 640 of the
+            published ones. 320 is four times as fast, and blind to small people.
 
     Raises:
         MissingExtra: The package that runs such weights is not installed.
@@ -85,7 +86,7 @@ class Yolo:
     MOST: ClassVar[int] = 1000
     """Boxes considered per picture, best first."""
 
-    def __init__(self, weights: Path, size: int = 640) -> None:
+    def __init__(self, weights: Path, size: int | None = None) -> None:
         if not weights.exists():
             raise BadWeights(f"{weights} does not exist; give the path of a .pt, .onnx or OpenVINO folder")
         self._load, package, install = _reader(weights)
@@ -112,7 +113,7 @@ class Yolo:
 
     def _found(self, images: np.ndarray) -> list[Skeletons]:
         network = self._loaded()
-        letterbox = Letterbox.fit(images.shape[1:3], network.fixed or self._size)
+        letterbox = Letterbox.fit(images.shape[1:3], network.fixed or self._size or network.size)
         found: list[Skeletons] = []
         for start in range(0, len(images), network.batch):
             some = images[start : start + network.batch]
@@ -148,7 +149,7 @@ class Yolo:
             if self._network is None:
                 try:
                     self._network = self._load(self._weights)
-                except MissingExtra:
+                except (BadWeights, MissingExtra):
                     raise
                 except Exception as error:
                     # Each runtime has its own exceptions for a file it cannot read.
@@ -219,7 +220,7 @@ def _reader(weights: Path) -> tuple[Callable[[Path], Network], str, str]:
 
 def _torch(weights: Path) -> Network:
     torch = import_module("torch")
-    with _to_itself():
+    with to_itself():
         reader = import_module("ultralytics.nn.tasks").torch_safe_load
     checkpoint, _ = reader(str(weights), safe_only=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -230,12 +231,16 @@ def _torch(weights: Path) -> Network:
             output = model(torch.from_numpy(inputs).to(device))
         return np.asarray((output[0] if isinstance(output, tuple) else output).float().cpu().numpy())
 
-    shape = getattr(model.model[-1], "kpt_shape", (0, 3))
-    return Network(run, dict(model.names), int(shape[0]), batch=64 if device.type == "cuda" else 16)
+    about = {
+        "names": dict(model.names),
+        "kpt_shape": getattr(model.model[-1], "kpt_shape", (0, 3)),
+        "imgsz": (checkpoint.get("train_args") or {}).get("imgsz"),
+    }
+    return _network(run, about, (64 if device.type == "cuda" else 16, 3, None, None))
 
 
 @contextmanager
-def _to_itself() -> Iterator[None]:
+def to_itself() -> Iterator[None]:
     """What ultralytics reads of the environment at its import: a folder of ours, nothing installed, nothing sent.
 
     Torch is imported before: ultralytics would hold a torch imported after it to one thread. A program that has
@@ -261,22 +266,10 @@ def _to_itself() -> Iterator[None]:
 
 
 def _onnx(weights: Path) -> Network:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
-    session = onnxruntime.InferenceSession(str(weights), options, providers=providers)
-    (taken,) = session.get_inputs()
-    kind = np.float16 if "float16" in taken.type else np.float32
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {taken.name: inputs.astype(kind)})[0])
-
-    about = session.get_modelmeta().custom_metadata_map
-    names, shape = literal_eval(about["names"]), literal_eval(about.get("kpt_shape", "[0, 3]"))
-    return Network(run, names, int(shape[0]), *_bounds(taken.shape))
+    model = OnnxModel(weights)
+    about = model.session.get_modelmeta().custom_metadata_map
+    known = {name: literal_eval(about[name]) for name in ("names", "kpt_shape", "imgsz") if name in about}
+    return _network(lambda inputs: model(inputs)[0], known, model.shape)
 
 
 def _openvino(weights: Path) -> Network:
@@ -291,12 +284,19 @@ def _openvino(weights: Path) -> Network:
 
     about = yaml.safe_load((weights / "metadata.yaml").read_text(encoding="utf-8"))
     shape = [side.get_length() if side.is_static else None for side in compiled.input(0).get_partial_shape()]
-    return Network(run, about["names"], int(about.get("kpt_shape", (0, 3))[0]), *_bounds(shape))
+    return _network(run, about, shape)
 
 
-def _bounds(shape: list[Any]) -> tuple[int, tuple[int, int] | None]:
-    """Batch and fixed height and width of an export, from the shape it takes, numbers where it takes one only."""
+def _network(run: Callable[[np.ndarray], np.ndarray], about: Mapping[str, Any], shape: Sequence[int | None]) -> Network:
+    """A network as a checkpoint or an export tells of it.
+
+    Args:
+        run: As in `Network`.
+        about: `names`, and `kpt_shape` and `imgsz` where it says so.
+        shape: Of its input, None for sides that may have any length.
+    """
     batch, _, height, width = shape
-    if isinstance(height, int) and isinstance(width, int):
-        return (batch if isinstance(batch, int) else 16), (height, width)
-    return 16, None
+    sides = np.atleast_1d(about.get("imgsz") or 640)
+    keypoints = int(about.get("kpt_shape", (0, 3))[0])
+    fixed = (height, width) if height and width else None
+    return Network(run, about["names"], keypoints, int(sides.max()), batch or 16, fixed)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .data import export, synthesize
+from .data import export, marionette, synthesize
 from .terminal import FAILED, INTERRUPTED, stdout_kept_clean, told, typed_errors
 
 LONGEST_LIST = 2**20
@@ -36,6 +36,7 @@ models = typer.Typer(help="Weights of YOLO11 (AGPL-3.0): list them, fetch them."
 app.add_typer(models, name="models")
 app.command()(export)
 app.command()(synthesize)
+app.add_typer(marionette, name="marionette")
 
 
 @app.command()

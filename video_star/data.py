@@ -23,11 +23,29 @@ def export(
     print(f"{count} rows: {to}")
 
 
+marionette = typer.Typer(help="Marionette: clips of animated people with their ground truth.", no_args_is_help=True)
+
+
+@marionette.command("make")
+def make_marionette(
+    out: Annotated[Path, typer.Argument(help="Folder: new, or one of the same seed, which is gone on with.")],
+    clips: Annotated[int, typer.Option(help="How many; a multiple of 48 gives each action the same number.")] = 960,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
+    hard: Annotated[bool, typer.Option("--hard", help="Blur, occluders, shake, odd views, dim light, noise.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes; one for each core where left out.")] = None,
+) -> None:
+    """Film a data set of animated actions: clips under opaque names, annotations, split files, a data card."""
+    with typed_errors():
+        from .evals.marionette.make import make
+
+        print(f"{len(make(out, clips, seed, hard, workers))} clips: {out}")
+
+
 def synthesize(
     split: Annotated[Path, typer.Argument(help="Listing of the clips: lines of <file> <id> or <file>,<id>.")],
     labels: Annotated[Path, typer.Option(help="What the ids mean: rows of id,name, or JSON from id to name.")],
     to: Annotated[Path, typer.Option(help="Folder for the chains; one that was begun is gone on with.")],
-    teacher: Annotated[str, typer.Option(help="Who makes the chains: a policy, as for recognize.")],
+    teacher: Annotated[str, typer.Option(help="Who makes the chains: a policy, as for recognize, or scripted.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the clips; that of the listing where left out.")] = None,
     verifier: Annotated[
         str, typer.Option(help="A second model that must agree; rules alone decide where left out.")
@@ -37,6 +55,7 @@ def synthesize(
         int, typer.Option(help="Candidates of each question, drawn anew for each; 0 for all labels.")
     ] = 0,
     attempts: Annotated[int, typer.Option(help="Tries at a clip until one is accepted.")] = 3,
+    failing: Annotated[float, typer.Option(min=0, max=1, help="Share of runs in which one of the tools fails.")] = 0.1,
     at_once: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 8,
     temperature: Annotated[float, typer.Option(help="Sampling temperature of the teacher.")] = 0.7,
     seed: Annotated[int, typer.Option(help="Another seed draws other orders, candidates and samples.")] = 0,
@@ -46,23 +65,27 @@ def synthesize(
     Broken off and called again, it goes on where it was. Exits with 1 if the clips did not suffice for the target.
     """
     with typed_errors():
+        from .evals.marionette.shown import shown, use
         from .evals.splits import read_split
         from .graph.policy import resolve_policy
         from .graph.sync import wait_for
         from .screen import chains
-        from .training.synthesis import Settings, by_policy
+        from .training.synthesis import Settings, teacher_named
         from .training.synthesis import synthesize as make
 
+        folder = root or split.parent
+        use(folder)
         examples = read_split(split, labels)
-        context: dict[str, Any] = {"temperature": temperature}
-        settings = Settings(teacher, verifier, candidates, attempts, seed, context)
+        # A second round, so that a teacher whose tool failed can ask another.
+        context: dict[str, Any] = {"temperature": temperature, "max_rounds": 2}
+        settings = Settings(teacher, verifier, candidates, attempts, seed, failing, context)
         with chains(target) as on_progress:
             made = wait_for(
                 make(
                     examples,
-                    root or split.parent,
+                    folder,
                     to,
-                    by_policy(teacher, temperature),
+                    teacher_named(teacher, temperature, shown),
                     settings,
                     verifier=resolve_policy(verifier) if verifier else None,
                     target=target,

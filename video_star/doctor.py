@@ -78,10 +78,17 @@ def _perception() -> str:
 
 
 def _engine() -> str:
-    from .tools.engines import EMBEDDED, engine
+    from .tools.engines import engine
 
     chosen = engine()
-    return chosen.name if chosen is EMBEDDED else f"{chosen.name}; YOLO11 and its weights are AGPL-3.0"
+    return "; ".join(filter(None, (chosen.name, chosen.licence)))
+
+
+def _search() -> str:
+    from .tools.knowledge.encoders import MINILM, chosen, lacking
+
+    missing = lacking(MINILM)
+    return f"by {chosen()}" + (f"; better with the extra [search]: {missing}" if missing else "")
 
 
 def _writing() -> str:
@@ -101,6 +108,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "video reading": _video,
     "embedded perception": _perception,
     "vision engine in use": _engine,
+    "search for labels without an entry": _search,
     "video writing": _writing,
     "policy": _policy,
 }

@@ -25,7 +25,9 @@ def show() -> None:
     for name in NAMES:
         console.print(f"  {escape(_state(name))}", soft_wrap=True)
     console.print(f"engine in use: {escape(engine_name())}", soft_wrap=True)
-    console.print(f"{VARIABLE} chooses it: embedded, a name from above, or the path of an export", soft_wrap=True)
+    console.print(
+        f"{VARIABLE} chooses it: embedded, a name from above, the path of an export, or KIND:WHAT", soft_wrap=True
+    )
     console.print(LICENCE, soft_wrap=True)
 
 

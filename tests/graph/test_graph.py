@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -16,7 +15,6 @@ from langgraph.graph.message import add_messages
 
 from video_star.graph import Context, build_graph, graph
 from video_star.tools.errors import BadActions, PolicyUnavailable, SpanOutsideVideo, VideoNotFound
-from video_star.tools.library import Finding, tool
 
 SHORT = {"start": 0.0, "end": 1.0}
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -185,16 +183,6 @@ async def test_a_failed_tool_becomes_evidence(lines: Any, make_policy: Make, wal
     assert [item["status"] for item in state["evidence"]] == ["unavailable", "ok"]
     assert "give a span inside the clip" in state["evidence"][0]["summary"]
     assert state["status"] == "degraded" and state["action"] == "walk"
-
-
-async def test_a_host_puts_a_tool_of_its_own_in_place_of_one(lines: Any, make_policy: Make, walking_clip: Path) -> None:
-    own = replace(
-        tool("detect_people"), engine="a guard", look=lambda *_: Finding("Five people, says the guard.", None)
-    )
-    builder = build_graph(context=Context(frames=2), policy=make_policy(lines.good()), tools={"detect_people": own})
-    found = await builder.compile().ainvoke(inputs(walking_clip))
-    assert found["evidence"][0]["summary"] == "Five people, it says." and found["status"] == "ok"
-    assert found["evidence"][1]["tool"] == "explain_actions" and "walk" in found["evidence"][1]["summary"]
 
 
 async def test_arguments_of_the_wrong_type_become_evidence(lines: Any, make_policy: Make, walking_clip: Path) -> None:

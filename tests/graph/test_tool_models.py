@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from video_star.graph import build_graph
 from video_star.graph.policy import resolve_policy
 from video_star.graph.run import run_record, wait_for
 from video_star.tools.errors import UnknownPolicy
+from video_star.tools.library import Finding, tool
 from video_star.tools.speaker import Speaker
 
 from . import dashscope_server, model_server
@@ -183,3 +185,12 @@ def test_definitions_of_the_explainer_stand_in_the_shortlists(walking_clip: Path
     [reply] = [each for each in record["messages"] if each.get("name") == "decompose" and each["role"] == "tool"]
     assert "written by scripted:zorb" in str(reply["content"])
     assert isinstance(speaker.model, Scripted) and len(speaker.model.heard) == 1
+
+
+async def test_a_host_puts_a_tool_of_its_own_in_place_of_one(walking_clip: Path) -> None:
+    own = replace(tool("detect_people"), engine="a guard", look=lambda *_: Finding("Five people, it says.", None))
+    star = build_graph(tools={"detect_people": own}).compile()
+    context: Any = {"mode": "static", "tools": ["detect_people", "explain_actions"], "frames": 2}
+    found = await star.ainvoke({"video": str(walking_clip), "actions": ACTIONS, "end": 1}, context=context)
+    assert found["evidence"][0]["summary"] == "Five people, it says." and found["status"] == "ok"
+    assert found["evidence"][1]["tool"] == "explain_actions" and "walk" in found["evidence"][1]["summary"]

@@ -1,5 +1,6 @@
-"""Weights of YOLO11's real architecture, made once for all tests that look with them."""
+"""Weights made once for all tests that look with them, and the engines that the documentation shows."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,3 +38,33 @@ def openvino_tiles(yolo_weights: Path) -> Path:
     from .yolo_weights import export
 
     return export(yolo_weights / "tiles.pt", "openvino")
+
+
+@pytest.fixture(scope="session")
+def rtmpose_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of RTMPose's input and outputs that finds colours; see `top_down`."""
+    if find_spec("onnx") is None:
+        pytest.skip("needs onnx")
+    from .top_down import save
+
+    return save(tmp_path_factory.mktemp("rtmpose") / "rtmpose.onnx")
+
+
+@pytest.fixture(scope="session")
+def heat_maps_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with heat maps."""
+    if find_spec("onnx") is None:
+        pytest.skip("needs onnx")
+    from .top_down import save
+
+    return save(tmp_path_factory.mktemp("maps") / "maps.onnx", answer="maps")
+
+
+@pytest.fixture(scope="session")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the modules that docs/engines.md shows, word for word."""
+    folder = tmp_path_factory.mktemp("documented")
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
+    for block, name in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", page, re.DOTALL):
+        (folder / name).write_text(block, encoding="utf-8")
+    return folder

@@ -23,20 +23,33 @@ def frames_of(*images: np.ndarray, scale: float = 1.0) -> Frames:
     return Frames(np.stack(images), np.arange(len(images), dtype=np.float64) / 8, scale)
 
 
-@pytest.fixture(params=["embedded", "tiles.pt", "onnx_tiles", "openvino_tiles"])
-def looking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    if request.param != "embedded":
-        named = request.param.endswith(".pt")
-        weights = request.getfixturevalue("yolo_weights") / request.param if named else None
-        monkeypatch.setenv("VIDEO_STAR_VISION", str(weights or request.getfixturevalue(request.param)))
+ENGINES = ["embedded", "tiles.pt", "onnx_tiles", "openvino_tiles", "rtmpose", "my_vision"]
+
+
+@pytest.fixture(params=ENGINES)
+def looking(request: pytest.FixtureRequest, documented: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Every engine there is, and the one that the documentation shows, chosen as anybody would."""
+    monkeypatch.syspath_prepend(documented)
+    match request.param:
+        case "tiles.pt":
+            choice = str(request.getfixturevalue("yolo_weights") / request.param)
+        case "onnx_tiles" | "openvino_tiles":
+            choice = str(request.getfixturevalue(request.param))
+        case "rtmpose":
+            choice = f"rtmpose:{request.getfixturevalue('rtmpose_onnx')}"
+        case "my_vision":
+            choice = "my_vision:40"
+        case _:
+            choice = ""
+    monkeypatch.setenv("VIDEO_STAR_VISION", choice)
     return engine()
 
 
 @pytest.fixture
 def shown(walking_clip: Path, looking: Engine) -> Frames:
-    """People for the embedded engine; a strip of the same for tiles, of which it is 20."""
+    """People walking; a strip of the same for tiles, of which it is 20."""
     frames = read_frames(walking_clip, np.array([0.1, 0.2, 0.3]), max_side=768)
-    if looking is EMBEDDED:
+    if not looking.name.startswith("yolo"):
         return frames
     return Frames(np.ascontiguousarray(frames.images[:, 300:336]), frames.times, 0.5)
 
@@ -144,11 +157,21 @@ def test_results_of_engines_and_weights_never_mix(
         ("yolo12", "embedded, yolo11n"),
         ("missing.pt", "existing .pt"),
         (".", "OpenVINO folder"),
+        ("rtmpose:missing.onnx", "path of an exported model"),
+        ("rtmpose:", "path of an exported model"),
+        ("nowhere:x", "No module named 'nowhere'.*rtmpose:PATH, or MODULE:WHAT"),
+        ("json:x", "no attribute 'engine'.*MODULE:WHAT"),
+        ("my_vision:forty", "invalid literal.*MODULE:WHAT"),
+        ("https://example.org/x.onnx", "MODULE:WHAT"),
+        ("nothing_made:", "NoneType.*MODULE:WHAT"),
     ],
 )
 def test_an_engine_that_is_not_here_says_what_to_do_at_once(
-    choice: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, walking_clip: Path
+    choice: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, walking_clip: Path, documented: Path
 ) -> None:
+    (tmp_path / "nothing_made.py").write_text("def engine(what):\n    return None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(documented)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDEO_STAR_VISION", choice)
     clip = open_clip(str(walking_clip), 0, 0.3)
@@ -173,3 +196,26 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
     monkeypatch.setenv("VIDEO_STAR_VISION", str(weights))
     with pytest.raises(MissingExtra, match="pip install"):
         engine()
+
+
+def test_an_engine_of_ones_own_is_kept_until_its_weights_change(
+    rtmpose_onnx: Path, heat_maps_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.onnx"
+    monkeypatch.setenv("VIDEO_STAR_VISION", f"rtmpose:{own}")
+    names = []
+    for weights in (rtmpose_onnx, heat_maps_onnx):
+        own.write_bytes(weights.read_bytes())
+        assert engine() is engine()
+        names.append(engine_name())
+        assert names[-1] == f"rtmpose-1 {digest(weights)[:16]}"
+    assert len(set(names)) == 2
+
+
+def test_settings_of_an_engine_are_part_of_its_name(documented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(documented)
+    names = []
+    for least in ("40", "250"):
+        monkeypatch.setenv("VIDEO_STAR_VISION", f"my_vision:{least}")
+        names.append(tool("detect_people").engine)
+    assert names == ["moving-1 40", "moving-1 250"]

@@ -1,9 +1,9 @@
-"""The knowledge base: what it holds, how labels find their entries, and what it does with labels it has never seen."""
+"""The knowledge base: what it holds, how labels find their entries, and what it does by words with unseen labels."""
 
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +22,7 @@ from video_star.tools.knowledge import (
     search,
     shortlist,
 )
+from video_star.tools.knowledge.encoders import VARIABLE, WORDS
 from video_star.tools.primitives import PRIMITIVES
 
 HMDB51 = """brush hair|cartwheel|catch|chew|clap|climb|climb stairs|dive|draw sword|dribble|drink|eat|fall floor|
@@ -38,6 +39,14 @@ closing a door|picking something up|putting something down|throwing something in
 crossing the street|carrying a box""".replace("\n", "").split("|")
 
 VALID = "{definition: from here to there, sub_actions: [{name: one, primitives: [steps]}, {name: two}]}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def words_alone() -> Iterator[None]:
+    """What encoders add is tested in test_encoders.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, WORDS)
+        yield
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -256,10 +265,10 @@ def test_shortlist_keeps_the_words_and_the_order_of_equals() -> None:
     assert shortlist("both hands on a bat", ["ride_bike", "SwingBaseball"]) == ["SwingBaseball", "ride_bike"]
 
 
-def test_search_takes_less_than_25_ms() -> None:
-    """About 4 ms, and three times that where coverage is traced."""
+def test_search_by_words_takes_less_than_100_ms() -> None:
+    """About 5 ms on an idle core; the bound is for a busy one where coverage is traced."""
     search("warm up")
-    assert seconds(lambda: search("a young woman standing up slowly from a low wooden chair in the kitchen")) < 0.025
+    assert seconds(lambda: search("a young woman standing up slowly from a low wooden chair in the kitchen")) < 0.1
 
 
 def test_shortlist_of_600_actions_takes_less_than_100_ms() -> None:

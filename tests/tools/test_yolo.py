@@ -63,6 +63,16 @@ def test_many_frames_are_many_results_whatever_the_batch(yolo_weights: Path) -> 
     assert [len(scores) for _, scores in found] == [2] * 35
 
 
+def test_pictures_are_seen_as_large_as_in_training(yolo_weights: Path, tmp_path: Path) -> None:
+    torch = import_module("torch")
+    checkpoint = torch.load(yolo_weights / "tiles.pt", weights_only=False)
+    torch.save(checkpoint | {"train_args": {"imgsz": 64}}, tmp_path / "small.pt")
+    image = frames_of(np.zeros((32, 64, 3), np.uint8))
+    assert len(Yolo(tmp_path / "small.pt").people(image)[0][1]) == 2
+    assert len(Yolo(yolo_weights / "tiles.pt").people(image)[0][1]) == 200, "640 where nothing is said"
+    assert len(Yolo(tmp_path / "small.pt", size=128).people(image)[0][1]) == 8
+
+
 def test_people_are_those_ultralytics_itself_finds(yolo_weights: Path) -> None:
     image = np.random.default_rng(1).integers(0, 256, (96, 160, 3), np.uint8)
     theirs = (

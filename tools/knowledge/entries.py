@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import yaml
@@ -18,6 +20,8 @@ from ..primitives import PRIMITIVES
 LABEL_LENGTH: Final = 200
 """Characters of a label that are read and shown."""
 MOST_SUB_ACTIONS: Final = 6
+FURTHER: Final = "VIDEO_STAR_KNOWLEDGE"
+"""Environment variable: further files of entries, separated as in PATH, read once per process."""
 
 
 class KnowledgeError(VideoStarError, ValueError):
@@ -78,6 +82,8 @@ class Definition(BaseModel):
     sub_actions: tuple[SubAction, ...]
     """Most telling first."""
     synonyms: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    """Read by search alone: the action in other words first, then things and actions around it that have no entry."""
     never: tuple[Primitive, ...] = ()
     """Primitives that speak against the action when seen clearly."""
     unlike: Mapping[str, Annotated[str, AfterValidator(_difference)]] = {}
@@ -124,11 +130,12 @@ def words(text: str) -> list[str]:
 
 @cache
 def entries() -> dict[str, Definition]:
-    """All entries by label.
+    """All entries by label; those of the files that `FURTHER` names stand in for entries and names that are here.
 
     Raises:
-        KnowledgeError: An entry is malformed, or a label has two.
+        KnowledgeError: An entry is malformed, a label has two, or a further file cannot be read.
     """
+    added = [_further(name) for name in os.environ.get(FURTHER, "").split(os.pathsep) if name]
     found: dict[str, Definition] = {}
     for path in sorted(files(__package__).iterdir(), key=lambda path: path.name):
         if path.name.endswith(".yaml"):
@@ -136,7 +143,27 @@ def entries() -> dict[str, Definition]:
             if twice := found.keys() & read.keys():
                 raise KnowledgeError(f"{path.name}: {', '.join(sorted(twice))} already has an entry in another file")
             found |= read
+    for further in added:
+        found = _overlaid(found, further)
     for entry in found.values():
         if strange := entry.unlike.keys() - found.keys():
             raise KnowledgeError(f"label {entry.label!r}, field unlike: no entry for {', '.join(sorted(strange))}")
     return found
+
+
+def _further(name: str) -> dict[str, Definition]:
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KnowledgeError(f"{FURTHER} names {name}, which cannot be read ({error}); correct or unset it") from error
+    return read_entries(text, name)
+
+
+def _overlaid(found: Mapping[str, Definition], further: Mapping[str, Definition]) -> dict[str, Definition]:
+    """Entries with further ones, whose labels and synonyms are no longer synonyms of the others."""
+    taken = {"".join(words(form)) for entry in further.values() for form in (entry.label, *entry.synonyms)}
+    kept = {}
+    for label, entry in found.items():
+        synonyms = tuple(form for form in entry.synonyms if "".join(words(form)) not in taken)
+        kept[label] = entry.model_copy(update={"synonyms": synonyms})
+    return kept | dict(further)

@@ -1,4 +1,4 @@
-"""Finding and composing definitions: by label, by words, and for a sub-action among candidates."""
+"""Finding and composing definitions: by label, by words and meaning, and for a sub-action among candidates."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from itertools import zip_longest
 from math import log, sqrt
 from typing import Final
 
+import numpy as np
+
 from ..primitives import PRIMITIVES
+from .encoders import Array, chosen, encoder
 from .entries import LABEL_LENGTH, Definition, KnowledgeError, SubAction, entries, one_line, words
+from .meanings import meanings
 
 NEAR: Final = 0.42
-"""Similarity from which an entry may stand in for a label that has none: about half of the words, the verb twice."""
+"""Score by words alone from which an entry may stand in for a label that has none: about half of them, the verb twice.
+"""
 NEAR_BEST: Final = 0.94
 """Entries at least this share as similar as the nearest one are composed with it."""
 SYNONYM: Final = 0.9
@@ -80,7 +85,7 @@ class _Index:
 
 def _prose(entry: Definition) -> str:
     parts = [entry.definition, *(" ".join((s.name, *s.body, *s.objects)) for s in entry.sub_actions)]
-    return " ".join((entry.label, *entry.synonyms, *parts))
+    return " ".join((entry.label, *entry.synonyms, *entry.related, *parts))
 
 
 @cache
@@ -193,28 +198,52 @@ def labels() -> tuple[str, ...]:
     return tuple(entries())
 
 
-def search(text: str, k: int = 5) -> list[tuple[str, float]]:
+def search(text: str, k: int = 5, by: str | None = None) -> list[tuple[str, float]]:
     """The labels nearest to a text, best first.
 
     Args:
         text: Any text; its first `LABEL_LENGTH` characters count.
         k: How many at most; labels that share nothing with the text are left out.
+        by: The encoder that compares meanings beside the words, or `encoders.WORDS` for words alone; by default
+            `encoders.chosen()`. It is loaded at the first call.
 
     Returns:
-        Labels with similarity in [0, 1]; 1 is a label or synonym itself.
+        Labels with similarity in [0, 1]; 1 is a label or synonym itself. Without an encoder it is the score by words;
+        with one the mean of that and the cosine of the meanings, the words weighted as `Encoder.words` says.
+
+    Raises:
+        VideoStarError: The encoder asked for cannot be used.
     """
+    found, reader = _by_words(text), encoder(by or chosen())
+    if reader is not None and words(text[:LABEL_LENGTH]):
+        cosines = meanings(reader.name) @ _vector(reader.name, text[:LABEL_LENGTH])
+        found = {
+            label: (cosine + reader.words * found[label]) / (1 + reader.words)
+            for label, cosine in zip(entries(), cosines.tolist(), strict=True)
+        }
+    exact = _exact(text)
+    if exact:
+        found[exact] = 1.0
+    hits = ((label, min(1.0, value)) for label, value in found.items() if value > 0)
+    return sorted(hits, key=lambda hit: (hit[0] != exact, -hit[1]))[:k]
+
+
+@lru_cache(maxsize=1024)
+def _vector(name: str, text: str) -> Array:
+    reader = encoder(name)
+    assert reader is not None
+    return np.asarray(reader.embed([one_line(text)])[0])
+
+
+def _by_words(text: str) -> dict[str, float]:
+    """The score of every label by the words it shares with a text, 0 to 1."""
     index, query = _index(), _query(text)
     verb = _verb(text[:LABEL_LENGTH])
     meant: dict[str, list[tuple[int, float]]] = {}
     for number, (stem, _) in enumerate(query):
         for other, value in _alike(stem).items():
             meant.setdefault(other, []).append((number, value))
-    found = {label: _similarity(query, meant, verb, label) for label in index.forms}
-    exact = _exact(text)
-    if exact:
-        found[exact] = 1.0
-    hits = ((label, min(1.0, value)) for label, value in found.items() if value > 0)
-    return sorted(hits, key=lambda hit: (hit[0] != exact, -hit[1]))[:k]
+    return {label: _similarity(query, meant, verb, label) for label in index.forms}
 
 
 def _exact(text: str) -> str | None:
@@ -229,15 +258,16 @@ def define(label: str) -> Definition:
         The entry whose label or synonym this is; else one composed from the nearest entries, named in `composed_from`;
         else, where none is near, one sub-action that is the label itself, without primitives.
     """
-    return _define(one_line(label))
+    label = one_line(label)
+    exact = _exact(label)
+    return entries()[exact] if exact else _composed(label, chosen())
 
 
 @lru_cache(maxsize=4096)
-def _define(label: str) -> Definition:
-    if exact := _exact(label):
-        return entries()[exact]
-    hits = search(label, 3)
-    near = [entries()[hit] for hit, value in hits if value >= max(NEAR, NEAR_BEST * hits[0][1])]
+def _composed(label: str, by: str) -> Definition:
+    reader, hits = encoder(by), search(label, 3, by)
+    least = reader.near if reader else NEAR
+    near = [entries()[hit] for hit, value in hits if value >= max(least, NEAR_BEST * hits[0][1])]
     if not near:
         name = " ".join(re.sub(r"[\[\];]", " ", label).split()) or "an action without a name"
         text = "no entry of its own and none near; to be judged by the words of the label alone."
@@ -274,7 +304,7 @@ class _Profile:
 
 @lru_cache(maxsize=4096)
 def _profile(label: str) -> _Profile:
-    entry, parts = _define(label), []
+    entry, parts = define(label), []
     for rank, part in enumerate(entry.sub_actions):
         stems = frozenset(_stems(part.name))
         about = stems | set(_stems(" ".join((*part.body, *part.objects))))

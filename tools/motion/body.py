@@ -126,12 +126,12 @@ def bodies(poses: Poses, camera: np.ndarray, shots: np.ndarray) -> list[Body]:
 def _body(one: Poses, camera: np.ndarray) -> Body:
     index = one.frame
     points = one.keypoints[:, :, :2].astype(np.float64) - camera[index][:, None]
-    points[~_seen(one)] = np.nan
+    points[~seen_joints(one)] = np.nan
     boxes = one.boxes.astype(np.float64) - np.tile(camera[index], 2)
     return Body(int(one.tracks[0]), index, one.times[index], points, _height(one), boxes)
 
 
-def _seen(one: Poses) -> np.ndarray:
+def seen_joints(one: Poses) -> np.ndarray:
     """(k, 17) bool: joints that are visible and inside the picture; a model guesses at what lies outside."""
     x, y, visible = np.moveaxis(one.keypoints, 2, 0)
     return np.asarray((visible >= VISIBLE) & (x >= 0) & (y >= 0) & (x < one.size[0]) & (y < one.size[1]))
@@ -139,7 +139,7 @@ def _seen(one: Poses) -> np.ndarray:
 
 def _height(one: Poses) -> np.ndarray:
     """(k,) pixels: from trunk and shoulders, else from the eyes, else from the box; a straight line over time."""
-    xy, seen = one.keypoints[:, :, :2].astype(np.float64), _seen(one)
+    xy, seen = one.keypoints[:, :, :2].astype(np.float64), seen_joints(one)
 
     def length(*joints: int) -> np.ndarray:
         """Distance between the middles of the first and the last half of the joints, 0 where one is unseen."""

@@ -26,7 +26,7 @@ from .body import (
     Body,
     filled,
 )
-from .signal import LEAST_SEEN, Measure, cycles, event, lasting, principal, ramp, repeated, strongest
+from .signal import LEAST_SEEN, Measure, Rhythm, cycles, event, lasting, principal, ramp, repeated, rhythm, strongest
 
 DENSE: Final = 0.35
 """Seconds between frames above which movement is not measured: a step or a swing would fall between them."""
@@ -57,6 +57,21 @@ def steps_per_second(body: Body) -> float:
     apart = principal(body.points[:, L_ANKLE] - body.points[:, R_ANKLE]) / body.height
     count, _ = cycles(apart, body.times, 0.04)
     return 2 * count / max(float(body.times[-1] - body.times[0]), 1e-6)
+
+
+def body_rhythm(body: Body) -> Rhythm | None:
+    """How often a hand, or the whole body, goes to and fro; None where neither does so twice."""
+    if body.step > DENSE:
+        return None
+    hands = body.points[:, [L_WRIST, R_WRIST]] - body.points[:, [L_SHOULDER, R_SHOULDER]]
+    series = [(hands[:, side] / body.height[:, None], 0.07) for side in (0, 1)]
+    series.append((body.joint(L_HIP, R_HIP) / body.height[:, None], 0.06))
+    found = []
+    for points, least in series:
+        if np.isfinite(points[:, 0]).mean() > 0.8:
+            along = principal(filled(points, body.times))
+            found.append(rhythm(along, body.times, least))
+    return max((r for r in found if r and r.count > 1), key=lambda r: r.count, default=None)
 
 
 def _travel(body: Body) -> Measures:

@@ -94,3 +94,58 @@ def _measure(support: float, strength: np.ndarray, times: np.ndarray) -> Measure
     high = np.flatnonzero(known >= max(0.5 * known.max(), 1e-9))
     first, last = (high[0], high[-1]) if len(high) else (0, len(times) - 1)
     return Measure(support, float(times[first]), float(times[last]))
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """A movement to and fro."""
+
+    count: int
+    """How many times there and back."""
+    period: float
+    """Seconds for once there and back."""
+    start: float
+    """Seconds."""
+    end: float
+
+
+def turning_points(series: np.ndarray, least: float) -> np.ndarray:
+    """(k,) int: where a series without gaps turns round by `least` or more, and its ends."""
+    points, low, high, way = [0], 0, 0, 0
+    for k in range(1, len(series)):
+        if way >= 0 and series[k] > series[high]:
+            high = k
+        if way <= 0 and series[k] < series[low]:
+            low = k
+        if way >= 0 and series[high] - series[k] >= least:
+            points.append(high)
+            way, low = -1, k
+        elif way <= 0 and series[k] - series[low] >= least:
+            points.append(low)
+            way, high = 1, k
+    points.append(high if way > 0 else low if way < 0 else len(series) - 1)
+    return np.unique(points)
+
+
+def rhythm(series: np.ndarray, times: np.ndarray, least: float) -> Rhythm | None:
+    """How often a series without gaps goes to and fro by `least`; None where it does not come back once.
+
+    The longest run of swings of like size counts: the way that all of them go together, over the way there and back of
+    a typical one. So half a swing at either end, from and to rest, counts as half of one.
+    """
+    at = turning_points(series, least)
+    size = np.abs(np.diff(series[at]))
+    best: tuple[int, int, float] | None = None
+    for typical in size[size >= least]:
+        like = (size >= 0.35 * typical) & (size <= 1.5 * typical)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], like, [False]]).astype(int)))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            full = size[first:last][size[first:last] >= 0.6 * size[first:last].max()]
+            count = float(size[first:last].sum() / (2 * np.median(full)))
+            if best is None or count > best[2] + 1e-9:
+                best = int(first), int(last), count
+    if best is None or best[2] < 0.75:
+        return None
+    first, last, count = best
+    start, end = float(times[at[first]]), float(times[at[last]])
+    return Rhythm(round(count), (end - start) / count, start, end)

@@ -1,0 +1,6 @@
+"""Marionette: short clips of animated people, whose actions are compositions of motion primitives."""
+
+from .actions import ACTIONS, Action, oracle
+from .film import Film, film
+
+__all__ = ["ACTIONS", "Action", "Film", "film", "oracle"]

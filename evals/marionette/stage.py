@@ -1,0 +1,117 @@
+"""The stage: who and what is on it, and the script as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from .body import Body
+from .tracks import minimum_jerk
+
+Where = Callable[[np.ndarray], np.ndarray]
+"""Times (frames,) to positions (frames, 3)."""
+
+SIZES: Final = {
+    "ball": (0.13, 0.13, 0.13),
+    "bat": (0.035, 0.8, 0.035),
+    "cup": (0.055, 0.15, 0.055),
+    "box": (0.18, 0.14, 0.15),
+    "crate": (0.28, 0.48, 0.25),
+    "chair": (0.23, 0.45, 0.22),
+    "table": (0.28, 0.84, 0.22),
+    "ladder": (0.24, 2.3, 0.05),
+}
+"""Half width, half height and half depth in metres of boxes; radius of the ball; radius and height of the rest."""
+
+
+class Prop:
+    """One object over time: a chain of states, each taking over from the one before."""
+
+    def __init__(self, kind: str, position: np.ndarray, yaw: float, scale: float = 1.0) -> None:
+        self.kind = kind
+        self.size = scale * np.array(SIZES[kind])
+        self.yaw = yaw
+        self.holder: Body | None = None
+        self.appears = 0.0
+        """Second from which it can be seen."""
+        self.released = 0.0
+        """Second at which it was thrown last; 0 if never."""
+        self._states: list[tuple[float, float, Callable[[int], Where]]] = []
+        self.rest(0.0, position)
+
+    def rest(self, t: float, position: np.ndarray, blend: float = 0.12) -> None:
+        """From `t` on it lies at a point of the room (3,); `blend` seconds to get there."""
+        point = np.array(position, float)
+        self.holder = None
+        self._states.append((t, blend, lambda _: lambda times: np.repeat(point[None], len(times), 0)))
+
+    def held(self, t: float, body: Body, sides: tuple[str, ...], blend: float = 0.12) -> None:
+        """From `t` on it is where the palms are, or half-way between two."""
+        self.holder = body
+
+        def where(times: np.ndarray) -> np.ndarray:
+            joints = body.joints(times)
+            return np.asarray(sum(joints[f"{side}_palm"] for side in sides) / len(sides))
+
+        self._states.append((t, blend, lambda _: where))
+
+    def follow(self, t: float, body: Body) -> None:
+        """From `t` on it goes along with the place of a body."""
+
+        def begin(state: int) -> Where:
+            start = self._until(state, np.array([t]))[0]
+            place = body.tracks["place"]
+            return lambda times: start + (place.at(times) - place.at(np.array([t])))[:, [0, 0, 1]] * (1, 0, 1)
+
+        self._states.append((t, 1e-3, begin))
+
+    def fly(self, t0: float, t1: float, to: Where, arc: float) -> None:
+        """Fly between the times, rising by `arc` metres over the straight way; `to` may move."""
+
+        def begin(state: int) -> Where:
+            start = self._until(state, np.array([t0]))[0]
+
+            def where(times: np.ndarray) -> np.ndarray:
+                u = np.clip((times - t0) / (t1 - t0), 0, 1)[:, None]
+                return np.asarray(start + u * (to(times) - start) + 4 * arc * u * (1 - u) * np.array([0.0, 1, 0]))
+
+            return where
+
+        self.holder = None
+        self.released = t0
+        self._states.append((t0, 1e-3, begin))
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        """Positions (frames, 3); NaN before it appears."""
+        positions = self._until(len(self._states), times)
+        positions[times < self.appears] = np.nan
+        return positions
+
+    def _until(self, count: int, times: np.ndarray) -> np.ndarray:
+        value = np.array(self._states[0][2](0)(times))
+        for k, (t, blend, begin) in enumerate(self._states[1:count], 1):
+            share = minimum_jerk((times - t) / blend)[:, None]
+            value += share * (begin(k)(times) - value)
+        return value
+
+
+def floor(kind: str) -> float:
+    """Height in metres of an object's reference point when it stands on the ground."""
+    return SIZES[kind][1] if kind in ("ball", "box", "crate") else 0.0
+
+
+@dataclass
+class Stage:
+    """People and objects, and what happened so far."""
+
+    bodies: list[Body]
+    props: dict[str, Prop]
+    apart: float = 0.0
+    """Metres between two people at first; 0 for one."""
+    extras: dict[str, Prop] = field(default_factory=dict)
+    """Objects that have no part in the action."""
+    performed: list[tuple[int, str, float, float]] = field(default_factory=list)
+    """(person, primitive, start, end), seconds, in the order of the script."""

@@ -1,0 +1,58 @@
+"""Values over time: rests joined by minimum-jerk moves, with swings and bumps on top.
+
+A hand that goes from one place to another does so along a minimum-jerk course (Flash and Hogan 1985), and a course that
+is changed on the way is the sum of two such courses. So a track is a sum of moves, and they may overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def minimum_jerk(u: np.ndarray) -> np.ndarray:
+    """Share of the way done after the share `u` of the time, any shape: 0 before, 1 after."""
+    u = np.clip(u, 0.0, 1.0)
+    return np.asarray(u * u * u * (10 + u * (6 * u - 15)))
+
+
+class Track:
+    """One quantity of n numbers over time, in seconds from the start of the clip."""
+
+    def __init__(self, start: Sequence[float] | np.ndarray) -> None:
+        self.goal = np.array(start, float)
+        """(n,): where the last move ends."""
+        self._start = self.goal
+        self._moves: list[tuple[float, float, np.ndarray]] = []
+        self._bumps: list[tuple[float, float, np.ndarray]] = []
+        self._swings: list[tuple[float, float, np.ndarray, float, float]] = []
+
+    def move(self, t0: float, t1: float, to: Sequence[float] | np.ndarray) -> None:
+        """Go to `to` (n,) between the times, and stay there. Moves are given in the order of their ends."""
+        target = np.array(to, float)
+        self._moves.append((t0, t1, target - self.goal))
+        self.goal = target
+
+    def bump(self, t0: float, t1: float, height: Sequence[float] | np.ndarray) -> None:
+        """Go off by `height` (n,) and come back between the times."""
+        self._bumps.append((t0, t1, np.array(height, float)))
+
+    def swing(
+        self, t0: float, t1: float, width: Sequence[float] | np.ndarray, cycles: float, phase: float = 0.0
+    ) -> None:
+        """Go to and fro by `width` (n,) either way; `phase` in cycles."""
+        self._swings.append((t0, t1, np.array(width, float), cycles, phase))
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        """The values at `times` (frames,), as (frames, n)."""
+        value = np.repeat(self._start[None], len(times), 0)
+        for t0, t1, change in self._moves:
+            value += minimum_jerk((times - t0) / (t1 - t0))[:, None] * change
+        for t0, t1, height in self._bumps:
+            value += (np.sin(np.pi * np.clip((times - t0) / (t1 - t0), 0, 1)) ** 2)[:, None] * height
+        for t0, t1, width, cycles, phase in self._swings:
+            u = np.clip((times - t0) / (t1 - t0), 0, 1)
+            fade = minimum_jerk(np.minimum(u, 1 - u) * max(2 * cycles, 4))
+            value += (fade * np.sin(2 * np.pi * (cycles * u + phase)))[:, None] * width
+        return value

@@ -1,0 +1,252 @@
+"""What moves by itself in the picture: points that go together, and where each such thing goes, grows and turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from .camera import Camera
+from .flow import CELL, Flow
+
+FAR: Final = 2.5
+"""Working pixels that a point must go, the camera's movement taken out, to count as moving."""
+DRIFT: Final = 0.02
+"""The same for each pixel that the camera has carried the scene, since no lens obeys a similarity exactly."""
+MOST_POINTS: Final = 320
+"""Moving points that are compared with each other; of more, those that go furthest and longest."""
+DIFFER: Final = 0.8
+"""Working pixels per frame by which speeds must differ for two points to go different ways."""
+QUARREL: Final = 0.2
+"""Part of a group that a point must go against to be none of it."""
+NEAR: Final = 3.0 * CELL
+"""Working pixels within which points may be of one thing."""
+AS_ONE: Final = 0.3
+"""Part of the squared movement about the common middle that one similarity may leave untold; two leaves leave half."""
+GAP: Final = 1.8 * CELL
+"""Working pixels between parts of one thing, at most."""
+LAG: Final = 6
+"""Frames over which parts are compared: from one to the next a point's place is not known well enough."""
+MOST_PARTS: Final = 10
+LEAST_POINTS: Final = 3
+MOST_THINGS: Final = 6
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing that moves. Lengths are in long sides of the picture, the camera's movement taken out."""
+
+    index: np.ndarray
+    """(k,) int: the frames through which it was followed, without gaps."""
+    times: np.ndarray
+    """(k,) seconds."""
+    path: np.ndarray
+    """(k,) complex: where its middle is, x + iy from the middle of the picture, y downwards."""
+    growth: np.ndarray
+    """(k,) natural logarithm of its size, from 0."""
+    angle: np.ndarray
+    """(k,) radians by which it has turned in the picture, clockwise."""
+    spread: float
+    """Half its width, roughly."""
+    points: np.ndarray
+    """(members, k) complex: its points, NaN where not followed."""
+    rim: np.ndarray
+    """(k,) float: how near it is to the rim of the picture as filmed, in long sides."""
+
+    @property
+    def went(self) -> float:
+        """How far it went, there and back counted."""
+        return float(np.abs(np.diff(self.path)).sum())
+
+
+def things_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray) -> list[Thing]:
+    """Everything that moves by itself, what goes furthest first.
+
+    Args:
+        flow: Points followed.
+        camera: What the camera did.
+        times: (frames,) seconds.
+        hidden: (points, frames) bool: points to leave out, such as those on people who move as a whole.
+    """
+    steady = camera.steady(flow.points.astype(complex))
+    steady[hidden] = np.nan
+    moving = _moving(steady, camera)
+    if len(moving) < LEAST_POINTS:
+        return []
+    groups = _regrouped(_groups(steady[moving]), steady[moving])
+    side = max(flow.size)
+    found = [
+        thing
+        for g in np.unique(groups[groups >= 0])
+        if (thing := _thing(moving[groups == g], steady, flow, times, side))
+    ]
+    return sorted(found, key=lambda thing: -_salience(thing))[:MOST_THINGS]
+
+
+def _salience(thing: Thing) -> float:
+    return float(min(thing.went, 1.0) * np.sqrt(len(thing.points)) * (0.02 + thing.spread))
+
+
+def _moving(steady: np.ndarray, camera: Camera) -> np.ndarray:
+    """The points that go far enough, at most `MOST_POINTS`."""
+    seen = np.isfinite(steady.real)
+    enough = np.flatnonzero(seen.sum(axis=1) >= 3)
+    some = steady[enough]
+    first = some[np.arange(len(some)), seen[enough].argmax(axis=1)]
+    away = np.nan_to_num(np.abs(some - first[:, None]), nan=0.0)
+    carried = np.abs(camera.shift - camera.shift[0]) + 60 * np.abs(np.log(np.abs(camera.turn)))
+    far = (away - FAR - DRIFT * carried).max(axis=1, initial=0.0)
+    moving = enough[far > 0]
+    weight = far[far > 0] * np.sqrt(seen[moving].sum(axis=1))
+    return np.sort(moving[np.argsort(-weight)[:MOST_POINTS]])
+
+
+def _groups(paths: np.ndarray) -> np.ndarray:
+    """(n,) int: which points go together; -1 for those that go alone.
+
+    Points are taken in the order of how long they were seen. Each joins the group it is most tied to, unless it goes
+    its own way from much of that group: so a hand and what it held for a while stay apart.
+    """
+    tie, against, close = _together(paths)
+    near = np.where(close, tie, 0.0)
+
+    def quarrel(one: list[int], other: list[int]) -> float:
+        cross = np.ix_(one, other)
+        return float(against[cross].sum() / max(against[cross].sum() + tie[cross].sum(), 1e-9))
+
+    order = np.argsort(-np.isfinite(paths.real).sum(axis=1), kind="stable")
+    groups: list[list[int]] = []
+    for k in order:
+        ties = [float(near[k, g].sum()) if quarrel([int(k)], g) < QUARREL else 0.0 for g in groups]
+        if ties and max(ties) > 0:
+            groups[int(np.argmax(ties))].append(int(k))
+        else:
+            groups.append([int(k)])
+    label = np.full(len(paths), -1)
+    for number, members in enumerate(_merged(groups, near, quarrel)):
+        if len(members) >= LEAST_POINTS:
+            label[members] = number
+    return label
+
+
+def _merged(
+    groups: list[list[int]], near: np.ndarray, quarrel: Callable[[list[int], list[int]], float]
+) -> list[list[int]]:
+    """Groups that are close by and hardly go against each other, joined."""
+    done: list[list[int]] = []
+    for group in sorted(groups, key=len, reverse=True):
+        for other in done:
+            if near[np.ix_(group, other)].any() and quarrel(group, other) < QUARREL / 2:
+                other.extend(group)
+                break
+        else:
+            done.append(list(group))
+    return done
+
+
+def _regrouped(groups: np.ndarray, paths: np.ndarray) -> np.ndarray:
+    """Groups that grow, shrink or turn as one, made one: parts of a thing that comes nearer go apart all the same."""
+    groups = groups.copy()
+    sizes = np.bincount(groups[groups >= 0], minlength=1)
+    labels = [int(g) for g in np.argsort(-sizes)[:MOST_PARTS] if sizes[g]]
+    for k, one in enumerate(labels):
+        for other in labels[k + 1 :]:
+            if (groups == other).any() and _as_one(paths[groups == one], paths[groups == other]):
+                groups[groups == other] = one
+    return groups
+
+
+def _as_one(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether one similarity tells, step by step, how the points of both spread or turn about their middle."""
+    both = np.concatenate([one, other])
+    moved, rest, gap = 0.0, 0.0, 0.0
+    for k in range(LAG, both.shape[1]):
+        here = np.isfinite(both[:, k].real) & np.isfinite(both[:, k - LAG].real)
+        if here[: len(one)].sum() < 2 or here[len(one) :].sum() < 2:
+            continue
+        split = int(here[: len(one)].sum())
+        z, d = both[here, k - LAG], both[here, k] - both[here, k - LAG]
+        gap = max(gap, float(np.abs(z[:split, None] - z[None, split:]).min()))
+        z, d = z - z.mean(), d - d.mean()
+        factor = (np.conj(z) * d).sum() / (np.abs(z) ** 2).sum()
+        moved, rest = moved + float((np.abs(d) ** 2).sum()), rest + float((np.abs(d - factor * z) ** 2).sum())
+    return bool(moved > 0 and rest < AS_ONE * moved and gap < GAP)
+
+
+def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, n) each: how long two points are seen to move, if alike; the same if not; whether they come near."""
+    speed = np.diff(paths, axis=1)
+    count, against, near = (np.zeros((len(paths), len(paths))) for _ in range(3))
+    for k in range(speed.shape[1]):
+        # A point's place is known to a fraction of a pixel: over two steps the movement stands out.
+        v = (
+            speed[:, k]
+            if k == 0
+            else np.where(np.isfinite(speed[:, k - 1].real), (speed[:, k] + speed[:, k - 1]) / 2, speed[:, k])
+        )
+        here = np.flatnonzero(np.isfinite(v.real))
+        v, z = v[here], paths[here, k + 1]
+        size = np.maximum(np.abs(v)[:, None], np.abs(v)[None])
+        apart = np.abs(z[:, None] - z[None])
+        differ = np.abs(v[:, None] - v[None]) - 0.3 * np.maximum(np.abs(v)[:, None], np.abs(v)[None])
+        at = np.ix_(here, here)
+        # Parts of one thing that turns or grows differ more the further they are apart.
+        against[at] = np.maximum(against[at], differ - 0.02 * apart)
+        near[at] = np.maximum(near[at], NEAR - apart)
+        count[at] += 0.2 + np.minimum(1.0, size)
+    alike = against < DIFFER
+    return np.where(alike, count, 0.0), np.where(alike, 0.0, count), near > 0
+
+
+def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarray, side: int) -> Thing | None:
+    """One thing from its points; None where they are never seen together through a step."""
+    points = steady[members] / side
+    seen = np.isfinite(points.real)
+    frames = np.flatnonzero(seen.any(axis=0))
+    index = np.arange(frames[0], frames[-1] + 1)
+    points, seen = points[:, index], seen[:, index]
+    step, factor = np.zeros(len(index), complex), np.ones(len(index), complex)
+    for k in range(1, len(index)):
+        both = seen[:, k] & seen[:, k - 1]
+        if both.any():
+            step[k], factor[k] = _step(points[both, k - 1], points[both, k])
+    anchor = int(seen.sum(axis=0).argmax())
+    path = np.cumsum(step)
+    path += (
+        np.median(points[seen[:, anchor], anchor].real)
+        + 1j * np.median(points[seen[:, anchor], anchor].imag)
+        - path[anchor]
+    )
+    spread = np.median(
+        [
+            np.abs(points[seen[:, k], k] - points[seen[:, k], k].mean()).mean()
+            for k in range(len(index))
+            if seen[:, k].sum() > 1
+        ]
+        or [0.0]
+    )
+    filmed = flow.points[members][:, index]
+    half = np.array(flow.size) / 2
+    away = np.fmin(half[0] - np.abs(filmed.real), half[1] - np.abs(filmed.imag)) / side
+    rim = np.where(seen.any(axis=0), np.nanmin(np.where(seen, away, np.inf), axis=0), np.inf)
+    growth = np.cumsum(np.log(np.abs(factor)))
+    return Thing(index, times[index], path, growth, np.cumsum(np.angle(factor)), float(spread), points, rim)
+
+
+def _step(z: np.ndarray, moved: np.ndarray) -> tuple[complex, complex]:
+    """How points move in one step: the shift of their middle, and by what factor (complex) they spread and turn."""
+    d = moved - z
+    shift = complex(np.median(d.real), np.median(d.imag))
+    if len(z) < 4:
+        return shift, 1 + 0j
+    # The inner half: at its rim a thing drags points of the table along, which do not grow with it.
+    away = np.abs(z - complex(np.median(z.real), np.median(z.imag)))
+    good = away <= np.sort(away)[max(3, len(z) // 2)]
+    z, d = z[good] - z[good].mean(), d[good] - d[good].mean()
+    size = float((np.abs(z) ** 2).sum())
+    if len(z) < 4 or size < 4 * 0.02**2:
+        return shift, 1 + 0j
+    factor = 1 + complex((np.conj(z) * d).sum() / size)
+    return shift, factor if 0.8 < abs(factor) < 1.25 else 1 + 0j
