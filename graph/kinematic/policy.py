@@ -7,15 +7,13 @@ nothing was measured.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -26,8 +24,9 @@ from ...tools.knowledge import Definition
 from ...tools.library import TOOL_NAMES
 from ...tools.motion import Observed, read_motion
 from ...tools.primitives import PRIMITIVES
-from ..conversation import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES, SHORTLISTS
+from ..conversation import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES
 from ..parse import weigh
+from .forms import call, json_after, last_turn, shortlists
 from .match import forecast, posterior
 
 TELLING = ("track_motion", "explain_actions")
@@ -88,7 +87,7 @@ class KinematicPolicy(BaseChatModel):
         if wanted == "decompose":
             reply = _decompose(read)
         elif wanted == "score":
-            reply = _score(read, _shortlists(messages))
+            reply = _score(read, shortlists(messages))
         else:
             reply = _choose(read, offered, messages)
         reply.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
@@ -105,7 +104,7 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
             continue
         text = message.text
         if not actions:
-            actions = tuple(_json_after(CANDIDATES, text) or ())
+            actions = tuple(json_after(CANDIDATES, text) or ())
         found = read_motion(text)
         observed = found if found.measured else observed
         definitions |= parse(text)
@@ -134,7 +133,7 @@ def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage])
         if names
         else "No further tool can tell me more than I have."
     )
-    return AIMessage(text, tool_calls=[_call(name) for name in names])
+    return AIMessage(text, tool_calls=[call(name) for name in names])
 
 
 def _decompose(read: Read) -> AIMessage:
@@ -144,14 +143,14 @@ def _decompose(read: Read) -> AIMessage:
     telling = sorted(weights, key=lambda name: -weights[name])[:MOST_SUB_ACTIONS]
     if not telling:
         limit = "Nothing measurable was seen, so I can only name the action as a whole; take my scores as a guess."
-        return AIMessage(limit, tool_calls=[_call("decompose", sub_actions=[{"name": "the action as a whole"}])])
+        return AIMessage(limit, tool_calls=[call("decompose", sub_actions=[{"name": "the action as a whole"}])])
     sub_actions = [
         {"name": PRIMITIVES.get(name, name), "candidates": _speaks_for(name, read.definitions, shares)}
         for name in telling
     ]
     return AIMessage(
         "Measured, the most telling first: " + ", ".join(f"{name} {seen[name]:.2f}" for name in telling) + ".",
-        tool_calls=[_call("decompose", sub_actions=sub_actions)],
+        tool_calls=[call("decompose", sub_actions=sub_actions)],
     )
 
 
@@ -191,8 +190,7 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
         + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
         + "I read movement only: what things, faces and scenes are is beyond me."
     )
-    written = json.dumps(scores, ensure_ascii=False)
-    return AIMessage(f"<think>{_plain(think)}</think>\n<scores>{written}</scores>\n<answer>{answer}</answer>")
+    return last_turn(think, scores, answer)
 
 
 def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
@@ -212,29 +210,3 @@ def _speaks_for(name: str, definitions: Mapping[str, Definition], shares: Mappin
     ]
     order = sorted(shares, key=lambda label: (label not in named, -shares[label]))
     return order[:3]
-
-
-def _call(name: str, **args: Any) -> ToolCall:
-    return ToolCall(name=name, args=args, id=f"call_{uuid4().hex[:12]}")
-
-
-def _shortlists(messages: Sequence[BaseMessage]) -> Mapping[str, Mapping[str, Any]]:
-    for message in reversed(messages):
-        if isinstance(message, ToolMessage) and SHORTLISTS in message.text:
-            return dict(_json_after(SHORTLISTS, message.text) or {})
-    return {}
-
-
-def _json_after(mark: str, text: str) -> Any:
-    """The JSON value that stands on the line after `mark`, None if there is none."""
-    at = text.find(mark)
-    if at < 0:
-        return None
-    try:
-        return json.JSONDecoder().raw_decode(text[at + len(mark) :].lstrip())[0]
-    except ValueError:
-        return None
-
-
-def _plain(text: str) -> str:
-    return text.replace("<", "(").replace(">", ")")

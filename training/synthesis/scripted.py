@@ -19,11 +19,11 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from ...graph.kinematic.forms import call, last_turn, shortlists
 from ...graph.kinematic.match import posterior
 from ...graph.kinematic.policy import KinematicPolicy, Read, read_conversation, request
 from ...tools.primitives import PRIMITIVES
 from .parts import Part, definition, parts, scored
-from .words import call, shortlists, turn
 
 PLANS: Final[Mapping[tuple[str, ...], int]] = {
     ("track_motion", "explain_actions"): 30,
@@ -96,7 +96,7 @@ class ScriptedTeacher(KinematicPolicy):
         if not lists:
             (other,) = say.chance.sample([action for action in read.actions if action != answer], 1)
             flat = {answer: say.chance.randint(7, 10), other: say.chance.randint(1, 5)}
-            return turn(say("conclude", label=answer), flat, answer)
+            return last_turn(say("conclude", label=answer), flat, answer)
         rows = scored(read, answer, self.shown, lists, say.chance)
         lines = [_item(part, answer, say) for part in rows]
         if failed := unavailable(messages):
@@ -104,7 +104,7 @@ class ScriptedTeacher(KinematicPolicy):
         if say.chance.random() < HESITATES:
             lines += _second_thoughts(read, rows, answer, say)
         lines.append(say("conclude", label=answer))
-        return turn("\n".join(lines), {str(part.rank): part.scores for part in rows}, answer)
+        return last_turn("\n".join(lines), {str(part.rank): part.scores for part in rows}, answer)
 
 
 class Sayings:
