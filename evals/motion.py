@@ -46,6 +46,7 @@ class Outcome:
 
     @property
     def right(self) -> bool:
+        """Whether exactly what shows was found."""
         return self.found == self.truth
 
 
