@@ -12,13 +12,13 @@ from langgraph.types import RetryPolicy
 
 from ..tools.library import Tool, ToolName
 from ..tools.speaker import Speaker
+from .failures import PolicyBusy
 from .nodes.decompose import decompose
 from .nodes.fuse import fuse
 from .nodes.score import score
 from .nodes.tool_exec import chosen, tool_exec
 from .nodes.tool_select import tool_select
 from .state import Context, Input, Output, Setup, State
-from .turn import PolicyBusy
 
 Builder = StateGraph[State, Context, Input, Output]
 

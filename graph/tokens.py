@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from ..tools.media import MediaStore
+
+TOKEN_TRACK: Final = "token_track"
+"""Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`; a policy
+that speaks in tokens adds whose ids they are, {vocabulary}."""
 
 
 @dataclass(frozen=True)

@@ -19,35 +19,16 @@ from langgraph.runtime import Runtime
 from ..tools.errors import PolicyUnavailable
 from ..tools.media import SCHEME, MediaStore, default_store
 from .conversation import by_policy
+from .failures import PolicyBusy, policy_failure
 from .form import Form
 from .state import Context, Price, State
+from .tokens import TOKEN_TRACK
 
 T = TypeVar("T")
-TOKEN_TRACK: Final = "token_track"
-"""Under this name a backend puts {prompt_ids, completion_ids, logprobs} into a turn's `response_metadata`; a policy
-that speaks in tokens adds whose ids they are, {vocabulary}."""
-PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-"""HTTP answers that another try may change."""
-_PASSING_ERRORS: Final = {
-    *("ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"),
-    *("ClientConnectionError", "ClientPayloadError", "ResponseError"),
-}
-"""Names of errors without a status that another try may change: of httpx and the providers' clients, of aiohttp, and
-Ollama's, which has none in the middle of an answer."""
-_REMEDIES: Final = {
-    401: "; see that its key is set, and right",
-    403: "; see that its key is right, and may use this model",
-    404: "; see that the name of the model is right",
-    413: "; lower frames or pixels",
-}
 _CALL_BLOCKS: Final = {"tool_use", "tool_call", "function_call"}
 """Types of content blocks that repeat a call of the message."""
 _RAW_CALLS: Final = {"tool_calls", "function_call"}
 """Where clients keep the calls of a message as its server wrote them."""
-
-
-class PolicyBusy(PolicyUnavailable):
-    """A failure of the policy that trying again can cure: time-out, dropped connection, throttling, server error."""
 
 
 class Stopwatch:
@@ -157,10 +138,7 @@ async def speak(
     except PolicyUnavailable:
         raise
     except Exception as error:
-        raise (PolicyBusy if _passes(error) else PolicyUnavailable)(
-            f"the policy failed in {watch.node}: {type(error).__name__}: {str(error)[:300]}"
-            + _REMEDIES.get(_answered(error) or 0, "")
-        ) from error
+        raise policy_failure(error, watch.node) from error
     watch.count(reply)
     return await asyncio.to_thread(_kept, by_policy(reply, watch.node), default_store())
 
@@ -265,31 +243,3 @@ def _block(block: Any, store: MediaStore) -> Any:
         data = base64.b64encode(store.get(block["url"])).decode()
         return {"type": "image", "base64": data, "mime_type": "image/jpeg"}
     return block
-
-
-def http_status(error: BaseException) -> int | None:
-    """The HTTP status with which a server answered, as client libraries keep it on an error; its cause is not asked."""
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "status", "code"):
-            status = getattr(holder, name, None)
-            if isinstance(status, int) and 100 <= status < 600:
-                return status
-    return None
-
-
-def _answered(error: BaseException | None) -> int | None:
-    """The status of the error or else of what caused it."""
-    while error is not None:
-        if (status := http_status(error)) is not None:
-            return status
-        error = error.__cause__
-    return None
-
-
-def _passes(error: Exception) -> bool:
-    """Whether trying again may help. Client libraries are recognised by what they raise, so that none is imported."""
-    status = _answered(error)
-    if status is not None:
-        # A server that took the request and failed in the middle of its answer says so under the status of success.
-        return status in PASSING_STATUS or 200 <= status < 300
-    return bool({kind.__name__ for kind in type(error).__mro__} & _PASSING_ERRORS)

@@ -19,8 +19,8 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SecretStr
 
 from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ..failures import PolicyBusy
 from ..sync import wait_for
-from ..turn import PolicyBusy
 from .dashscope_wire import chosen, piece, usage_of, whole, written
 
 if TYPE_CHECKING:

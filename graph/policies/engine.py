@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from ...tools.errors import MissingExtra, PolicyUnavailable
-from ..turn import PolicyBusy
+from ..failures import PolicyBusy
 
 if TYPE_CHECKING:
     import torch

@@ -24,7 +24,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ..calls import parse_hermes
-from ..turn import http_status
+from ..failures import http_status
 from .token_policy import as_chunk
 
 Tools = Sequence[Mapping[str, Any]]

@@ -14,7 +14,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatResult
 
 from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
-from ..turn import PASSING_STATUS, TOKEN_TRACK, PolicyBusy
+from ..failures import PASSING_STATUS, PolicyBusy
+from ..tokens import TOKEN_TRACK
 
 DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 CONNECT_SECONDS: Final = 10.0

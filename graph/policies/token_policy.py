@@ -29,7 +29,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ...tools.media import default_store
 from ..calls import parse_hermes
-from ..turn import TOKEN_TRACK
+from ..tokens import TOKEN_TRACK
 
 END: Final = "<|im_end|>"
 PAD: Final = "<|image_pad|>"

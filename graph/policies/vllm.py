@@ -21,8 +21,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from .. import template
+from ..failures import PolicyBusy
 from ..sync import wait_for
-from ..turn import PolicyBusy
 from .connections import LoopwiseClient
 from .served import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
 from .token_policy import (

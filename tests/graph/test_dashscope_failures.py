@@ -13,10 +13,10 @@ pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 
 from video_star import Recognition, recognize  # noqa: E402
 from video_star.graph import build_graph  # noqa: E402
+from video_star.graph.failures import PolicyBusy  # noqa: E402
 from video_star.graph.policies.dashscope import DashScopePolicy, make  # noqa: E402
 from video_star.graph.policies.prompted import AnyTools, refuses_tools  # noqa: E402
 from video_star.graph.policies.served import dashscope_server, served_model  # noqa: E402
-from video_star.graph.turn import PolicyBusy  # noqa: E402
 from video_star.tools.errors import PolicyUnavailable  # noqa: E402
 from video_star.tools.speaker import throttled  # noqa: E402
 

@@ -20,8 +20,12 @@ from video_star.graph.policies.token_policy import VISION_TOKENS, to_template  #
 from video_star.graph.policy import resolve_policy  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.graph.template import picture_urls  # noqa: E402
-from video_star.graph.tokens import sequences, tracks  # noqa: E402
-from video_star.graph.turn import TOKEN_TRACK, inline  # noqa: E402
+from video_star.graph.tokens import (  # noqa: E402
+    TOKEN_TRACK,  # noqa: E402
+    sequences,
+    tracks,
+)
+from video_star.graph.turn import inline  # noqa: E402
 from video_star.tools.media import default_store  # noqa: E402
 
 from .. import tiny_qwen as tiny  # noqa: E402

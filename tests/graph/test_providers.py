@@ -16,11 +16,12 @@ from langchain_core.messages import HumanMessage
 from PIL import Image
 
 from video_star import Recognition, arecognize, build_graph, recognize
+from video_star.graph.failures import PolicyBusy
 from video_star.graph.policies import prompted
 from video_star.graph.policies.prompted import render_hermes
 from video_star.graph.policy import resolve_policy
 from video_star.graph.state import Context
-from video_star.graph.turn import PolicyBusy, Stopwatch, speak
+from video_star.graph.turn import Stopwatch, speak
 from video_star.tools.errors import PolicyUnavailable, UnknownPolicy
 
 from .provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAMA, SIGNATURE, Server, Turn, serving

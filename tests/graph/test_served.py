@@ -13,9 +13,9 @@ from langchain_core.messages import HumanMessage
 
 from video_star import Recognition, recognize
 from video_star.graph.conversation import tool_schema
+from video_star.graph.failures import PolicyBusy
 from video_star.graph.policies.served import served_client
 from video_star.graph.policy import resolve_policy
-from video_star.graph.turn import PolicyBusy
 from video_star.tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
 
 from .model_server import (

@@ -23,8 +23,7 @@ from video_star.graph.policy import resolve_policy
 from video_star.graph.record import read
 from video_star.graph.run import recognize, run_record
 from video_star.graph.template import render
-from video_star.graph.tokens import sequences, tracks
-from video_star.graph.turn import TOKEN_TRACK
+from video_star.graph.tokens import TOKEN_TRACK, sequences, tracks
 from video_star.tools.errors import PolicyUnavailable
 from video_star.tools.media import MediaStore, default_store
 
