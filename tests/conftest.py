@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from video_star.tools.service import SERVICE
 
@@ -39,6 +40,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rested() -> None:
     """No tool rests because it failed in another test."""
     SERVICE.forget()
+
+
+@pytest.fixture(autouse=True)
+def own_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow opens pictures by itself in the next test, too: ultralytics puts an opener of its own there."""
+    monkeypatch.setattr(Image, "open", Image.open)
 
 
 @pytest.fixture(scope="module")

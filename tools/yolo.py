@@ -254,10 +254,13 @@ def to_itself() -> Iterator[None]:
         "ULTRALYTICS_SAFE_LOAD": "1",
     }
     before = {name: os.environ.get(name) for name in (*ours, "OMP_NUM_THREADS")}
+    # It puts an opener of pictures in Pillow that wants to install another package for what is no picture.
+    opener = Image.open
     os.environ.update(ours)
     try:
         yield
     finally:
+        Image.open = opener
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

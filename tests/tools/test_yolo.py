@@ -144,13 +144,14 @@ import numpy as np
 from pathlib import Path
 from video_star.tools.video import Frames
 from video_star.tools.yolo import Yolo
-before = dict(os.environ)
+from PIL import Image
+before, opener = dict(os.environ), Image.open
 yolo = Yolo(Path(sys.argv[1]), size=64)
 assert "torch" not in sys.modules and "ultralytics" not in sys.modules, "loaded before it was needed"
 yolo.people(Frames(np.zeros((1, 64, 64, 3), np.uint8), np.zeros(1), 1.0))
 import torch
 names = ("YOLO_CONFIG_DIR", "YOLO_OFFLINE", "YOLO_AUTOINSTALL", "OMP_NUM_THREADS")
-kept = all(os.environ.get(name) == before.get(name) for name in names)
+kept = all(os.environ.get(name) == before.get(name) for name in names) and Image.open is opener
 from ultralytics.utils import AUTOINSTALL, ONLINE
 print(json.dumps([asked, kept, torch.get_num_threads(), AUTOINSTALL, ONLINE]))
 """

@@ -25,12 +25,24 @@ EDGE: Final = 0.045
 """What comes as near to the rim is passing over it: nearer than 0.02 no point is followed."""
 PASSING: Final = 0.4
 """Support of a way that only leads into the picture or out of it."""
+LEFT: Final = 0.4
+"""Part of its points that what has gone over the rim still shows, at most."""
 LATE: Final = 2
 """Frames after which what is first seen has come in."""
 REST: Final = 0.2
 """Seconds for which a thing must be seen still to have lain there."""
 TOUCH: Final = 0.075
 """Nearest points of two things this far apart may touch: points are followed 0.05 apart."""
+
+
+FURTHER: Final = 1.1
+"""How many times further than what it takes along a hand goes, at least."""
+STAYS: Final = 0.7
+"""Part of its way by which what a hand took along is away from where it was."""
+
+
+GROWN: Final = 0.25
+"""Growth from which the parts of a thing go ways of their own."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +109,47 @@ def _handles(thing: Thing) -> bool:
     return bool(thing.index[0] > LATE and thing.rim[0] < 3 * RIM and moves)
 
 
+def _outdoes(thing: Thing, others: list[Thing]) -> bool:
+    """Whether it takes another along, which stays where it was taken, and itself goes much further, to or from the rim.
+
+    So does a hand.
+    """
+    if thing.rim.min() > RIM:
+        return False
+    for other in others:
+        if (
+            thing.went < FURTHER * other.went
+            or other.went < 2 * STEP
+            or len(other.points) < max(4, 0.25 * len(thing.points))
+        ):
+            continue
+        if abs(other.path[-1] - other.path[0]) < STAYS * other.went:
+            continue
+        if _takes_along(thing, other):
+            return True
+    return False
+
+
+def _takes_along(thing: Thing, other: Thing) -> bool:
+    """Whether the other goes its longest way, or grows, along with the thing."""
+    spells = [spell for axis in (other.path.real, other.path.imag) for spell in _spells(axis, STEP)]
+    longest = max(spells, key=lambda spell: abs(spell.change), default=None)
+    return longest is None or np.ptp(other.growth) > 0.3 or _goes_along(other, longest, thing) > 0
+
+
 def _weight(thing: Thing, things: list[Thing]) -> float:
     """0..1: few points say little, and a hand less than what it moves."""
     most = max(len(other.points) for other in things)
     sure = float(ramp(len(thing.points), 1, 5) * ramp(len(thing.points) / most, 0.05, 0.25))
+    others = [other for other in things if other is not thing]
+    if _outdoes(thing, others):
+        return sure * 0.3
     if not _handles(thing):
         return sure
     enough = max(4, 0.25 * len(thing.points))
-    moved = any(not _handles(o) and o.went > 2 * STEP and len(o.points) >= enough for o in things)
+    moved = any(
+        not _handles(o) and o.went > 2 * STEP and len(o.points) >= enough and _takes_along(thing, o) for o in others
+    )
     return sure * (0.4 if moved else 0.85)
 
 
@@ -118,6 +163,7 @@ def _alone(thing: Thing, beat: Rhythm | None, others: list[Thing]) -> list[tuple
                 continue
             way = names[0] if spell.change > 0 else names[1]
             moves = _scaled(_moves(thing, spell), PASSING if _comes_or_goes(thing, spell) else 1.0)
+            moves = _scaled(moves, PASSING if any(_foretells(other, thing, spell) for other in others) else 1.0)
             found.append((f"thing_moves_{way}", moves))
             if names[0] == "down":
                 found += _up_or_down(thing, spell, moves, others)
@@ -127,7 +173,7 @@ def _alone(thing: Thing, beat: Rhythm | None, others: list[Thing]) -> list[tuple
         found.append(("thing_nears" if spell.change > 0 else "thing_recedes", _over(thing, spell, support)))
     for spell in _spells(thing.angle, 0.2):
         found.append(("thing_turns", _over(thing, spell, float(ramp(abs(spell.change), 0.3, 0.9)))))
-    return found + _rim(thing)
+    return found
 
 
 def _inside(spell: Spell, thing: Thing, beat: Rhythm) -> bool:
@@ -164,7 +210,24 @@ def _comes_or_goes(thing: Thing, spell: Spell) -> bool:
     if reaches_out(thing):
         return False
     comes = thing.times[spell.first] - thing.times[0] < REST and thing.index[0] > 0
-    return bool((comes and thing.rim[spell.first] < EDGE) or thing.rim[spell.last] < EDGE <= thing.rim[spell.first])
+    seen = np.isfinite(thing.points.real).sum(axis=0)
+    goes = seen[spell.last :].mean() < LEFT * seen[spell.first : spell.last + 1].max()
+    goes &= thing.rim[spell.last] < EDGE <= thing.rim[spell.first]
+    return bool((comes and thing.rim[spell.first] < EDGE) or goes)
+
+
+def _foretells(other: Thing, thing: Thing, spell: Spell) -> bool:
+    """Whether the thing only goes where the growth of another, of which it is a part, takes it."""
+    first, last = (
+        int(np.clip(thing.index[k] - other.index[0], 0, len(other.index) - 1)) for k in (spell.first, spell.last)
+    )
+    grown = other.growth[last] - other.growth[first]
+    if abs(grown) < GROWN or len(other.points) < len(thing.points):
+        return False
+    factor = np.exp(grown + 1j * (other.angle[last] - other.angle[first]))
+    due = factor * (thing.path[spell.first] - other.path[first]) + other.path[last]
+    went = abs(thing.path[spell.last] - thing.path[spell.first])
+    return bool(abs(thing.path[spell.last] - due) < 0.4 * went)
 
 
 def _over(thing: Thing, spell: Spell, support: float) -> Measure:
@@ -202,11 +265,6 @@ def _goes_along(thing: Thing, spell: Spell, other: Thing) -> float:
     own, its = a[-1] - a[0], b[-1] - b[0]
     apart = _filled(_gaps(thing, other, both)).min()
     return float(ramp(abs(own - its) / max(abs(own), 1e-6), 0.6, 0.3) * ramp(apart, 0.2, 0.1))
-
-
-def _rim(thing: Thing) -> list[tuple[str, Measure]]:
-    """Coming into the picture, and leaving it."""
-    return []
 
 
 def _evenness(a: Thing, b: Thing) -> float:
@@ -259,7 +317,7 @@ def _leaves(one: np.ndarray, other: np.ndarray, gap: np.ndarray, times: np.ndarr
         straight = ramp((away + back) / max(abs(da) + abs(db), 1e-6), 0.6, 0.85)
         support = float(ramp(g[0], TOUCH + 0.05, TOUCH + 0.01) * ramp(away + back, 0.05, 0.12) * even * straight)
         moved = np.abs(np.gradient(np.abs(one - other)))
-        busy = np.flatnonzero(moved > 0.2 * moved.max())
+        busy = np.flatnonzero(moved >= 0.2 * moved.max())
         found.append((name, Measure(support, float(times[busy[0]]), float(times[busy[-1]]))))
     return found
 

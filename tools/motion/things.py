@@ -10,6 +10,7 @@ import numpy as np
 
 from .camera import Camera
 from .flow import CELL, Flow
+from .growing import as_one, factor_of
 
 FAR: Final = 2.5
 """Working pixels that a point must go, the camera's movement taken out, to count as moving."""
@@ -29,6 +30,12 @@ GAP: Final = 1.8 * CELL
 """Working pixels between parts of one thing, at most."""
 LAG: Final = 6
 """Frames over which parts are compared: from one to the next a point's place is not known well enough."""
+APART: Final = 0.03
+"""Long sides between two points whose distance tells how a thing grows."""
+CLOSE: Final = 0.003
+"""Long sides from where the growth of the others puts it within which a point tells how a thing grows."""
+JUMP: Final = 5.0
+"""Working pixels in one step that are taken for a jump, where all the others together make up less than half of it."""
 MOST_PARTS: Final = 10
 LEAST_POINTS: Final = 3
 MOST_THINGS: Final = 6
@@ -76,6 +83,9 @@ def things_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray)
     if len(moving) < LEAST_POINTS:
         return []
     groups = _regrouped(_groups(steady[moving]), steady[moving])
+    grown = as_one(steady[moving])
+    if grown.sum() >= LEAST_POINTS:
+        groups[grown] = groups.max(initial=-1) + 1
     side = max(flow.size)
     found = [
         thing
@@ -98,9 +108,19 @@ def _moving(steady: np.ndarray, camera: Camera) -> np.ndarray:
     away = np.nan_to_num(np.abs(some - first[:, None]), nan=0.0)
     carried = np.abs(camera.shift - camera.shift[0]) + 60 * np.abs(np.log(np.abs(camera.turn)))
     far = (away - FAR - DRIFT * carried).max(axis=1, initial=0.0)
+    far[_jumped(some)] = 0
     moving = enough[far > 0]
     weight = far[far > 0] * np.sqrt(seen[moving].sum(axis=1))
     return np.sort(moving[np.argsort(-weight)[:MOST_POINTS]])
+
+
+def _jumped(paths: np.ndarray) -> np.ndarray:
+    """(n,) bool: points that rest, are elsewhere in the next frame, and rest again: found wrongly as a thing passed."""
+    steps = np.nan_to_num(np.abs(np.diff(paths, axis=1)), nan=0.0)
+    largest = steps.max(axis=1, initial=0.0)
+    return np.asarray(
+        (largest > JUMP) & (largest > 0.7 * steps.sum(axis=1)) & (np.isfinite(paths.real).sum(axis=1) > 6)
+    )
 
 
 def _groups(paths: np.ndarray) -> np.ndarray:
@@ -210,7 +230,8 @@ def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarra
     step, factor = np.zeros(len(index), complex), np.ones(len(index), complex)
     for k in range(1, len(index)):
         both = seen[:, k] & seen[:, k - 1]
-        if both.any():
+        # One point alone may have been carried off by what passed over it.
+        if both.sum() > 1:
             step[k], factor[k] = _step(points[both, k - 1], points[both, k])
     anchor = int(seen.sum(axis=0).argmax())
     path = np.cumsum(step)
@@ -239,14 +260,5 @@ def _step(z: np.ndarray, moved: np.ndarray) -> tuple[complex, complex]:
     """How points move in one step: the shift of their middle, and by what factor (complex) they spread and turn."""
     d = moved - z
     shift = complex(np.median(d.real), np.median(d.imag))
-    if len(z) < 4:
-        return shift, 1 + 0j
-    # The inner half: at its rim a thing drags points of the table along, which do not grow with it.
-    away = np.abs(z - complex(np.median(z.real), np.median(z.imag)))
-    good = away <= np.sort(away)[max(3, len(z) // 2)]
-    z, d = z[good] - z[good].mean(), d[good] - d[good].mean()
-    size = float((np.abs(z) ** 2).sum())
-    if len(z) < 4 or size < 4 * 0.02**2:
-        return shift, 1 + 0j
-    factor = 1 + complex((np.conj(z) * d).sum() / size)
-    return shift, factor if 0.8 < abs(factor) < 1.25 else 1 + 0j
+    factor = factor_of(z, moved, APART, CLOSE)
+    return shift, factor if factor and 0.8 < abs(factor) < 1.25 else 1 + 0j

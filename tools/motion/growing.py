@@ -1,0 +1,96 @@
+"""Parts of a thing that comes nearer, goes away or turns go different ways: which points one similarity tells."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+LAG: Final = 6
+"""Frames over which places are compared: from one to the next they are not known well enough."""
+TRIES: Final = 160
+"""Pairs of points from which a similarity is proposed."""
+APART: Final = 6.0
+"""Working pixels between the two points of a pair, at least."""
+CLOSE: Final = 0.5
+"""Working pixels, and `CLOSE_SHARE` of the usual way, within which a point obeys a similarity."""
+CLOSE_SHARE: Final = 0.12
+LEAST_WAY: Final = 1.5
+"""Working pixels that points must go over the lag, about their middle, for their movement to tell anything."""
+LEAST_FACTOR: Final = 0.06
+"""Least by which points spread or turn over the lag."""
+BETTER: Final = 1.4
+"""How many times more points must obey the similarity than go the same way."""
+LEAST_POINTS: Final = 5
+
+
+def as_one(paths: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of (n, frames) complex paths, in working pixels, grow, shrink or turn as one thing."""
+    rng = np.random.default_rng(0)
+    agreed, told = np.zeros(len(paths)), np.zeros(len(paths))
+    for k in range(LAG, paths.shape[1], 2):
+        here = np.flatnonzero(np.isfinite(paths[:, k].real) & np.isfinite(paths[:, k - LAG].real))
+        if len(here) < LEAST_POINTS:
+            continue
+        z, d = paths[here, k - LAG], paths[here, k] - paths[here, k - LAG]
+        moves = np.abs(d) > LEAST_WAY / 2
+        here, z, d = here[moves], z[moves], d[moves]
+        if len(here) < LEAST_POINTS:
+            continue
+        inside = _obeying(z, d, rng)
+        told[here] += 1
+        if inside is not None:
+            agreed[here[inside]] += 1
+    return np.asarray((agreed > 0) & (agreed >= 0.5 * told))
+
+
+def _obeying(z: np.ndarray, d: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """(n,) bool: the points that obey the likeliest similarity; None where they rather go one way."""
+    close = CLOSE + CLOSE_SHARE * float(np.median(np.abs(d)))
+    alike = int((np.abs(d[:, None] - d[None]) < close).sum(axis=1).max())
+    one, other = rng.integers(len(z), size=(2, TRIES))
+    far = np.abs(z[one] - z[other]) > APART
+    one, other = one[far], other[far]
+    if not len(one):
+        return None
+    factor = (d[one] - d[other]) / (z[one] - z[other])
+    possible = (np.abs(factor) > LEAST_FACTOR) & (np.abs(factor) < 0.8)
+    obey = np.abs(factor[:, None] * (z[None] - z[one][:, None]) + d[one][:, None] - d[None]) < close
+    votes = np.where(possible, obey.sum(axis=1), 0)
+    inside = np.asarray(obey[int(votes.argmax())])
+    if votes.max() < max(LEAST_POINTS, BETTER * alike):
+        return None
+    about = np.abs(d[inside] - d[inside].mean())
+    return inside if float(about.max()) > LEAST_WAY else None
+
+
+def factor_of(z: np.ndarray, moved: np.ndarray, apart: float, close: float) -> complex | None:
+    """By what factor points spread and turn, from the median of pairs on; None where too few are far enough apart.
+
+    Args:
+        z: (n,) complex places.
+        moved: (n,) complex places afterwards.
+        apart: Least distance of a pair that counts.
+        close: Distance from where the factor puts it within which a point counts: at its rim a thing drags points of
+            the table along, which do not grow with it.
+    """
+    d = moved - z
+    one, other = np.triu_indices(len(z), 1)
+    way = z[one] - z[other]
+    far = np.abs(way) >= apart
+    if len(z) < 4 or far.sum() < 3:
+        return None
+    ratio = (d[one] - d[other])[far] / way[far]
+    factor = complex(np.median(ratio.real), np.median(ratio.imag))
+    for _ in range(2):
+        rest = d - factor * z
+        rest = rest - complex(np.median(rest.real), np.median(rest.imag))
+        good = np.abs(rest) < close
+        if good.sum() < 4:
+            break
+        a, b = z[good] - z[good].mean(), d[good] - d[good].mean()
+        size = float((np.abs(a) ** 2).sum())
+        if size < apart**2:
+            break
+        factor = complex((np.conj(a) * b).sum() / size)
+    return 1 + factor
