@@ -17,7 +17,7 @@ import threading
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from .batching import Batches
 from .blazepose import Skeletons
 from .errors import BadWeights, MissingExtra
 from .people import Detections, suppress
@@ -68,7 +69,7 @@ class Network:
 
 
 class Yolo:
-    """One YOLO11 model, read at first use. Safe to share between threads: looks take turns.
+    """One YOLO11 model, read at first use. Safe to share between threads: what they ask at once is one batch.
 
     Args:
         weights: A .pt or .onnx file, or the folder of an OpenVINO export.
@@ -120,8 +121,7 @@ class Yolo:
             inputs = np.stack([letterbox.put(image) for image in some])
             short = network.batch - len(some) if network.fixed else 0
             inputs = np.concatenate([inputs, np.zeros((short, *inputs.shape[1:]), np.float32)])
-            with self._lock:
-                outputs = network.run(inputs)
+            outputs = network.run(inputs)
             found += [self._read(output, network, letterbox) for output in outputs[: len(some)]]
         return found
 
@@ -148,7 +148,9 @@ class Yolo:
         with self._lock:
             if self._network is None:
                 try:
-                    self._network = self._load(self._weights)
+                    network = self._load(self._weights)
+                    # Pictures of different runs go through the network together.
+                    self._network = replace(network, run=Batches(network.run, network.batch))
                 except (BadWeights, MissingExtra):
                     raise
                 except Exception as error:
