@@ -125,7 +125,7 @@ def under_target(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def main(
-    clips: Annotated[int, typer.Option(help="Clips of each kind.")] = 100,
+    clips: Annotated[int, typer.Option(help="Clips of each kind.")] = 200,
     seed: Annotated[int, typer.Option(help="Thresholds were chosen on seeds 0 to 4.")] = 5,
     kind: Annotated[list[str] | None, typer.Option(help="Only these kinds.")] = None,
     poses: Annotated[bool, typer.Option(help="Look for people too, as in use.")] = False,
