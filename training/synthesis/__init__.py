@@ -1,7 +1,8 @@
 """Chains to learn from: runs of the graph by a teacher, kept where rules and a second model find nothing wrong.
 
-The paper's teacher is given the right answer and writes a chain towards it. Here it is not: a chain is drawn, and kept
-only if it comes to the right answer by what the conversation gives.
+The paper's teacher is given the right answer and writes a chain towards it. Here a model is not: a chain is drawn, and
+kept only if it comes to the right answer by what the conversation gives. The teacher of rules is told, and says no more
+than the evidence bears out.
 """
 
 from .folder import Chains, Progress
