@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -37,6 +37,8 @@ class Camera:
     """Magnification about the middle of the picture."""
     shake: Track
     """Shift in pixels."""
+    _moved: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False)
+    """What `moved` gave last, and for which times: a shot asks for the same ones hundreds of times."""
 
     def view(self, points: np.ndarray) -> np.ndarray:
         """Points of the room (..., 3) in the camera's axes: right, down, depth; metres."""
@@ -50,8 +52,10 @@ class Camera:
 
     def moved(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Magnification (frames, 1) and shift (frames, 2) in pixels: picture = magnification * still + shift."""
-        zoom, shake = self.zoom.at(times), self.shake.at(times)
-        return zoom, (1 - zoom) * np.array([self.width, self.height]) / 2 + shake
+        if self._moved is None or self._moved[0] is not times:
+            zoom, shake = self.zoom.at(times), self.shake.at(times)
+            self._moved = times, (zoom, (1 - zoom) * np.array([self.width, self.height]) / 2 + shake)
+        return self._moved[1]
 
     def project(self, points: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Points (frames, ..., 3) of the room in the picture: x, y in pixels, then depth in metres."""
@@ -78,8 +82,8 @@ def frame(
     azimuth = rng.uniform(low, high) * rng.choice([-1, 1])
     elevation = rng.uniform(0.02, 0.22) if not hard else rng.uniform(-0.02, 0.45)
     middle = (points.min(0) + points.max(0)) / 2
-    field = np.radians(rng.uniform(28, 48))
-    focal = max(width, height) / 2 / np.tan(field / 2)
+    angle = np.radians(rng.uniform(28, 48))
+    focal = max(width, height) / 2 / np.tan(angle / 2)
     way = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     still = Track([1.0])
     camera = Camera(

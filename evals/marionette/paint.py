@@ -79,11 +79,12 @@ class Canvas:
         dy = dy - along * way[:, 1, None, None]
         radius = ra[:, None, None] + along * (rb - ra)[:, None, None]
         square = dx * dx + dy * dy
-        frame, row, column = np.nonzero(square < (radius + 0.5) ** 2)
-        if not len(frame):
+        hit = np.flatnonzero(square < (radius + 0.5) ** 2)
+        if not len(hit):
             return
-        along, radius = along[frame, row, column], radius[frame, row, column]
-        nx, ny = dx[frame, row, column] / radius, dy[frame, row, column] / radius
+        frame = hit // pixels[0].size
+        along, radius = along.take(hit), radius.take(hit)
+        nx, ny = dx.take(hit) / radius, dy.take(hit) / radius
         out = np.minimum(1, nx * nx + ny * ny)
         towards = np.sqrt(1 - out)
         depth = a[frame, 2] + along * (b - a)[frame, 2] - thickness * towards
@@ -92,7 +93,7 @@ class Canvas:
         if stripes:
             shade = shade * np.where(np.sin(2 * np.pi * stripes * along) > 0, 1, np.float32(0.72))
         cover = np.clip(radius * (1 - np.sqrt(nx * nx + ny * ny)) + 0.5, 0, 1)
-        self._lay(pixels[frame, row, column], depth, cover, shade[:, None] * np.array(colour, np.float32), owner)
+        self._lay(pixels.take(hit), depth, cover, shade[:, None] * np.array(colour, np.float32), owner)
 
     def board(self, corners: np.ndarray, colour: np.ndarray, owner: int, cover: float = 1.0) -> None:
         """Draw a flat quadrilateral where its front is seen.
@@ -168,10 +169,11 @@ class Canvas:
         return pixels, dx, dy
 
     def _lay(self, pixels: np.ndarray, depth: np.ndarray, cover: np.ndarray, colour: np.ndarray, owner: int) -> None:
-        front = depth < self._depth[pixels]
-        pixels, depth, cover, colour = pixels[front], depth[front], cover[front], colour[front]
-        below = self._colour[pixels]
-        self._colour[pixels] = below + cover[:, None] * (colour - below)
-        solid = cover >= 0.5
-        self._depth[pixels[solid]] = depth[solid]
-        self._owner[pixels[solid]] = owner
+        front = np.flatnonzero(depth < self._depth.take(pixels))
+        pixels, depth, cover = pixels.take(front), depth.take(front), cover.take(front)
+        below = self._colour.take(pixels, 0)
+        self._colour[pixels] = below + cover[:, None] * (colour.take(front, 0) - below)
+        solid = np.flatnonzero(cover >= 0.5)
+        pixels = pixels.take(solid)
+        self._depth[pixels] = depth.take(solid)
+        self._owner[pixels] = owner

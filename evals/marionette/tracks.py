@@ -13,7 +13,7 @@ import numpy as np
 
 def minimum_jerk(u: np.ndarray) -> np.ndarray:
     """Share of the way done after the share `u` of the time, any shape: 0 before, 1 after."""
-    u = np.clip(u, 0.0, 1.0)
+    u = np.minimum(np.maximum(u, 0.0), 1.0)
     return np.asarray(u * u * u * (10 + u * (6 * u - 15)))
 
 
