@@ -86,9 +86,9 @@ def opening(
     """System turn, and the question with the frames."""
     note = f" Note: {clip['note']}." if clip.get("note") else ""
     listed = json.dumps(list(actions), ensure_ascii=False)
-    shown = f" Frames at {_times(frames)} s:" if frames else ""
+    shown = f" Frames at {_times(frames)} s:" if frames else "\n"
     text = (
-        f"The video runs from {clip['start']:.2f} to {clip['end']:.2f} s.{shown}{note}",
+        f"The video runs from {clip['start']:.2f} to {clip['end']:.2f} s.{note}{shown}",
         f"Question: {question or DEFAULT_QUESTION}\n{CANDIDATES} {listed}\n{ask}",
     )
     blocks: Blocks = [{"type": "text", "text": text[0]}, *images(frames), {"type": "text", "text": text[1]}]
@@ -133,7 +133,8 @@ def fused(
     """
     blocks: Blocks = []
     if texts:
-        blocks.append({"type": "text", "text": "\n\n".join(f"From {name}:\n{text}" for name, text in texts)})
+        # Texts that follow each other are read as one: the line break keeps the last line from running into the next.
+        blocks.append({"type": "text", "text": "\n\n".join(f"From {name}:\n{text}" for name, text in texts) + "\n"})
     for name, frames in shown:
         blocks.append({"type": "text", "text": f"Frames from {name}, at {_times(frames)} s:"})
         blocks += images(frames)

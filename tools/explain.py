@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .knowledge import Definition, SubAction, define, labels, one_line
+from .knowledge import Definition, SubAction, define_all, labels, one_line
 from .primitives import PRIMITIVES
 from .speaker import Speaker, Unanswered, harmless, keep, recalled
 
@@ -80,7 +80,7 @@ def explain_actions(
         ask: False to take from it only what it has defined before.
     """
     shown = list(dict.fromkeys(one_line(action) for action in actions))
-    found = {label: define(label) for label in shown[:limit]}
+    found = define_all(shown[:limit])
     asked, known = _Asked(), dict[str, Definition]()
     if speaker is not None:
         own = set(labels())
@@ -195,6 +195,8 @@ def _part(given: Any) -> SubAction | None:
 def _lines(definition: Definition, written_by: str = "") -> list[str]:
     parts = (f"{n}. {s.name} [{', '.join(s.primitives)}]" for n, s in enumerate(definition.sub_actions, 1))
     lines = [f"ACTION: {definition.label}", f"DEFINITION: {definition.definition}", f"SUB-ACTIONS: {'; '.join(parts)}"]
+    if definition.order:
+        lines.append(f"IN ORDER: {', then '.join(' and '.join(step) for step in definition.order)}")
     if definition.never:
         lines.append(f"NEVER: {', '.join(definition.never)}")
     lines += [f"UNLIKE: {other}: {text}" for other, text in definition.unlike.items()]
@@ -231,9 +233,17 @@ def _read(block: dict[str, list[str]]) -> Definition:
         definition=block["DEFINITION"][0],
         sub_actions=tuple(SubAction(name=p[1], primitives=_primitives(p[2])) for p in parts if p),
         never=_primitives(block.get("NEVER", [""])[0]),
+        order=_order(block.get("IN ORDER", [""])[0]),
         unlike={other: text for other, _, text in unlike if text.strip()},
         composed_from=tuple(note.removeprefix(_NOTE).split(", ")) if note.startswith(_NOTE) else (),
     )
+
+
+def _order(text: str) -> tuple[tuple[str, ...], ...]:
+    """Steps that name primitives alone; none where fewer than two do."""
+    steps = (tuple(name for name in step.split(" and ") if name in PRIMITIVES) for step in text.split(", then "))
+    found = tuple(step for step in steps if step)
+    return found if len(found) > 1 else ()
 
 
 def _primitives(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .data import export, marionette, synthesize
-from .terminal import FAILED, INTERRUPTED, stdout_kept_clean, told, typed_errors
+from .terminal import FAILED, INTERRUPTED, priced, stdout_kept_clean, told, typed_errors
 
 LONGEST_LIST = 2**20
 """Characters read of a file of actions, above what 2000 actions of 300 characters take: a device has no end."""
@@ -86,7 +86,7 @@ def recognize(
         if named := [name.strip() for name in tools.split(",") if name.strip()]:
             settings["tools"] = list(dict.fromkeys(named))
         if price:
-            settings["price"] = _priced(price)
+            settings["price"] = priced(price)
         if annotate is not None:
             _check_suffix(annotate)
         names = _listed(actions, actions_file)
@@ -222,18 +222,6 @@ def _listed(actions: str, actions_file: Path | None) -> list[str]:
     if not names:
         raise BadActions('no candidate actions; give --actions "hug, handshake", or --actions-file with one per line')
     return names
-
-
-def _priced(text: str) -> dict[str, float]:
-    from .tools.errors import BadInput
-
-    try:
-        figures = [float(figure) for figure in text.split("/")]
-        return dict(zip(("input", "output", "cached")[: max(2, len(figures))], figures, strict=True))
-    except ValueError:
-        raise BadInput(
-            f"--price {text[:40]!r} is no price; give USD per million input/output tokens, as in 0.8/3.2"
-        ) from None
 
 
 def _reached_at(host: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .terminal import stdout_kept_clean, typed_errors
+from .terminal import priced, stdout_kept_clean, typed_errors
 
 
 def export(
@@ -54,23 +54,31 @@ def synthesize(
     candidates: Annotated[
         int, typer.Option(help="Candidates of each question, drawn anew for each; 0 for all labels.")
     ] = 0,
-    attempts: Annotated[int, typer.Option(help="Tries at a clip until one is accepted.")] = 3,
-    failing: Annotated[float, typer.Option(min=0, max=1, help="Share of runs in which one of the tools fails.")] = 0.1,
+    attempts: Annotated[int, typer.Option(help="Tries at a clip until it has its chains.")] = 3,
+    per_clip: Annotated[int, typer.Option(help="Verified chains of one clip.")] = 1,
+    failing: Annotated[float, typer.Option(min=0, max=1, help="Share of runs in which one of the tools fails.")] = 0.2,
     at_once: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 8,
     temperature: Annotated[float, typer.Option(help="Sampling temperature of the teacher.")] = 0.7,
     seed: Annotated[int, typer.Option(help="Another seed draws other orders, candidates and samples.")] = 0,
+    price: Annotated[str, typer.Option(help="Of the teacher, USD per million tokens: in/out or in/out/cached.")] = "",
+    verifier_price: Annotated[str, typer.Option(help="Of the verifier, in the same form.")] = "",
+    processor: Annotated[
+        str, typer.Option(help="Model whose processor counts the chains' tokens for the README, by name or folder.")
+    ] = "",
 ) -> None:
     """Make verified chains to learn from, by running the agent with a teacher over labelled clips.
 
-    Broken off and called again, it goes on where it was. Exits with 1 if the clips did not suffice for the target.
+    Broken off and called again, it goes on where it was. The folder's README.md sums up what was made. Exits with 1 if
+    the clips did not suffice for the target.
     """
     with typed_errors():
         from .evals.marionette.shown import shown, use
         from .evals.splits import read_split
         from .graph.policy import resolve_policy
+        from .graph.state import Price
         from .graph.sync import wait_for
-        from .screen import chains
-        from .training.synthesis import Settings, teacher_named
+        from .screen import chains, written
+        from .training.synthesis import Settings, teacher_named, write_card
         from .training.synthesis import synthesize as make
 
         folder = root or split.parent
@@ -78,7 +86,7 @@ def synthesize(
         examples = read_split(split, labels)
         # A second round, so that a teacher whose tool failed can ask another.
         context: dict[str, Any] = {"temperature": temperature, "max_rounds": 2}
-        settings = Settings(teacher, verifier, candidates, attempts, seed, failing, context)
+        settings = Settings(teacher, verifier, candidates, attempts, per_clip, seed, failing, context)
         with chains(target) as on_progress:
             made = wait_for(
                 make(
@@ -88,9 +96,13 @@ def synthesize(
                     teacher_named(teacher, temperature, shown),
                     settings,
                     verifier=resolve_policy(verifier) if verifier else None,
+                    price=Price.model_validate(priced(price)) if price else None,
+                    verifier_price=Price.model_validate(priced(verifier_price)) if verifier_price else None,
                     target=target,
                     at_once=at_once,
                     on_progress=on_progress,
                 )
             )
+        if made.accepted:
+            written("card", write_card(to, processor))
     raise typer.Exit(0 if made.accepted >= target else 1)

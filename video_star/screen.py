@@ -53,7 +53,7 @@ def chains(target: int) -> Iterator[Callable[[Progress], None]]:
 
         def on_progress(progress: Progress) -> None:
             last[:] = [progress]
-            cost = f", {progress.cost:.4f} USD" if progress.cost else ""
+            cost = f", {_dollars(progress)}" if progress.cost else ""
             told = f"yield {progress.share:.0%}, {progress.speed:.2f} chains/s{cost}"
             bars.update(bar, completed=min(progress.accepted, target), description=told)
 
@@ -62,9 +62,16 @@ def chains(target: int) -> Iterator[Callable[[Progress], None]]:
         console.print(f"{progress.accepted} of {progress.tried} chains verified")
         for rule, count in progress.rejected.most_common():
             console.print(f"  {rule}: {count}")
-        spent = [f"{count:,} {kind} tokens" for kind, count in progress.tokens.items() if count]
-        if spent:
-            console.print(", ".join(spent))
+        for who, tokens in (("teacher", progress.tokens), ("verifier", progress.verifier_tokens)):
+            if any(tokens.values()):
+                console.print(f"{who}: " + ", ".join(f"{count:,} {kind} tokens" for kind, count in tokens.items()))
+        if progress.cost:
+            console.print(_dollars(progress))
+
+
+def _dollars(progress: Progress) -> str:
+    each = f", {progress.cost / progress.accepted:.5f} a verified chain" if progress.accepted else ""
+    return f"{progress.cost:.4f} USD{each}"
 
 
 def result(record: Mapping[str, Any]) -> None:

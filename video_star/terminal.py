@@ -1,4 +1,4 @@
-"""How every command ends: its exit codes, errors on one line, and stdout kept for the answer."""
+"""What commands share: exit codes, errors on one line, stdout kept for the answer, prices as they are given."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import typer
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+DEAREST: Final = 1e6
+"""USD per million tokens, as `Price` has it."""
 
 
 @contextmanager
@@ -45,3 +47,20 @@ def told(error: Exception) -> str:
     """An error on one line."""
     remedy = "; check that the path can be written" if isinstance(error, OSError) else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{remedy}"
+
+
+def priced(text: str) -> dict[str, float]:
+    """A price as an option gives it, as the fields of `graph.state.Price`.
+
+    Raises:
+        BadInput: It is in another form.
+    """
+    from .tools.errors import BadInput
+
+    try:
+        figures = [float(figure) for figure in text.split("/")]
+        if not all(0 <= figure <= DEAREST for figure in figures):
+            raise ValueError
+        return dict(zip(("input", "output", "cached")[: max(2, len(figures))], figures, strict=True))
+    except ValueError:
+        raise BadInput(f"{text[:40]!r} is no price; give USD per million input/output tokens, as in 0.8/3.2") from None

@@ -1,7 +1,7 @@
 """The figures of Marionette: `python -m video_star.evals.marionette.figures DATA --trace FOLDER`.
 
-The agent on base and novel classes with and without tools, each with a 95 % interval, beside chance. What a single
-frame gives away is told by `one_frame`.
+The agent on base and novel classes with tools, without sub-actions and without tools, each with a 95 % interval, beside
+chance. What a single frame gives away is told by `one_frame`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ def main(
     data: Annotated[Path, typer.Argument(help="Folder that `video-star marionette make` wrote.")],
     trace: Annotated[Path, typer.Option(help="Folder for the runs; begun ones are gone on with.")],
     policy: Annotated[str, typer.Option(help="Policy, as for recognize.")] = "kinematic",
-    at_once: Annotated[int, typer.Option(help="Runs at the same time.")] = 4,
+    modes: Annotated[
+        str, typer.Option(help="Ways to run, parted by commas: agentic, static, no_sub_actions, no_tools.")
+    ] = "agentic,no_sub_actions,no_tools",
+    clips: Annotated[int, typer.Option(min=0, help="The first so many clips of each split; 0 for all.")] = 0,
+    at_once: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 4,
 ) -> None:
-    """Print accuracy on base and novel classes with and without tools, and chance."""
+    """Print accuracy on base and novel classes in each way to run, and chance."""
     use(data)
-    base, novel = split(data, "base_val"), split(data, "novel_val")
+    base, novel = (split(data, name)[: clips or None] for name in ("base_val", "novel_val"))
     print(f"{len(base)} base clips of {len(actions(base))} actions, {len(novel)} novel of {len(actions(novel))}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    for mode in ("agentic", "no_tools"):
+    for mode in (name.strip() for name in modes.split(",")):
         found = []
         for name, part in (("base", base), ("novel", novel)):
             with Progress(*columns, transient=True) as bars:

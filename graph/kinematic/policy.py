@@ -27,7 +27,7 @@ from ...tools.primitives import PRIMITIVES
 from ..conversation import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES
 from ..parse import weigh
 from .forms import call, json_after, last_turn, shortlists
-from .match import forecast, posterior
+from .match import forecast, order_fit, posterior
 
 TELLING = ("track_motion", "explain_actions")
 """What tells candidates apart: movement, drawn with the joints of those who move, and what each says of movement."""
@@ -185,9 +185,12 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
     answer = max(totals, key=totals.__getitem__)
     seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= SEEN]
     believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
+    ordered = [(label, order_fit(read.observed, read.definitions[label].order)) for label, _ in believed]
+    in_time = ", ".join(f"{label} {fit:+.2f}" for label, fit in ordered if fit)
     think = (
         f"Measured: {', '.join(seen) or 'no movement'}. "
         + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
+        + (f"Times against the order that each asks for, -1 to 1: {in_time}. " if in_time else "")
         + "I read movement only: what things, faces and scenes are is beyond me."
     )
     return last_turn(think, scores, answer)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import combinations
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -351,6 +352,31 @@ def test_every_action_has_an_entry_of_the_knowledge_base() -> None:
     assert list(found) == list(ACTIONS)
     assert {other for entry in found.values() for other in entry.unlike} <= set(ACTIONS)
     assert all(any(part.primitives for part in entry.sub_actions) for entry in found.values())
+
+
+@pytest.mark.parametrize("label", ACTIONS)
+def test_a_definition_has_its_movements_in_the_order_of_the_script(label: str) -> None:
+    from video_star.evals.marionette.primitives import PRIMITIVES
+
+    order = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")[label].order
+    showing = [set(PRIMITIVES[name].shows) for _, name in ACTIONS[label].primitives]
+    when = {name: [at for at, shown in enumerate(showing) if name in shown] for step in order for name in step}
+    for one, other in combinations(order, 2):
+        assert all(when[a][0] < when[b][-1] for a in one for b in other if when[a] and when[b]), (one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sit down then wave", "wave then sit down"),
+        ("punch then kick", "kick then punch"),
+        ("stand up then clap", "clap then stand up"),
+        ("turn around then walk away", "walk forwards then turn around"),
+    ],
+)
+def test_definitions_of_minimal_pairs_have_reverse_orders(one: str, other: str) -> None:
+    found = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
+    assert found[one].order == found[other].order[::-1] != ()
 
 
 def test_what_primitives_show_is_in_the_words_of_the_tools() -> None:

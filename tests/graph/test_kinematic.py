@@ -10,6 +10,8 @@ from PIL import Image
 
 from video_star import recognize
 from video_star.evals.clips import ask, candidates, read_manifest
+from video_star.evals.marionette import film
+from video_star.evals.marionette.make import encode
 from video_star.graph import build_graph
 from video_star.graph.conversation import (
     ASK_ANSWER,
@@ -25,10 +27,12 @@ from video_star.graph.conversation import (
     shortlisted,
     tool_schema,
 )
-from video_star.graph.kinematic.match import forecast, posterior, rank_by_evidence
+from video_star.graph.kinematic.match import forecast, order_fit, posterior, rank_by_evidence
 from video_star.graph.kinematic.policy import KinematicPolicy, read_conversation, request
-from video_star.tools.knowledge import define, labels
-from video_star.tools.library import TOOL_NAMES
+from video_star.tools.clip import open_clip
+from video_star.tools.explain import Explanations
+from video_star.tools.knowledge import Definition, define, labels, read_entries
+from video_star.tools.library import TOOL_NAMES, tool
 from video_star.tools.motion import Observed, read_motion
 from video_star.tools.primitives import PRIMITIVES
 
@@ -37,6 +41,16 @@ OBSERVED, with support from 0 to 1:
 - steps 0.90, 0.0 to 3.0 s, person 1: the legs swing alternately in steps
 - travel 0.80, 0.0 to 3.0 s, person 1: the body moves across the scene
 NOT SEEN: jump, kick, travel_fast, stay_in_place, wave"""
+REPORT = """1 person from 0.0 to 3.0 s in 36 frames. The camera is still.
+OBSERVED, with support from 0 to 1:
+- sit_down 0.90, {sit} s, person 1: the hips sink and the knees bend
+- wave 0.80, {wave} s, person 1: a raised hand goes from side to side
+- arm_raise 0.90, {raised} s, person 1: a hand rises above its shoulder
+NOT SEEN: jump, kick, travel"""
+SAT_FIRST = REPORT.format(sit="0.3 to 1.1", wave="0.0 to 3.0", raised="1.4 to 2.4")
+WAVED_FIRST = REPORT.format(sit="1.9 to 2.7", wave="0.0 to 3.0", raised="0.4 to 1.5")
+MARIONETTE = Path(__file__).parents[2] / "evals" / "marionette" / "knowledge.yaml"
+REVERSED = ("sit down then wave", "wave then sit down")
 QUESTION = 'Question: What is it?\nCandidate actions (JSON): ["walk", "wave", "kick"]\nGo.'
 
 
@@ -62,6 +76,55 @@ def test_what_an_action_excludes_speaks_against_it() -> None:
     other = walk.model_copy(update={"never": ()})
     shares = posterior(seen, {"with": walk, "without": other})
     assert shares["with"] < shares["without"]
+
+
+@pytest.fixture(scope="module")
+def marionette() -> dict[str, Definition]:
+    return read_entries(MARIONETTE.read_text(encoding="utf-8"), MARIONETTE.name)
+
+
+@pytest.mark.parametrize(("report", "right"), [(SAT_FIRST, 0), (WAVED_FIRST, 1)])
+def test_times_tell_actions_that_differ_in_order_alone(
+    marionette: dict[str, Definition], report: str, right: int
+) -> None:
+    definitions = {label: marionette[label] for label in REVERSED}
+    shares = posterior(read_motion(report), definitions)
+    assert shares[REVERSED[right]] > 0.6
+    explained = Explanations(tuple(definitions.values()), ()).summary()
+    asked = [
+        HumanMessage(f"Candidate actions (JSON): {json.dumps(REVERSED)}"),
+        fused([("explain_actions", explained), ("track_motion", report)], [], ASK_ANSWER),
+    ]
+    reply = replies(KinematicPolicy(), asked).text
+    assert f"<answer>{REVERSED[right]}</answer>" in reply and f"{REVERSED[right]} +0." in reply
+
+
+def test_order_counts_in_proportion_to_support_and_not_where_nothing_tells_it() -> None:
+    order = (("sit_down",), ("wave",))
+    far = {"sit_down": (0.0, 1.0), "wave": (2.0, 3.0)}
+    clear, faint = (Observed({"sit_down": s, "wave": s}, tuple(far), spans=far) for s in (1.0, 0.4))
+    assert order_fit(clear, order) == 1 and order_fit(clear, order[::-1]) == -1
+    assert order_fit(faint, order) == pytest.approx(0.16)
+    assert order_fit(Observed({"wave": 1.0}, ("wave",), spans={"wave": (0.0, 1.0)}), order) == 0
+    assert order_fit(Observed({"sit_down": 1.0, "wave": 1.0}, tuple(far)), order) == 0
+    whole = Observed(clear.support, tuple(far), spans=dict.fromkeys(far, (0.0, 3.0)))
+    assert order_fit(whole, order) == order_fit(clear, ()) == order_fit(clear, (tuple(far), ("jump",))) == 0
+
+
+def test_times_that_no_report_has_break_nothing(marionette: dict[str, Definition]) -> None:
+    hostile = REPORT.format(sit="3.0 to 1.0", wave="0.0 to 1.8", raised="1.2.3 to 9").replace("0.90", "1.99")
+    shares = posterior(read_motion(hostile), {label: marionette[label] for label in REVERSED})
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("label", "seed"), [("wave", 903), ("chop with the bat", 902)])
+def test_a_filmed_action_is_measured_in_its_true_order(
+    marionette: dict[str, Definition], tmp_path: Path, label: str, seed: int
+) -> None:
+    made = film(label, seed)
+    encode(tmp_path / "clip.mp4", made.frames, made.fps)
+    found = read_motion(tool("track_motion").look(open_clip(str(tmp_path / "clip.mp4")), [], 1).summary)
+    assert order_fit(found, marionette[label].order) > 0.2
 
 
 @pytest.mark.parametrize("label", labels())
@@ -181,3 +244,11 @@ def test_on_real_clips_it_beats_chance_clearly(shared: Path) -> None:
     assert all(rank <= 2 for rank in by_clip["hug.mp4"])
     assert sum(sum(rank <= 3 for rank in ranks) >= 3 for ranks in by_clip.values()) >= 3
     assert sum(item.rank == 1 for item in asked) / len(asked) > 0.35
+
+
+def test_what_a_tool_says_last_does_not_run_into_the_request() -> None:
+    report = "OBSERVED, with support from 0 to 1:\n- steps 0.90, 0.0 to 2.0 s: the legs swing alternately in steps\n"
+    told = fused([("describe_video", f"{report}NOT SEEN: jump, kick")], [], ASK_DECOMPOSE)
+    assert set(read_motion(str(told.text)).measured) == {"steps", "jump", "kick"}
+    clip = {"start": 0.0, "end": 2.0, "note": "cut"}
+    assert "s. Note: cut.\nQuestion" in opening(["wave", "hug"], None, clip, [], ASK_TOOLS)[1].text

@@ -9,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_star.tools.clip import open_clip
-from video_star.tools.explain import explain_actions, parse
-from video_star.tools.knowledge import Definition, define, labels, one_line
+from video_star.tools.explain import Explanations, explain_actions, parse
+from video_star.tools.knowledge import Definition, SubAction, define, labels, one_line
 from video_star.tools.library import langchain_tool, tool
 from video_star.tools.speaker import Speaker
 
 from ..graph.conftest import Scripted, says
 
-KEYWORDS = ("ACTION: ", "DEFINITION: ", "SUB-ACTIONS: ", "NEVER: ", "UNLIKE: ", "NOTE: ", "LEFT OUT: ", "NOT WRITTEN: ")
+KEYWORDS = (
+    *("ACTION: ", "DEFINITION: ", "SUB-ACTIONS: ", "IN ORDER: ", "NEVER: ", "UNLIKE: ", "NOTE: "),
+    *("LEFT OUT: ", "NOT WRITTEN: "),
+)
 
 hostile_labels = st.lists(
     st.text(max_size=250)
@@ -33,6 +36,7 @@ def shown(definition: Definition) -> tuple[object, ...]:
         definition.label,
         definition.definition,
         parts,
+        definition.order,
         definition.never,
         dict(definition.unlike),
         definition.composed_from,
@@ -50,6 +54,18 @@ def test_summary_has_the_lines_that_readers_rely_on() -> None:
     assert lines[3].startswith("NEVER: pedal, sit_down")
     assert lines[4] == "UNLIKE: run: one foot is always on the ground and the pace is slow"
     assert lines[5:7] == ["", "ACTION: run"]
+
+
+def test_order_is_one_line_that_reads_back() -> None:
+    parts = (SubAction(name="one", primitives=("sit_down", "arm_raise", "wave")), SubAction(name="two"))
+    order = (("sit_down",), ("arm_raise", "wave"))
+    known = Definition(label="both", definition="one then two", sub_actions=parts, order=order)
+    text = Explanations((known,), ()).summary()
+    assert "\nIN ORDER: sit_down, then arm_raise and wave" in text
+    assert parse(text)["both"].order == order
+    foreign = "\nIN ORDER: sit_down at 0.3 s, then wave"
+    assert parse(Explanations((known.model_copy(update={"order": ()}),), ()).summary() + foreign)["both"].order == ()
+    assert "IN ORDER" not in explain_actions(["walk"]).summary()
 
 
 def test_unlike_speaks_of_candidates_only_and_in_the_users_words() -> None:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from video_star.tools.knowledge import (
     KnowledgeError,
     define,
+    define_all,
     labels,
     one_line,
     read_entries,
+    retrieval,
     search,
     shortlist,
 )
@@ -286,6 +288,12 @@ def test_shortlist_of_600_actions_takes_less_than_100_ms() -> None:
         (f"skip: {VALID.replace(', {name: two}', '')}", ("sub_actions",)),
         (f"skip: {VALID.replace('two', '[x]').replace('[x]', chr(34) + '[x]' + chr(34))}", ("sub_actions.1.name",)),
         (f"skip: {VALID[:-1]}, unlike: {{walk: 'this: that'}}}}", ("unlike.walk",)),
+        (f"skip: {VALID[:-1]}, order: [steps, moonwalk]}}", ("order.1.0", "moonwalk")),
+        (f"skip: {VALID[:-1]}, order: steps}}", ("order", "list of primitives")),
+        (f"skip: {VALID[:-1]}, order: [[steps]]}}", ("order", "two steps")),
+        (f"skip: {VALID[:-1]}, order: [steps, []]}}", ("order", "empty")),
+        (f"skip: {VALID[:-1]}, order: [steps, [turn, steps]]}}", ("order", "steps comes more than once")),
+        (f"skip: {VALID[:-1]}, order: [steps, turn]}}", ("order", "no sub-action uses turn")),
         (f"Skip_It: {VALID}".replace("Skip_It", "skip_It"), ("lower-case",)),
         ("skip:", ("field",)),
     ],
@@ -299,3 +307,24 @@ def test_malformed_entry_is_refused_by_file_label_and_field(text: str, names: tu
 
 def test_well_formed_entry_is_read() -> None:
     assert read_entries(f"skip: {VALID}", "mine.yaml")["skip"].sub_actions[0].primitives == ("steps",)
+    text = f"skip: {VALID.replace('steps', 'steps, turn, wave')[:-1]}, order: [steps, [turn, wave]]}}"
+    assert read_entries(text, "mine.yaml")["skip"].order == (("steps",), ("turn", "wave"))
+
+
+def test_what_is_composed_claims_no_order() -> None:
+    """The words of a label turned about lead to the same entries."""
+    known = define("lifting something up completely then letting it drop down")
+    made = define("letting it drop down then lifting the thing up completely")
+    assert known.order == (("thing_lifted",), ("thing_falls",)) and known.label in made.composed_from and not made.order
+
+
+def test_labels_read_together_are_defined_as_each_by_itself() -> None:
+    strange = [
+        f"{verb} the {thing} of number {n}" for n in range(8) for verb, thing in (("polish", "boat"), ("tow", "car"))
+    ]
+    together = define_all([*strange, "hug", ""])
+    assert list(together) == [*strange, "hug", ""]
+    retrieval._composed.cache_clear()
+    retrieval._VECTORS.clear()
+    assert together == {label: define(label) for label in together}
+    assert any(definition.composed_from for definition in together.values())

@@ -1,6 +1,7 @@
 """Chains to learn from: what is kept, what is rejected and why, and that nothing is lost or made twice."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -13,16 +14,24 @@ from typing import Any
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
+from PIL import Image
 
 from tests.graph.conftest import Scripted, says
 from video_star.evals.splits import Example
+from video_star.graph.conversation import ASK_DECOMPOSE, CANDIDATES, fused, shortlisted
 from video_star.graph.policy import resolve_policy
 from video_star.graph.record import read
+from video_star.graph.state import Price
 from video_star.tools.errors import BadInput, PolicyUnavailable
+from video_star.tools.explain import Explanations
+from video_star.tools.knowledge import read_entries
+from video_star.tools.media import MediaStore
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.write import cut_clip
-from video_star.training.synthesis import Settings, synthesize, teacher_named
+from video_star.training.synthesis import Settings, synthesize, teacher_named, write_card
+from video_star.training.synthesis.gallery import HEIGHT, page, unlike
 from video_star.training.synthesis.rules import fingerprint, reasons
+from video_star.training.synthesis.scripted import ScriptedTeacher
 
 LABELS = ["walk", "hug", "wave"]
 KINEMATIC = Settings("kinematic", context={"tools": ["track_motion", "explain_actions"], "frames": 2})
@@ -134,6 +143,7 @@ async def test_a_folder_keeps_to_its_settings_and_to_one_process(warm: Path, spl
     [
         ({"settings": Settings("kinematic", candidates=9)}, "candidates are 2 to 2"),
         ({"settings": Settings("kinematic", attempts=0)}, "attempts"),
+        ({"settings": Settings("kinematic", attempts=3, per_clip=4)}, "not 4 of 3"),
         ({"settings": Settings("kinematic", context={"framez": 2})}, "framez"),
         ({"examples": [Example("0c7e1f.mp4", "walk")]}, "nothing to choose from"),
         ({"examples": [Example("0c7e1f.mp4", "walk"), Example("gone.mp4", "hug")]}, "has no clip gone.mp4"),
@@ -165,9 +175,12 @@ async def test_a_teacher_out_of_reach_costs_no_clip(warm: Path, split: Path, tmp
 async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path, verdict: str, accepted: int) -> None:
     verifier = Scripted(lines=[says(verdict)])
     settings = Settings("kinematic", "it", attempts=1, context=KINEMATIC.context)
-    made = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings)
+    price = Price(input=1e5, output=0)
+    made = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
     assert made.accepted == accepted and made.rejected["verifier"] == 4 - accepted
-    assert made.tokens["verifier input"] == 40
+    assert made.verifier_tokens["input"] == 40 and made.cost == pytest.approx(4.0)
+    again = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
+    assert again.made == 0 and again.cost == pytest.approx(4.0)
     asked = verifier.heard[0][1]
     assert isinstance(asked, HumanMessage)
     assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
@@ -190,6 +203,43 @@ async def test_the_scripted_teacher_varies_and_says_only_what_is_borne_out(
     assert len(counts) >= 3 and all(chain["recognition"]["status"] == "ok" for chain in chains)
 
 
+async def test_a_clip_may_have_several_chains_and_the_card_sums_them_up(
+    warm: Path, split: Path, tmp_path: Path, tiny_qwen: Path
+) -> None:
+    settings = Settings("scripted", attempts=5, per_clip=2, failing=0.0, context={"frames": 2})
+    made = await make(
+        split, tmp_path, 9, teacher=teacher_named("scripted"), settings=settings, price=Price(input=0, output=0)
+    )
+    assert made.accepted == 8 and {*kept(tmp_path)} == {f"{n}c7e1f.mp4" for n in range(4)}
+    assert made.cost == 0.0 and (await make(split, tmp_path, 9, settings=settings)).made == 0
+    card = write_card(tmp_path, str(tiny_qwen)).read_text()
+    assert f"8 verified chains of {made.tried} tried" in card and "| clips | 4 |" in card
+    assert f"| wrong_answer | {made.rejected['wrong_answer']} |" in card and "| walk | 8 chains, 4 clips |" in card
+    assert f"{made.tried} of them took" in card and "(sittings: 1)" in card
+    (learnt,) = [int(line.split("|")[2]) for line in card.splitlines() if "which are learnt" in line]
+    words = [
+        len(str(m["content"]).split()) for r in read(tmp_path) for m in r["messages"] if m.get("author") == "policy"
+    ]
+    assert sum(words) / 8 < learnt < 8 * sum(words) / 8
+    with pytest.raises(BadInput, match="no processor"):
+        write_card(tmp_path, str(tmp_path / "rejected"))
+
+
+async def test_the_gallery_shows_unlike_chains_and_no_markup_of_theirs(warm: Path, split: Path, tmp_path: Path) -> None:
+    settings = Settings("scripted", failing=0.0, context={"frames": 2})
+    await make(split, tmp_path / "out", 9, teacher=teacher_named("scripted"), settings=settings)
+    chains = unlike(tmp_path / "out", 3)
+    assert len({tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}) == 3
+    first_says(dict(chains[0]), "<script>alert(1)</script> ![x](http://a.b/c.png) `code`")
+    page(chains, MediaStore(tmp_path / "out" / "media"), tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert text.count("\n## ") == 3 and "<script>" not in text and "![x]" not in text and "track\\_motion" in text
+    for number in (1, 2, 3):
+        assert f"![frames](page/{number}.jpg)" in text
+        with Image.open(tmp_path / "page" / f"{number}.jpg") as strip:
+            assert strip.height % HEIGHT == 0 and strip.width > HEIGHT
+
+
 async def test_a_chain_goes_on_when_a_tool_fails(warm: Path, split: Path, tmp_path: Path) -> None:
     context = {"tools": ["estimate_pose", "track_motion"], "frames": 2, "max_rounds": 2}
     settings = Settings("scripted", failing=1.0, attempts=6, context=context)
@@ -203,6 +253,47 @@ async def test_a_chain_goes_on_when_a_tool_fails(warm: Path, split: Path, tmp_pa
         (lost,) = {item["tool"] for item in chain["recognition"]["evidence"] if item["status"] != "ok"}
         turns = [str(message["content"]) for message in chain["messages"] if message.get("author") == "policy"]
         assert any(lost in turn for turn in turns[1:])
+
+
+BOTH = ("sit down then wave", "wave then sit down")
+KNOWLEDGE = Path(__file__).parents[2] / "evals" / "marionette" / "knowledge.yaml"
+TRULY = {name: PRIMITIVES[name] for name in ("sit_down", "arm_raise", "wave", "hands_lower")}
+
+
+def taught(report: str, shown: dict[str, str], seed: int = 0) -> str:
+    """The last turn of a teacher for whom sitting down, then waving is right."""
+    known = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
+    named = enumerate((PRIMITIVES["sit_down"], PRIMITIVES["wave"]), 1)
+    lists = [{"rank": rank, "name": name, "candidates": list(BOTH)} for rank, name in named]
+    told = [
+        HumanMessage(f"{CANDIDATES} {json.dumps(BOTH)}"),
+        fused([("track_motion", report)] if report else [], [], ASK_DECOMPOSE),
+        shortlisted("1", lists, Explanations(tuple(known[label] for label in BOTH), ()).summary()),
+    ]
+    return ScriptedTeacher(label=BOTH[0], shown=shown, seed=seed).invoke(told).text
+
+
+def report(sat: str, waved: str) -> str:
+    lines = (f"- sit_down 0.90, {sat} s, person 1: a", f"- wave 0.90, {waved} s, person 1: b", "NOT SEEN: jump", "")
+    return "\n".join(("OBSERVED, with support from 0 to 1:", *lines))
+
+
+def test_the_scripted_teacher_tells_the_order_where_it_decides_and_is_known() -> None:
+    first, then = PRIMITIVES["sit_down"], PRIMITIVES["wave"]
+    for seed in range(6):
+        measured = taught(report("0.2 to 1.0", "1.4 to 2.8"), TRULY if seed % 2 else {}, seed)
+        assert "measured at 0.2 to 1.0 s and 1.4 to 2.8 s" in measured and f"<answer>{BOTH[0]}</answer>" in measured
+        seen = taught(report("0.0 to 3.0", "0.0 to 3.0"), TRULY, seed)
+        assert "in the frames" in seen or "as the frames show" in seen
+    assert any(first in line and then in line for line in measured.split("\n"))
+    missed = taught(report("0.0 to 3.0", "0.0 to 3.0").replace("jump", "jump, arm_raise"), TRULY)
+    assert PRIMITIVES["arm_raise"] not in missed
+    unknown = taught(report("0.0 to 3.0", "0.0 to 3.0"), {})
+    assert "revers" not in unknown and "the other way round" not in unknown
+
+
+def test_a_chain_whose_measured_order_speaks_for_the_reverse_is_lost() -> None:
+    assert f"<answer>{BOTH[1]}</answer>" in taught(report("1.8 to 2.8", "0.2 to 1.2"), TRULY)
 
 
 # What rules find, one change to a good chain at a time.
@@ -264,6 +355,20 @@ def test_each_rule_finds_what_it_is_for(good: dict[str, Any], edit: Edit, rule: 
     bad = deepcopy(good)
     edit(bad)
     assert rule in reasons(bad, "walk", "a/people_walking.mp4")
+
+
+def test_where_people_stand_is_no_evidence_against_what_the_frames_show(good: dict[str, Any]) -> None:
+    still = deepcopy(good)
+    for message in still["messages"]:
+        if message["role"] == "tool" and message.get("name") == "track_motion":
+            message["name"], message["content"] = "estimate_pose", "1 person, knees at 170 degrees."
+        elif message.get("node") == "fuse":
+            message["content"] = "From estimate_pose:\n1 person, knees at 170 degrees."
+    named(still, "juggling seven burning torches")
+    assert reasons(still, "walk", "x.mp4") == {}
+    (fused,) = [m for m in still["messages"] if m.get("node") == "fuse"][:1]
+    fused["content"] = "From describe_video:\nSomebody walks.\nFrom estimate_pose:\njuggling seven burning torches"
+    assert "unsupported" in reasons(still, "walk", "x.mp4")
 
 
 def test_naming_several_candidates_before_evidence_is_no_leak(good: dict[str, Any]) -> None:

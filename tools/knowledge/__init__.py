@@ -5,13 +5,14 @@ label that has no entry is composed from the nearest ones and says so in `compos
 """
 
 from .entries import Definition, KnowledgeError, SubAction, one_line, read_entries
-from .retrieval import define, labels, search, shortlist
+from .retrieval import define, define_all, labels, search, shortlist
 
 __all__ = [
     "Definition",
     "KnowledgeError",
     "SubAction",
     "define",
+    "define_all",
     "labels",
     "one_line",
     "read_entries",

@@ -134,7 +134,9 @@ class MiniLM:
         return np.asarray(mixed.swapaxes(1, 2).reshape(texts, tokens, width))
 
     def _dense(self, state: Array, path: str) -> Array:
-        return np.asarray(state @ self._weights[f"{path}.weight"].T + self._weights[f"{path}.bias"])
+        # As one product: numpy makes one of each text where there are three axes.
+        flat = state.reshape(-1, state.shape[-1]) @ self._weights[f"{path}.weight"].T + self._weights[f"{path}.bias"]
+        return np.asarray(flat.reshape(*state.shape[:-1], -1))
 
     def _normed(self, state: Array, path: str) -> Array:
         state = state - state.mean(axis=-1, keepdims=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import VideoStarError
 from ..primitives import PRIMITIVES
@@ -57,7 +57,24 @@ def _difference(text: str) -> str:
     return _line(text)
 
 
+def _steps(given: Any) -> Any:
+    """A primitive alone is a step of one."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ValueError("give a list of primitives in their order, those that show at once as a list within it")
+    return [[step] if isinstance(step, str) else step for step in given]
+
+
+def _sequence(steps: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    names = [name for step in steps for name in step]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} comes more than once, and is measured at one time; name it once")
+    if len(steps) < 2 or not all(steps):
+        raise ValueError("an order has two steps or more, none of them empty; leave it out where there is none")
+    return steps
+
+
 Primitive = Annotated[str, AfterValidator(_primitive)]
+Order = Annotated[tuple[tuple[Primitive, ...], ...], BeforeValidator(_steps)]
 
 
 class SubAction(BaseModel):
@@ -86,6 +103,9 @@ class Definition(BaseModel):
     """Read by search alone: the action in other words first, then things and actions around it that have no entry."""
     never: tuple[Primitive, ...] = ()
     """Primitives that speak against the action when seen clearly."""
+    order: Order = ()
+    """Steps in the order in which they follow each other, each one or more primitives that show at once; empty where
+    order tells nothing, and in what is composed: labels of the same words, turned about, have the same neighbours."""
     unlike: Mapping[str, Annotated[str, AfterValidator(_difference)]] = {}
     """Easily confused label to what tells this action from it."""
     composed_from: tuple[str, ...] = ()
@@ -95,6 +115,7 @@ class Definition(BaseModel):
 class _Entry(Definition):
     sub_actions: Annotated[tuple[SubAction, ...], Field(min_length=2, max_length=MOST_SUB_ACTIONS)]
     never: Annotated[tuple[Primitive, ...], Field(max_length=5)] = ()
+    order: Annotated[Order, AfterValidator(_sequence)] = ()
     unlike: Annotated[Mapping[str, Annotated[str, AfterValidator(_difference)]], Field(max_length=3)] = {}
 
 
@@ -113,9 +134,12 @@ def read_entries(text: str, source: str) -> dict[str, Definition]:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise KnowledgeError(f"{source}, label {label!r}, field {field}: {first['msg']}") from error
-        clash = set(entry.never) & {p for s in entry.sub_actions for p in s.primitives}
-        if clash:
+        used = {p for s in entry.sub_actions for p in s.primitives}
+        if clash := set(entry.never) & used:
             raise KnowledgeError(f"{source}, label {label!r}, field never: sub-actions use {', '.join(sorted(clash))}")
+        if strange := {p for step in entry.order for p in step} - used:
+            names = ", ".join(sorted(strange))
+            raise KnowledgeError(f"{source}, label {label!r}, field order: no sub-action uses {names}; name it in one")
         if label != " ".join(words(label)):
             raise KnowledgeError(f"{source}, label {label!r}: write it in lower-case words with single spaces")
         found[label] = entry

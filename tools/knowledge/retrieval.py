@@ -11,8 +11,6 @@ from itertools import zip_longest
 from math import log, sqrt
 from typing import Final
 
-import numpy as np
-
 from ..primitives import PRIMITIVES
 from .encoders import Array, chosen, encoder
 from .entries import LABEL_LENGTH, Definition, KnowledgeError, SubAction, entries, one_line, words
@@ -28,6 +26,9 @@ SYNONYM: Final = 0.9
 OTHER_VERB: Final = 0.8
 """What likeness to a name counts that says something else is done."""
 MOST_SUB_ACTIONS: Final = 6
+MOST_VECTORS: Final = 4096
+_VECTORS: Final[dict[tuple[str, str], Array]] = {}
+"""What texts mean, by encoder and text, of those read so far."""
 _STOP: Final = frozenset(
     "a an the of in on at to from with and or by for into onto one ones s his her their its is are it someone somebody "
     "something person people man woman while then each other another as that this".split()
@@ -228,11 +229,20 @@ def search(text: str, k: int = 5, by: str | None = None) -> list[tuple[str, floa
     return sorted(hits, key=lambda hit: (hit[0] != exact, -hit[1]))[:k]
 
 
-@lru_cache(maxsize=1024)
 def _vector(name: str, text: str) -> Array:
+    known = _VECTORS.get((name, text))
+    return _read(name, [text])[text] if known is None else known
+
+
+def _read(name: str, texts: Sequence[str]) -> dict[str, Array]:
+    """The vectors of texts, read together: many small products take ten times as long as a few large ones."""
     reader = encoder(name)
     assert reader is not None
-    return np.asarray(reader.embed([one_line(text)])[0])
+    found = dict(zip(texts, reader.embed([one_line(text) for text in texts]), strict=True))
+    if len(_VECTORS) > MOST_VECTORS:
+        _VECTORS.clear()
+    _VECTORS.update({(name, text): vector for text, vector in found.items()})
+    return found
 
 
 def _by_words(text: str) -> dict[str, float]:
@@ -261,6 +271,22 @@ def define(label: str) -> Definition:
     label = one_line(label)
     exact = _exact(label)
     return entries()[exact] if exact else _composed(label, chosen())
+
+
+def define_all(labels: Sequence[str]) -> dict[str, Definition]:
+    """The definitions of several actions, by label as given; the same as `define` gives, in less time."""
+    _read_ahead(tuple(labels), chosen())
+    return {label: define(label) for label in labels}
+
+
+@lru_cache(maxsize=64)
+def _read_ahead(labels: tuple[str, ...], by: str) -> None:
+    """Read the labels that have no entry."""
+    if encoder(by) is not None:
+        plain = dict.fromkeys(one_line(label)[:LABEL_LENGTH] for label in labels)
+        unread = [label for label in plain if (by, label) not in _VECTORS and words(label) and not _exact(label)]
+        if unread:
+            _read(by, unread)
 
 
 @lru_cache(maxsize=4096)
@@ -344,6 +370,7 @@ def shortlist(sub_action: str, actions: Sequence[str], k: int = 3, primitives: S
     text = one_line(sub_action, 1000)
     shown = frozenset(_measured(text) | {p for p in primitives if p in PRIMITIVES})
     query = {stem: _tells(stem) for stem in _stems(text)}
+    _read_ahead(tuple(actions), chosen())
     return sorted(actions, key=lambda action: -_belongs(_profile(one_line(action)), query, shown))[:k]
 
 

@@ -20,10 +20,10 @@ NAMED_THINGS: Final = 4
 """Most things a summary describes one by one."""
 NAMED_EVENTS: Final = 16
 """Most entries of the order of events."""
-_LINE: Final = re.compile(r"^- (\w+) ([01]\.\d\d), ([\d.]+) to ([\d.]+) s", re.MULTILINE)
+_LINE: Final = re.compile(r"^- (\w+) ([01]\.\d\d), (\d{1,9}\.\d) to (\d{1,9}\.\d) s", re.MULTILINE)
 _UNSEEN: Final = re.compile(r"^NOT SEEN: ([\w, ]*)$", re.MULTILINE)
 _ORDER: Final = re.compile(r"^ORDER: (.*)$", re.MULTILINE)
-_AT: Final = re.compile(r"(\w+) at ([\d.]+) s")
+_AT: Final = re.compile(r"(\w+) at (\d{1,9}\.\d) s")
 _REPEATED: Final = re.compile(r"^REPEATED: (.*)$", re.MULTILINE)
 _TIMES: Final = re.compile(r"(thing|person) (\d+), (\d+) times?")
 _CAMERA: Final = {
@@ -164,6 +164,8 @@ class Observed:
     """Primitives that were looked for, seen or not."""
     order: tuple[tuple[str, float], ...] = ()
     """Primitives seen and the seconds at which they began, in order; one may come several times."""
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Primitive to the seconds from and to which it showed most, those seen only."""
     repeats: tuple[tuple[str, int], ...] = ()
     """Who or what went to and fro, such as `thing 1`, and how many times; the most salient first."""
 
@@ -172,13 +174,15 @@ def read_motion(text: str) -> Observed:
     """Read a motion summary, alone or inside a longer text; nothing measured where there is none."""
     if "OBSERVED" not in text:
         return Observed({}, ())
-    support = {name: float(value) for name, value, _, _ in _LINE.findall(text) if name in PRIMITIVES}
+    lines = [found for found in _LINE.findall(text) if found[0] in PRIMITIVES]
+    support = {name: min(1.0, float(value)) for name, value, _, _ in lines}
     unseen = [name for names in _UNSEEN.findall(text) for name in names.split(", ") if name in PRIMITIVES]
     orders, repeats = ("\n".join(pattern.findall(text)) for pattern in (_ORDER, _REPEATED))
     return Observed(
         support,
         tuple(dict.fromkeys([*support, *unseen])),
         tuple((name, float(at)) for name, at in _AT.findall(orders) if name in PRIMITIVES),
+        {name: (float(start), float(end)) for name, _, start, end in lines},
         tuple((f"{sort} {number}", int(times)) for sort, number, times in _TIMES.findall(repeats)),
     )
 

@@ -5,7 +5,8 @@ kept only if it comes to the right answer by what the conversation gives. The te
 than the evidence bears out.
 """
 
+from .card import write_card
 from .folder import Chains, Progress
 from .run import Job, Settings, Teacher, synthesize, teacher_named
 
-__all__ = ["Chains", "Job", "Progress", "Settings", "Teacher", "teacher_named", "synthesize"]
+__all__ = ["Chains", "Job", "Progress", "Settings", "Teacher", "teacher_named", "synthesize", "write_card"]

@@ -1,8 +1,8 @@
 """The folder of a synthesis: chains kept, chains rejected, and with which settings they were made.
 
 `runs.jsonl` with `media/` is a trace of the verified chains, for `video-star show`, `export` and training. `rejected/`
-is a trace of the others, each with the reasons. A chain is on record when its line is whole on disk, and then it is
-never made again; one that was under way when the work was broken off is made anew.
+is a trace of the others, each with the reasons; `README.md` sums both up. A chain is on record when its line is whole
+on disk, and then it is never made again; one that was under way when the work was broken off is made anew.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...graph.record import FILE, append, read
+from ...graph.state import Price
 from ...tools.errors import BadInput
 from ...tools.media import write_atomically
 from .rules import fingerprint
 
 SETTINGS: Final = "synthesis.json"
+SITTINGS: Final = "sittings.jsonl"
+"""Chains made and seconds taken, a line for each time that it was worked on and not killed."""
 REJECTED: Final = "rejected"
 LOCK: Final = ".lock"
 
 
 @dataclass
 class Progress:
-    """How far a synthesis is: counts of all of the folder, speed and tokens of this sitting."""
+    """How far a synthesis is. All but speed is of the whole folder, whoever made it in however many sittings."""
 
     target: int
     accepted: int = 0
@@ -40,9 +43,14 @@ class Progress:
     made: int = 0
     """Those of this sitting."""
     tokens: Counter[str] = field(default_factory=Counter)
-    """Of this sitting: of the teacher `input` and `output`, of the verifier `verifier input` and `verifier output`."""
-    cost: float = 0.0
-    """Of this sitting, of what has a price."""
+    """`input`, `output` and `cached` of the teacher; cached ones are among the input."""
+    verifier_tokens: Counter[str] = field(default_factory=Counter)
+    """The same of the verifier."""
+    reported: float = 0.0
+    """USD, as the teacher's provider reports it."""
+    price: Price | None = None
+    """Of the teacher's tokens."""
+    verifier_price: Price | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -52,20 +60,41 @@ class Progress:
 
     @property
     def speed(self) -> float:
-        """Chains made per second."""
-        return self.made / max(time.monotonic() - self.began, 1e-9)
+        """Chains made per second of this sitting, rejected ones among them."""
+        return self.made / self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """Of this sitting so far."""
+        return max(time.monotonic() - self.began, 1e-9)
+
+    @property
+    def cost(self) -> float:
+        """What was spent, rejected chains among it: by the prices, or where there is none as reported."""
+        teacher = self.price.of(self.tokens) if self.price is not None else self.reported
+        return teacher + (self.verifier_price.of(self.verifier_tokens) if self.verifier_price is not None else 0.0)
+
+    def count(self, record: Mapping[str, Any]) -> None:
+        """Add a chain that is on record."""
+        verdict, usage = record["synthesis"], record["recognition"]["usage"]
+        self.tried += 1
+        self.rejected.update(verdict["reasons"].keys())
+        self.accepted += not verdict["reasons"]
+        self.tokens.update(usage["tokens"])
+        self.verifier_tokens.update(verdict.get("verifier_tokens", {}))
+        self.reported += (usage["cost"] or {}).get("amount", 0.0)
 
 
 class Chains:
     """What is on record in the folder, and where more goes. One process at a time writes it."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], target: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], progress: Progress) -> None:
         """Open the folder, new or begun.
 
         Args:
             folder: Where the chains go.
             settings: What the chains depend on, as plain JSON.
-            target: Verified chains wanted.
+            progress: The count, to which what is on record is added.
 
         Raises:
             BadInput: Another process writes there, or what is there was made with other settings.
@@ -73,10 +102,11 @@ class Chains:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.progress = Progress(target)
+        self.progress = progress
         self._lock = _locked(folder)
         self._check(settings)
-        self._accepted: set[str] = set()
+        self._per_clip = settings["per_clip"]
+        self._accepted: Counter[str] = Counter()
         self._tried: set[tuple[str, int]] = set()
         self._said: set[str] = set()
         for part in (folder, folder / REJECTED):
@@ -89,7 +119,7 @@ class Chains:
 
     def open(self, clip: str, attempt: int) -> bool:
         """Whether this attempt at this clip is still to be made."""
-        return clip not in self._accepted and (clip, attempt) not in self._tried
+        return self._accepted[clip] < self._per_clip and (clip, attempt) not in self._tried
 
     def claim(self, record: Mapping[str, Any]) -> bool:
         """Whether no other chain, accepted or about to be, says and does the very same."""
@@ -99,24 +129,26 @@ class Chains:
         return new
 
     async def put(self, record: dict[str, Any]) -> None:
-        """Put a chain on record, with its verdict under `synthesis`: {clip, label, attempt, reasons}."""
+        """Put a chain on record, with {clip, label, attempt, reasons, verifier_tokens} under `synthesis`."""
         folder = self.folder / REJECTED if record["synthesis"]["reasons"] else self.folder
         await asyncio.to_thread(append, record, folder)
         self._count(record)
         self.progress.made += 1
 
     def close(self) -> None:
-        """Let another process write."""
+        """End the sitting, and let another process write."""
+        if self.progress.made:
+            sitting = {"made": self.progress.made, "seconds": round(self.progress.seconds, 1)}
+            with (self.folder / SITTINGS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(sitting) + "\n")
         self._lock.close()
 
     def _count(self, record: Mapping[str, Any]) -> None:
         verdict = record["synthesis"]
         self._tried.add((verdict["clip"], verdict["attempt"]))
-        self.progress.tried += 1
-        self.progress.rejected.update(verdict["reasons"].keys())
+        self.progress.count(record)
         if not verdict["reasons"]:
-            self.progress.accepted += 1
-            self._accepted.add(verdict["clip"])
+            self._accepted[verdict["clip"]] += 1
             self.claim(record)
 
     def _check(self, settings: Mapping[str, Any]) -> None:

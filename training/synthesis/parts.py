@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from typing import Any, Final
 
+from ...graph.kinematic.match import order_fit
 from ...graph.kinematic.policy import Read
 from ...graph.parse import weigh
 from ...tools.knowledge import Definition, define
@@ -15,6 +17,8 @@ from ...tools.primitives import PRIMITIVES
 SEEN: Final = 0.3
 """Support from which a primitive counts as seen."""
 FEWEST, MOST = 2, 5
+CLEAR: Final = 0.2
+"""Fit with an order, -1 to 1, from which measured times speak for it, or against it."""
 WHOLE: Final = "the action as a whole"
 
 
@@ -32,6 +36,18 @@ class Part:
     def as_argument(self) -> dict[str, Any]:
         """As `decompose` takes it."""
         return {"name": self.name, "candidates": self.candidates}
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """Two movements of an action that show in the order in which it has them."""
+
+    first: str
+    then: str
+    where: str
+    """How it is known, in words."""
+    reverse: str = ""
+    """A candidate that asks for the reverse; empty where none does."""
 
 
 def parts(read: Read, label: str, shown: Mapping[str, str], chance: random.Random) -> list[Part]:
@@ -104,6 +120,54 @@ def _in_question(name: str, label: str, read: Read, chance: random.Random) -> li
 def _own(label: str, read: Read) -> list[str]:
     """The primitives of an action, the most telling first."""
     return list(dict.fromkeys(name for part in definition(label, read).sub_actions for name in part.primitives))
+
+
+def in_order(label: str, read: Read, shown: Mapping[str, str], chance: random.Random) -> InOrder | None:
+    """Two movements whose order is known and as the action has them: those another has the other way round before any.
+
+    Of several the most clearly measured. None where the evidence tells no order of them.
+    """
+    cases = [*_reversed(label, read), *((pair, "") for pair in _before(label, read))]
+    for (one, other), rival in sorted(cases, key=lambda case: (not case[1], -_fit(case[0], read))):
+        if where := _known_order(one, other, read, shown, chance):
+            return InOrder(PRIMITIVES[one], PRIMITIVES[other], where, rival)
+    return None
+
+
+def reversed_by(label: str, read: Read) -> str:
+    """A candidate that has two movements of the action the other way round, as they were clearly measured; or none."""
+    return next((rival for pair, rival in _reversed(label, read) if _fit(pair, read) <= -CLEAR), "")
+
+
+def _reversed(label: str, read: Read) -> list[tuple[tuple[str, str], str]]:
+    """Two movements as the action has them, and a candidate that has them the other way round; every such case."""
+    own = _before(label, read)
+    return [((a, b), other) for other in read.actions for b, a in _before(other, read) if (a, b) in own]
+
+
+def _before(label: str, read: Read) -> list[tuple[str, str]]:
+    """Pairs of primitives of which an action has the one before the other."""
+    steps = combinations(definition(label, read).order, 2)
+    return [pair for one, other in steps for pair in product(one, other)]
+
+
+def _fit(pair: tuple[str, str], read: Read) -> float:
+    """How clearly the one was measured before the other, -1..1."""
+    return order_fit(read.observed, [(name,) for name in pair])
+
+
+def _known_order(one: str, other: str, read: Read, shown: Mapping[str, str], chance: random.Random) -> str:
+    """How it is known that one came before the other, in words; empty where it is not."""
+    spans, in_time, fit = read.observed.spans, list(shown), _fit((one, other), read)
+    # What began before something and outlasts it may be the clip's length and no time at all.
+    if fit >= CLEAR and all(before <= after for before, after in zip(spans[one], spans[other], strict=True)):
+        return "measured at {:.1f} to {:.1f} s and {:.1f} to {:.1f} s".format(*spans[one], *spans[other])
+    unseen = {one, other} & set(read.observed.measured) - spans.keys()
+    if unseen or fit <= -CLEAR or not {one, other} <= shown.keys():
+        return ""
+    if in_time.index(one) < in_time.index(other):
+        return _where(None, chance)
+    return ""
 
 
 def definition(label: str, read: Read) -> Definition:

@@ -29,7 +29,9 @@ _TELLS: Final = re.compile(
     re.IGNORECASE,
 )
 _FILES: Final = re.compile(r"[\w-]+\.(?:mp4|avi|webm|mkv|mov)\b", re.IGNORECASE)
-_TEXTS: Final = re.compile(r"^From (?!explain_actions)\w+:$(.*?)(?=^From \w+:$|\Z)", re.MULTILINE | re.DOTALL)
+TELLS_MOVEMENT: Final = ("track_motion", "describe_video")
+"""Tools that say what happens. Where people stand is no evidence for or against it, nor is what a candidate means."""
+_TEXTS: Final = re.compile(rf"^From (?:{'|'.join(TELLS_MOVEMENT)}):$(.*?)(?=^From \w+:$|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def reasons(record: Record, label: str, clip: str) -> dict[str, str]:
@@ -68,7 +70,7 @@ def few_sub_actions(record: Record, label: str, clip: str) -> str:
 def unsupported(record: Record, label: str, clip: str) -> str:
     """A sub-action that no tool's evidence speaks of, or that was looked for and not seen.
 
-    Where no tool gave evidence in words there is nothing to hold a sub-action against: pictures are the verifier's.
+    Where no tool said what happens there is nothing to hold a sub-action against: pictures are the verifier's.
     """
     evidence = _evidence(record)
     if not evidence:
@@ -142,8 +144,8 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 def _evidence(record: Record) -> str:
-    """What tools saw, in words; explanations of candidates are no evidence that anything happened."""
-    tools = [_text(m) for m in record["messages"] if m["role"] == "tool" and m.get("node") == "tool_exec"]
+    """What tools saw happen, in words."""
+    tools = [_text(m) for m in record["messages"] if m["role"] == "tool" and m.get("name") in TELLS_MOVEMENT]
     joined = [_text(m) for m in record["messages"] if m.get("node") == "fuse"]
     texts = [text for whole in joined for text in _TEXTS.findall(whole)]
     seen = [text for text in (*tools, *texts) if not text.startswith(("unavailable:", "done;"))]

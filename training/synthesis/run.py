@@ -15,6 +15,7 @@ from ...evals.splits import Example, actions
 from ...graph import build_graph
 from ...graph.policy import resolve_policy
 from ...graph.run import checked_context, run_record
+from ...graph.state import Price
 from ...tools.errors import BadInput, PolicyUnavailable, ToolUnavailable
 from ...tools.library import TOOL_NAMES, Tool, ToolName, tool
 from .folder import Chains, Progress
@@ -69,9 +70,11 @@ class Settings:
     candidates: int = 0
     """How many candidates a question has, the right one among them; 0 for all labels of the split."""
     attempts: int = 3
-    """Tries at a clip until one is accepted."""
+    """Tries at a clip until it has its chains."""
+    per_clip: int = 1
+    """Verified chains of one clip."""
     seed: int = 0
-    failing: float = 0.1
+    failing: float = 0.2
     """Share of runs, 0..1, in which one of the tools fails: what a chain does then is to be learnt, too."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the runs, fields of `video_star.Context`."""
@@ -97,6 +100,8 @@ async def synthesize(
     settings: Settings,
     *,
     verifier: BaseChatModel | None = None,
+    price: Price | None = None,
+    verifier_price: Price | None = None,
     target: int = 5000,
     at_once: int = 8,
     on_progress: Callable[[Progress], None] | None = None,
@@ -112,6 +117,8 @@ async def synthesize(
         teacher: Who speaks in the runs.
         settings: What the chains depend on; a folder holds chains of one setting.
         verifier: A second model that must agree; None for rules alone.
+        price: Of the teacher's tokens, for the cost in the count; None where its provider reports it, or it is free.
+        verifier_price: Of the verifier's tokens.
         target: Verified chains wanted.
         at_once: Runs at the same time.
         on_progress: Called at the start and after each chain.
@@ -123,7 +130,7 @@ async def synthesize(
     """
     labels = actions(examples)
     _check(examples, labels, root, settings)
-    chains = Chains(out, asdict(settings), target)
+    chains = Chains(out, asdict(settings), Progress(target, price=price, verifier_price=verifier_price))
     if on_progress is not None:
         on_progress(chains.progress)
     queue = iter(_in_order(examples, settings))
@@ -161,8 +168,10 @@ def _check(examples: Sequence[Example], labels: Sequence[str], root: Path, setti
         raise BadInput("the split has one label: there is nothing to choose from")
     if settings.candidates and not 2 <= settings.candidates <= len(labels):
         raise BadInput(f"candidates are 2 to {len(labels)}, the labels of the split, or 0 for all of them")
-    if settings.attempts < 1:
-        raise BadInput("attempts are at least 1")
+    if not 1 <= settings.per_clip <= settings.attempts:
+        raise BadInput(
+            f"give at least 1 chain per clip and as many attempts; not {settings.per_clip} of {settings.attempts}"
+        )
     missing = next((example.clip for example in examples if not (root / example.clip).is_file()), None)
     if missing is not None:
         raise BadInput(f"{root} has no clip {missing}; give the folder that the split's paths are relative to")
@@ -214,19 +223,17 @@ async def _chain(job: Job, teacher: Teacher, settings: Settings, failures: list[
 
 async def _judged(record: dict[str, Any], chains: Chains, verifier: BaseChatModel | None, failures: list[str]) -> None:
     """Put the chain on record, once it is known whether it holds."""
-    found, progress = record["synthesis"]["reasons"], chains.progress
+    verdict = record["synthesis"]
+    found = verdict["reasons"]
     if not found and not chains.claim(record):
         found["duplicate"] = "another chain says the same"
-    usage = record["recognition"]["usage"]
-    progress.tokens.update(usage["tokens"])
-    progress.cost += (usage["cost"] or {}).get("amount", 0.0)
     if not found and verifier is not None:
         try:
-            verdict = await judge(record, verifier, record["request"]["context"]["policy_seconds"])
+            judged = await judge(record, verifier, record["request"]["context"]["policy_seconds"])
         except PolicyUnavailable as error:
             failures.append(f"{type(error).__name__}: {error}")
             return
-        progress.tokens.update({f"verifier {kind}": number for kind, number in verdict.tokens.items()})
-        if verdict.wrong:
-            found["verifier"] = verdict.wrong
+        verdict["verifier_tokens"] = dict(judged.tokens)
+        if judged.wrong:
+            found["verifier"] = judged.wrong
     await chains.put(record)

@@ -23,7 +23,7 @@ from ...graph.kinematic.forms import call, last_turn, shortlists
 from ...graph.kinematic.match import posterior
 from ...graph.kinematic.policy import KinematicPolicy, Read, read_conversation, request
 from ...tools.primitives import PRIMITIVES
-from .parts import Part, definition, parts, scored
+from .parts import Part, definition, in_order, parts, reversed_by, scored
 
 PLANS: Final[Mapping[tuple[str, ...], int]] = {
     ("track_motion", "explain_actions"): 30,
@@ -44,6 +44,8 @@ BORNE_OUT: Final = 0.3
 """Share of the belief in the best-fitting candidate that the right one must have by what was measured."""
 HESITATES: Final = 0.3
 """Share of chains with second thoughts, where the evidence gives cause."""
+TELLS_ORDER: Final = 0.5
+"""Share of chains that tell the order of two movements where no other candidate has them the other way round."""
 
 
 class ScriptedTeacher(KinematicPolicy):
@@ -84,9 +86,11 @@ class ScriptedTeacher(KinematicPolicy):
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
     def _answer(self, read: Read) -> str:
-        """The right action; but where what was measured clearly speaks for another, that one, and the chain is lost."""
+        """The right action; but where what was measured, or its order, clearly speaks for another, that one."""
         if not read.observed.measured:
             return self.label
+        if reverse := reversed_by(self.label, read):
+            return reverse
         shares = posterior(read.observed, {action: definition(action, read) for action in read.actions})
         best = max(shares, key=shares.__getitem__)
         return best if shares.get(self.label, 0.0) < BORNE_OUT * shares[best] else self.label
@@ -101,6 +105,7 @@ class ScriptedTeacher(KinematicPolicy):
         lines = [_item(part, answer, say) for part in rows]
         if failed := unavailable(messages):
             lines.insert(0, say("without", failed=failed[0]))
+        lines += _in_order(read, answer, self.shown, say)
         if say.chance.random() < HESITATES:
             lines += _second_thoughts(read, rows, answer, say)
         lines.append(say("conclude", label=answer))
@@ -154,6 +159,15 @@ def _choose(read: Read, messages: Sequence[BaseMessage], offered: Sequence[str],
     if "explain_actions" in names:
         text += " " + say("need_meaning")
     return AIMessage(text, tool_calls=[call(name) for name in names])
+
+
+def _in_order(read: Read, answer: str, shown: Mapping[str, str], say: Sayings) -> list[str]:
+    """What is known of the order of its movements: always where another candidate has them the other way round."""
+    found = in_order(answer, read, shown, say.chance)
+    if found is None or (not found.reverse and say.chance.random() >= TELLS_ORDER):
+        return []
+    line = say("in_order", first=found.first, then=found.then, where=found.where, label=answer)
+    return [f"{line} {say('reverse', other=found.reverse)}" if found.reverse else line]
 
 
 def _second_thoughts(read: Read, rows: Sequence[Part], answer: str, say: Sayings) -> list[str]:

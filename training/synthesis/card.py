@@ -1,0 +1,114 @@
+"""What a folder of chains holds, summed up in its README.md: yield, reasons, speed, what the chains are like."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from ...graph.record import FILE, read
+from ...graph.template import picture_urls
+from ...tools.media import MediaStore, write_atomically
+from .folder import REJECTED, SETTINGS, SITTINGS
+from .lengths import Counted, lengths
+
+Record = Mapping[str, Any]
+NAME: Final = "README.md"
+
+
+def write_card(folder: Path, processor: str = "") -> Path:
+    """Write the card of a folder of chains.
+
+    Args:
+        folder: What `synthesize` wrote.
+        processor: Model whose processor counts the tokens of the chains, by name or folder; empty to leave that out.
+
+    Raises:
+        MissingExtra: transformers is not installed, and tokens are to be counted.
+        BadInput: The processor cannot be loaded.
+        BadRecord: There is no verified chain, or one that cannot be read.
+    """
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    chains = list(map(sketch, read(folder)))
+    lost = [sketch(record) for record in read(folder / REJECTED)] if (folder / REJECTED / FILE).is_file() else []
+    sections = [
+        "# Chains\n",
+        f"{len(chains):,} verified chains of {len(chains) + len(lost):,} tried "
+        f"({len(chains) / (len(chains) + len(lost)):.1%}), made by `video-star synthesize`. {_speed(folder)}\n",
+        _table("Made with", {name: f"`{json.dumps(value, ensure_ascii=False)}`" for name, value in settings.items()}),
+        _table("Why chains were rejected; one may break several rules", _counts(r for c in lost for r in c["reasons"])),
+        _table("Tools asked", _counts(c["tools"] for c in chains)),
+        _table("What chains are like", _features(chains)),
+    ]
+    if processor:
+        counted = lengths(read(folder), MediaStore(folder / "media"), processor)
+        sections.append(_table(f"Tokens of a chain, by the processor of {Path(processor).name}", _tokens(counted)))
+    tried = Counter({c["clip"]: c["label"] for c in (*chains, *lost)}.values())
+    rows = {
+        label: f"{sum(c['label'] == label for c in chains)} chains, {tried[label]} clips" for label in sorted(tried)
+    }
+    sections.append(_table("Labels", rows))
+    write_atomically(folder / NAME, "\n".join(sections).encode())
+    return folder / NAME
+
+
+def sketch(record: Record) -> dict[str, Any]:
+    """What the card needs of a record, which may be large."""
+    found, verdict = record["recognition"], record["synthesis"]
+    asked = [c["name"] for m in record["messages"] if m.get("node") == "tool_select" for c in m.get("tool_calls", ())]
+    failed = any(item["status"] != "ok" for item in found["evidence"])
+    rounds = sum(m.get("node") == "tool_select" and m.get("author") == "policy" for m in record["messages"])
+    return {
+        "clip": verdict["clip"],
+        "label": verdict["label"],
+        "reasons": list(verdict["reasons"]),
+        "tools": ", ".join(asked) or "none",
+        "sub-actions": len(found["sub_actions"]),
+        "candidates": fmean([len(item["scores"]) for item in found["sub_actions"]] or [0]),
+        "pictures": len(picture_urls(record["messages"])),
+        "failed": failed,
+        "recovered": failed and rounds > 1 and any(item["status"] == "ok" for item in found["evidence"]),
+    }
+
+
+def _features(chains: list[dict[str, Any]]) -> dict[str, str]:
+    means = {name: fmean(c[name] for c in chains) for name in ("sub-actions", "candidates", "pictures")}
+    shares = {name: fmean(c[name] for c in chains) for name in ("failed", "recovered")}
+    return {
+        "clips": f"{len({c['clip'] for c in chains}):,}",
+        "sub-actions, mean": f"{means['sub-actions']:.2f}",
+        "candidates scored for a sub-action, mean": f"{means['candidates']:.2f}",
+        "pictures, mean": f"{means['pictures']:.1f}",
+        "in which a tool failed": f"{shares['failed']:.1%}",
+        "in which another tool was asked instead": f"{shares['recovered']:.1%}",
+    }
+
+
+def _tokens(counted: Counted) -> dict[str, str]:
+    return {
+        "of the whole conversation, mean": f"{counted.whole:,.0f}",
+        "of it pictures, mean": f"{counted.pictures:,.0f}",
+        "that the policy says, which are learnt, mean": f"{counted.said:,.0f}",
+        "of the longest conversation": f"{counted.longest:,}",
+    }
+
+
+def _speed(folder: Path) -> str:
+    """How fast it went, as far as is known: of a sitting that was killed nothing is."""
+    if not (folder / SITTINGS).is_file():
+        return ""
+    sittings = [json.loads(line) for line in (folder / SITTINGS).read_text(encoding="utf-8").splitlines()]
+    made, seconds = (sum(one[name] for one in sittings) for name in ("made", "seconds"))
+    return f"{made:,} of them took {seconds:,.0f} s (sittings: {len(sittings)}): {made / seconds:.2f} tried chains/s."
+
+
+def _counts(names: Iterator[str]) -> dict[str, str]:
+    return {name: f"{count:,}" for name, count in Counter(names).most_common()}
+
+
+def _table(title: str, rows: Mapping[str, str]) -> str:
+    lines = [f"| {name.replace('|', ' ')} | {value.replace('|', ' ')} |" for name, value in rows.items()]
+    return "\n".join([f"| {title} | |", "|---|---|", *lines, ""]) if rows else ""
