@@ -123,6 +123,49 @@ def punching(t: float) -> np.ndarray:
     return placed(moved({8: (-0.02 - 0.1 * out, 0.05 + 0.1 * out), 10: (0.12 - 0.44 * out, 0.25 + 0.05 * out)}))
 
 
+def seating(t: float, view: float) -> np.ndarray:
+    """From standing to sitting with level thighs, seen from `view` degrees off the front by a camera far away."""
+    done = float(np.clip((t - 1) / 0.8, 0, 1))
+    ahead = np.zeros(17)
+    joints = STANDING.copy()
+    joints[:13, 1] -= 0.22 * done
+    ahead[:13] = -0.24 * done
+    ahead[:5] += 0.05
+    a = np.radians(view)
+    return placed(np.column_stack([joints[:, 0] * np.cos(a) + ahead * np.sin(a), joints[:, 1]]))
+
+
+def climbing(t: float) -> np.ndarray:
+    """Foot after foot goes up a rung of 0.25 body heights twice a second, the rest of the body along with them."""
+    rungs = np.array([0.25 * np.floor(t + 0.5 * side) for side in (0, 1)])
+    joints = STANDING + (0, rungs.mean())
+    joints[[15, 16], 1] = STANDING[[15, 16], 1] + rungs
+    return placed(joints)
+
+
+def stepping_back_and_kicking(t: float) -> np.ndarray:
+    """One leg goes back, shoots forwards and comes back, while the other stands."""
+    swing = np.interp(t, [1, 1.4, 1.7, 2.2], [0, 0.25, -0.5, 0])
+    return placed(moved({16: (swing, abs(swing) / 2), 14: (swing / 2, 0)}))
+
+
+def throwing(t: float) -> np.ndarray:
+    """A raised hand sweeps from behind the head to the front, and stays there."""
+    swing = np.interp(t, [1.4, 1.7], [0, 1])
+    return placed(moved({8: (0, 0.2), 10: (-0.05 + 0.45 * swing, 0.45 - 0.2 * swing)}))
+
+
+def bowing_to_the_camera(t: float) -> np.ndarray:
+    """The trunk bends by 70 degrees towards the camera, which sees it grow short."""
+    joints, lean = STANDING.copy(), np.radians(70 * np.clip(t - 1, 0, 1))
+    joints[:11, 1] = 0.52 + (joints[:11, 1] - 0.52) * np.cos(lean)
+    return placed(joints)
+
+
+def nodding(t: float) -> np.ndarray:
+    return placed(moved({k: (0, 0.025 * np.sin(2 * np.pi * 2 * t)) for k in range(5)}))
+
+
 def hugging(side: int) -> Figure:
     def figure(t: float) -> np.ndarray:
         apart = 0.9 - 0.35 * min(t, 2.0)
@@ -167,8 +210,20 @@ def test_standing_stays_and_does_nothing_else() -> None:
         (lambda t: squatting(t, 0.2 * max(0.0, 1 - t)), {"stand_up"}, {"sit_down", "fall"}),
         (lambda t: squatting(t, 0.1 - 0.1 * np.cos(2 * np.pi * t)), {"body_repeat"}, {"travel", "fall"}),
         (lambda t: placed(STANDING * (1, -1), y=300), {"invert"}, {"upright"}),
+        (lambda t: seating(t, 0), {"sit_down", "seated", "stay_in_place"}, {"travel", "steps", "climb", "stand_up"}),
+        (lambda t: seating(t, 50), {"sit_down", "seated", "stay_in_place"}, {"travel", "steps", "climb", "stand_up"}),
+        (lambda t: seating(3 - t, 20), {"stand_up", "seated"}, {"travel", "steps", "climb", "sit_down"}),
+        (climbing, {"climb", "steps"}, {"travel", "jump", "sit_down"}),
+        (stepping_back_and_kicking, {"kick", "stay_in_place"}, {"steps", "travel"}),
+        (throwing, {"arm_swing", "arm_raise"}, {"wave", "travel"}),
+        (bowing_to_the_camera, {"torso_bend"}, {"sit_down", "travel", "seated"}),
+        (nodding, {"head_motion", "stay_in_place"}, {"torso_bend", "travel"}),
     ],
-    ids=["wave", "clap", "jump", "kick", "punch", "fall", "bow", "sit", "stand", "squats", "handstand"],
+    ids=[
+        "wave", "clap", "jump", "kick", "punch", "fall", "bow", "sit", "stand", "squats", "handstand",
+        "sit seen from the front", "sit", "stand up", "climb", "kick with a backswing", "throw", "bow to the camera",
+        "nod",
+    ],
 )  # fmt: skip
 def test_a_known_movement_shows_its_primitives_and_not_others(
     figure: Figure, shows: set[str], not_shown: set[str]
@@ -197,6 +252,21 @@ def test_hidden_legs_are_not_measured_rather_than_unseen() -> None:
 
     found = measured(upper)
     assert not {"steps", "kick", "pedal"} & set(found) and found["wave"] > 0.5
+
+
+def test_a_far_hand_hidden_behind_the_near_one_does_not_keep_raised_arms_from_being_measured() -> None:
+    def sideways(t: float) -> np.ndarray:
+        done = min(1.0, t)
+        up = {k: (0.0, part * done) for k, part in ((7, 0.3), (8, 0.3), (9, 0.6), (10, 0.6))}
+        joints = placed(moved(up) * (0.3, 1))
+        joints[[7, 9], 2] = 0
+        return joints
+
+    assert measured(sideways)["arms_overhead"] > 0.5
+
+
+def test_hands_that_hang_are_not_together_for_being_seen_from_the_side() -> None:
+    assert measured(lambda t: placed(STANDING * (0.2, 1)))["hands_together"] < 0.3
 
 
 def test_the_same_movement_measures_the_same_in_the_mirror() -> None:

@@ -20,6 +20,15 @@ HEIGHTS_PER_SHOULDERS: Final = 4.3
 """Body height over the distance between the shoulder joints, seen from the front."""
 HEIGHTS_PER_EYES: Final = 26.0
 """Body height over the distance between the pupils, seen from the front."""
+BONES: Final = (
+    (L_SHOULDER, L_ELBOW), (L_ELBOW, L_WRIST), (R_SHOULDER, R_ELBOW), (R_ELBOW, R_WRIST), (L_SHOULDER, L_HIP),
+    (R_SHOULDER, R_HIP), (L_HIP, L_KNEE), (L_KNEE, L_ANKLE), (R_HIP, R_KNEE), (R_KNEE, R_ANKLE),
+    (L_SHOULDER, R_SHOULDER), (L_HIP, R_HIP),
+)  # fmt: skip
+ENOUGH_BONES: Final = 6
+"""Bones that must be seen before and after to tell whether somebody has come nearer."""
+UNBENT: Final = 85
+"""Percentile of a trunk's length over time taken for its true one: bent or turned it looks shorter, never longer."""
 FEWEST_FRAMES: Final = 3
 BODY_WINDOW: Final = 0.25
 """Seconds to either side over which the speed of a whole body is taken, where frames are dense enough."""
@@ -65,6 +74,20 @@ class Body:
                 return filled(known, self.times)
         return np.asarray(middle)
 
+    def place(self) -> np.ndarray:
+        """(k, 2): where the person stands: the middle of the feet, or where they are mostly unseen the centre."""
+        feet = [foot for foot in self.feet() if np.isfinite(foot[:, 0]).mean() > 0.6]
+        return np.asarray(np.mean([filled(foot, self.times) for foot in feet], axis=0)) if feet else self.centre()
+
+    def feet(self) -> tuple[np.ndarray, np.ndarray]:
+        """(k, 2) each: the left and right ankle."""
+        return self.points[:, L_ANKLE], self.points[:, R_ANKLE]
+
+    def bent(self) -> np.ndarray:
+        """(k,) degrees at the knees, 180 straight: the mean of both, or of the one seen from the side."""
+        left, right = self.knees().T
+        return np.asarray((np.where(np.isfinite(left), left, right) + np.where(np.isfinite(right), right, left)) / 2)
+
     def velocity(self, series: np.ndarray, window: float = BODY_WINDOW) -> np.ndarray:
         """(k, 2) body heights per second of a (k, 2) series, by central differences `window` seconds to either side."""
         reach = max(1, round(window / self.step))
@@ -91,6 +114,21 @@ class Body:
         """(k,) degrees of the line from hips to shoulders from upright: 0 upright, 90 level, 180 upside down."""
         up = self.joint(L_SHOULDER, R_SHOULDER) - self.joint(L_HIP, R_HIP)
         return np.asarray(np.degrees(np.arctan2(np.abs(up[:, 0]), -up[:, 1])))
+
+    def lean(self) -> np.ndarray:
+        """(k,) degrees of the trunk from upright, whichever way: one bent towards the camera looks shorter."""
+        up = self.joint(L_SHOULDER, R_SHOULDER) - self.joint(L_HIP, R_HIP)
+        length = np.linalg.norm(up, axis=1) / self.height
+        # Where no legs are in the picture hips lie at its rim, or are guessed.
+        if not np.isfinite(self.thighs()).mean() > 0.5:
+            return self.trunk()
+        full = float(np.nanpercentile(length, UNBENT)) * self.height
+        return np.asarray(np.fmax(self.trunk(), np.degrees(np.arccos(np.clip(-up[:, 1] / full, -1, 1)))))
+
+    def thighs(self) -> np.ndarray:
+        """(k,) body heights by which the lower knee is below its hip: 0.24 standing, little where both thighs lie."""
+        drop = self.points[:, [L_KNEE, R_KNEE], 1] - self.points[:, [L_HIP, R_HIP], 1]
+        return np.asarray(np.fmax(drop[:, 0], drop[:, 1]) / self.height)
 
     def hands(self) -> np.ndarray:
         """(k, 2, 2): the middles of the left and right hand, a third of the forearm beyond the wrist."""
@@ -138,7 +176,7 @@ def seen_joints(one: Poses) -> np.ndarray:
 
 
 def _height(one: Poses) -> np.ndarray:
-    """(k,) pixels: from trunk and shoulders, else from the eyes, else from the box; a straight line over time."""
+    """(k,) pixels: from trunk and shoulders, else from the eyes, else from the box; growing or shrinking steadily."""
     xy, seen = one.keypoints[:, :, :2].astype(np.float64), seen_joints(one)
 
     def length(*joints: int) -> np.ndarray:
@@ -151,8 +189,32 @@ def _height(one: Poses) -> np.ndarray:
     trunk = np.maximum(torso, length(L_SHOULDER, R_SHOULDER) * HEIGHTS_PER_SHOULDERS)
     face = length(L_EYE, R_EYE) * HEIGHTS_PER_EYES
     box = (one.boxes[:, 3] - one.boxes[:, 1]).astype(np.float64)
-    each = np.where(trunk > 0, trunk, np.where(face > 0, np.maximum(face, box), box))
-    return np.asarray(np.maximum(_trend(each, one.times[one.frame]), 1.0))
+    each = np.maximum(np.where(trunk > 0, trunk, np.where(face > 0, np.maximum(face, box), box)), 1.0)
+    times = one.times[one.frame]
+    growth = _growth(np.where(seen[:, :, None], xy, np.nan), times)
+    if growth is None:
+        return np.asarray(np.maximum(_trend(each, times), 1.0))
+    grown = np.exp(np.clip(growth * (times - np.median(times)), -0.7, 0.7))
+    return np.asarray(np.percentile(each / grown, UNBENT) * grown)
+
+
+def _growth(points: np.ndarray, times: np.ndarray) -> float | None:
+    """Natural logarithm per second by which somebody grows in the picture; None where too few bones are seen.
+
+    Who bends, sits or turns shortens some bones and not others; only who comes nearer lengthens nearly all of them.
+    """
+    half = len(times) // 2
+    if len(times) < 8:
+        return None
+    lengths = np.stack([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in BONES], axis=1)
+    known = np.isfinite(lengths)
+    enough = np.fmin(known[:half].mean(axis=0), known[-half:].mean(axis=0)) > 0.3
+    if enough.sum() < ENOUGH_BONES:
+        return None
+    before, after = (np.nanmedian(part[:, enough], axis=0) for part in (lengths[:half], lengths[-half:]))
+    rates = np.log((after + 1.0) / (before + 1.0)) / max(float(times[-half:].mean() - times[:half].mean()), 1e-6)
+    low, high = np.percentile(rates, [15, 85])
+    return float(max(low, 0.0) + min(high, 0.0))
 
 
 def _trend(values: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -7,7 +7,21 @@ from typing import Final
 
 import numpy as np
 
-from .body import L_ANKLE, L_HIP, L_SHOULDER, L_WRIST, LIMB_WINDOW, NOSE, R_ANKLE, R_HIP, R_SHOULDER, R_WRIST, Body
+from .body import (
+    L_ANKLE,
+    L_ELBOW,
+    L_HIP,
+    L_SHOULDER,
+    L_WRIST,
+    LIMB_WINDOW,
+    NOSE,
+    R_ANKLE,
+    R_ELBOW,
+    R_HIP,
+    R_SHOULDER,
+    R_WRIST,
+    Body,
+)
 from .person import DENSE, Measures
 from .signal import Measure, event, lasting, ramp, strongest
 
@@ -34,7 +48,10 @@ def measure_pair(one: Body, other: Body) -> Measures:
         for side in (0, 1):
             hand = actor.hands()[:, side]
             reach = target.torso_to(hand)
-            arms.append(lasting(ramp(reach, 0.12, 0.07) * near, times, 0.3))
+            elbow = actor.points[:, (L_ELBOW, R_ELBOW)[side]]
+            # A hand behind the other's back is hidden; its elbow is at the other's side.
+            around = np.where(np.isfinite(reach), ramp(reach, 0.12, 0.07), ramp(target.torso_to(elbow), 0.2, 0.12))
+            arms.append(lasting(around * near, times, 0.3))
             if actor.step <= DENSE:
                 speed = np.linalg.norm(actor.velocity(hand - actor.centre(), LIMB_WINDOW), axis=1)
                 strikes.append(event(ramp(speed, 1.0, 2.2) * ramp(reach, 0.25, 0.12), times))
@@ -43,7 +60,7 @@ def measure_pair(one: Body, other: Body) -> Measures:
             strikes.append(
                 event(ramp(speed, 1.2, 2.4) * ramp(target.torso_to(actor.points[:, ankle]), 0.25, 0.12), times)
             )
-    meeting = [lasting(_hands_meet(a, b, i, j, unit), times, 0.3) for i in (0, 1) for j in (0, 1)]
+    meeting = [lasting(_hands_meet(a, b, i, j, unit), times, 0.2) for i in (0, 1) for j in (0, 1)]
     faces = np.linalg.norm(a.points[:, NOSE] - b.points[:, NOSE], axis=1) / unit
     found: Measures = {
         "close_together": lasting(near, times, 0.5),
@@ -62,7 +79,9 @@ def _hands_meet(a: Body, b: Body, i: int, j: int, unit: np.ndarray) -> np.ndarra
     one, other = a.points[:, (L_WRIST, R_WRIST)[i]], b.points[:, (L_WRIST, R_WRIST)[j]]
     meet = (one + other) / 2
     clear = np.fmin(a.torso_to(meet), b.torso_to(meet))
-    return np.asarray(ramp(np.linalg.norm(one - other, axis=1) / unit, 0.14, 0.08) * ramp(clear, 0.08, 0.14))
+    wrists = np.linalg.norm(one - other, axis=1) / unit
+    palms = np.linalg.norm(a.hands()[:, i] - b.hands()[:, j], axis=1) / unit
+    return np.asarray(np.fmax(ramp(wrists, 0.14, 0.08), ramp(palms, 0.14, 0.08)) * ramp(clear, 0.08, 0.14))
 
 
 def _nearing(apart: np.ndarray, times: np.ndarray) -> Measure:

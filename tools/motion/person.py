@@ -6,6 +6,7 @@ heights per second with two steps a second, a run at twice that; an arm is a thi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -26,12 +27,44 @@ from .body import (
     Body,
     filled,
 )
-from .signal import LEAST_SEEN, Measure, Rhythm, cycles, event, lasting, principal, ramp, repeated, rhythm, strongest
+from .signal import (
+    LEAST_SEEN,
+    Measure,
+    Rhythm,
+    again,
+    beside,
+    change,
+    cycles,
+    event,
+    gained,
+    lasting,
+    peak,
+    principal,
+    ramp,
+    repeated,
+    rhythm,
+    risen,
+    spread,
+    strongest,
+    turning_points,
+)
 
 DENSE: Final = 0.35
 """Seconds between frames above which movement is not measured: a step or a swing would fall between them."""
 FLIGHT: Final = 0.8
 """Seconds within which who has jumped was on the ground before, and is again."""
+STEP: Final = 0.07
+"""Body heights by which the feet pass each other in a step at least, seen from the front too."""
+SWEEP: Final = 0.36
+"""Seconds in which an arm is swung."""
+THRUST: Final = 0.3
+"""Seconds in which an arm shoots out."""
+LOW: Final = 0.25
+"""Body heights below its shoulder from which a hand hangs: 0.38 with the arm straight down."""
+HELD: Final = 0.4
+"""Seconds for which a hand must be where it has risen or sunk to."""
+TO_AND_FRO: Final = 0.8
+"""Seconds over which a hand's or head's path is smoothed: what it does to and fro beside that is repeated."""
 Measures = dict[str, Measure | None]
 
 
@@ -45,18 +78,41 @@ def measure_person(body: Body, picture_height: float) -> Measures:
 
 def net_velocity(body: Body) -> np.ndarray:
     """(2,) body heights per second over the whole time the person was seen."""
-    centre = body.centre()
-    third = max(1, len(centre) // 3)
+    third = max(1, len(body.times) // 3)
     seconds = body.times[-third:].mean() - body.times[:third].mean()
-    moved = centre[-third:].mean(0) - centre[:third].mean(0)
-    return np.asarray(moved / max(seconds, 1e-6) / np.median(body.height))
+    return np.asarray(_moved(body.place(), body) / max(seconds, 1e-6))
+
+
+def footsteps(body: Body) -> tuple[int, float, float]:
+    """Steps taken in turn by one foot and the other: (how many at a stretch, start, end).
+
+    Each swing of the feet past each other is by the foot that moved more through the scene, unless both did. A foot
+    that swings twice running, as in a kick, takes no steps.
+    """
+    feet = body.points[:, [L_ANKLE, R_ANKLE]]
+    if np.isfinite(feet).all(axis=(1, 2)).mean() < LEAST_SEEN:
+        return 0, float(body.times[0]), float(body.times[-1])
+    left, right = (filled(feet[:, side], body.times) for side in (0, 1))
+    at = turning_points(principal(left - right) / body.height, STEP)
+    best, span, count, began, last = 0, (0, -1), 0, 0, -1
+    for first, end in zip(at[:-1], at[1:], strict=True):
+        ways = [float(np.linalg.norm(foot[end] - foot[first])) / body.height[first] for foot in (left, right)]
+        if abs(ways[0] - ways[1]) < STEP / 2 and max(ways) < STEP:
+            continue
+        foot = -1 if min(ways) > 0.5 * max(ways) else int(np.argmax(ways))
+        if foot == last and foot >= 0:
+            count, began = 0, first
+        elif not count:
+            began = first
+        count, last = count + 1, foot
+        if count > best:
+            best, span = count, (int(began), int(end))
+    return best, float(body.times[span[0]]), float(body.times[span[1]])
 
 
 def steps_per_second(body: Body) -> float:
-    """Swings of the feet past each other, two to a walking cycle."""
-    apart = principal(body.points[:, L_ANKLE] - body.points[:, R_ANKLE]) / body.height
-    count, _ = cycles(apart, body.times, 0.04)
-    return 2 * count / max(float(body.times[-1] - body.times[0]), 1e-6)
+    """Steps, two to a walking cycle, over the time the person was seen."""
+    return footsteps(body)[0] / max(float(body.times[-1] - body.times[0]), 1e-6)
 
 
 def body_rhythm(body: Body) -> Rhythm | None:
@@ -74,21 +130,43 @@ def body_rhythm(body: Body) -> Rhythm | None:
     return max((r for r in found if r and r.count > 1), key=lambda r: r.count, default=None)
 
 
+def _moved(series: np.ndarray, body: Body) -> np.ndarray:
+    """(2,) body heights from the first third of the time to the last."""
+    third = max(1, len(series) // 3)
+    return np.asarray((np.median(series[-third:], axis=0) - np.median(series[:third], axis=0)) / np.median(body.height))
+
+
 def _travel(body: Body) -> Measures:
-    centre, (vx, vy) = body.centre(), net_velocity(body)
+    span, seconds = body.times[[0, -1]], float(body.times[-1] - body.times[0])
+    vx, vy = net_velocity(body)
     speed = float(np.hypot(vx, vy))
-    growth = np.polyfit(body.times - body.times[0], np.log(body.height), 1)[0] if len(body.times) >= 8 else 0.0
-    span = body.times[[0, -1]]
-    wandering = np.linalg.norm(body.velocity(centre), axis=1)
+    standing = all(np.isfinite(foot[:, 0]).mean() > 0.6 for foot in body.feet())
+    ways = np.stack([_moved(filled(foot, body.times) if standing else body.place(), body) for foot in body.feet()])
+    far = float(np.linalg.norm(ways, axis=1).min())
+    growth = float(np.log(body.height[-1] / body.height[0]))
+    wandering = np.linalg.norm(body.velocity(body.centre()), axis=1)
     fast = lasting(ramp(wandering, 1.0, 1.8), body.times)
-    rise = abs(vy) * float(span[1] - span[0])
-    climbing = ramp(rise, 0.6, 1.2) * ramp(abs(vy), abs(vx), 2 * abs(vx) + 1e-6) * ramp(abs(growth), 0.08, 0.02)
+    # Who walks away over ground seen from above rises in the picture too, but shrinks.
+    rise = float(np.abs(ways[:, 1]).min()) * (1 if standing else 0.5)
+    climbing = ramp(rise, 0.2, 0.4) * ramp(rise - 2 * abs(growth), 0.0, 0.1)
+    climbing *= ramp(abs(vy), abs(vx), 2 * abs(vx) + 1e-6)
+    moves = max(ramp(speed, 0.1, 0.35), ramp(far, 0.15, 0.35), ramp(abs(growth) / max(seconds, 1e-6), 0.05, 0.15))
+    stays = ramp(speed, 0.3, 0.1) * ramp(far, 0.6, 0.3) * ramp(np.percentile(wandering, 75), 1.0, 0.4)
     return {
-        "travel": Measure(float(max(ramp(speed, 0.1, 0.35), ramp(abs(growth), 0.05, 0.15))), *span),
+        "travel": Measure(float(moves * (1 - climbing)), *_under_way(body)),
         "travel_fast": fast and Measure(fast.support * float(ramp(speed, 0.5, 1.0)), *span),
-        "stay_in_place": Measure(float(ramp(speed, 0.3, 0.1) * ramp(np.percentile(wandering, 75), 1.0, 0.4)), *span),
-        "climb": Measure(float(climbing), *span),
+        "stay_in_place": Measure(float(stays), *span),
+        "climb": Measure(float(climbing), *_under_way(body)),
     }
+
+
+def _under_way(body: Body) -> tuple[float, float]:
+    """Seconds at which a tenth and nine tenths of the way lie behind somebody."""
+    place = body.place()
+    along = (place - place[0]) @ _moved(place, body)
+    done = along / (along[-1] or 1.0)
+    first = int((done >= 0.1).argmax())
+    return float(body.times[first]), float(body.times[max(first, int((done >= 0.9).argmax()))])
 
 
 def _legs(body: Body) -> Measures:
@@ -98,10 +176,9 @@ def _legs(body: Body) -> Measures:
         return dict.fromkeys(("steps", "pedal", "kick"))
     span = body.times[[0, -1]]
     hips = body.joint(L_HIP, R_HIP)
-    count, swing = cycles(principal(feet[:, 0] - feet[:, 1]) / body.height, body.times, 0.04)
-    rate = 2 * count / max(span[1] - span[0], 1e-6)
+    count, start, end = footsteps(body)
     extension = np.nanmedian(np.linalg.norm(feet - hips[:, None], axis=2) / body.height[:, None])
-    walking = ramp(swing, 0.03, 0.08) * ramp(rate, 0.5, 1.2) * ramp(extension, 0.28, 0.4)
+    walking = ramp(count, 0.5, 2.5) * ramp(count / max(end - start, 1e-6), 0.5, 1.2) * ramp(extension, 0.28, 0.4)
     up_down, lift = cycles((body.points[:, L_KNEE] - body.points[:, R_KNEE])[:, 1] / body.height, body.times, 0.03)
     bent = np.nanmedian(knees)
     pedalling = ramp(lift, 0.02, 0.06) * ramp(up_down, 1, 2.5) * ramp(bent, 145, 115)
@@ -109,46 +186,47 @@ def _legs(body: Body) -> Measures:
     fast, slow = speeds.max(axis=1), speeds.min(axis=1)
     kicking = event(ramp(fast, 1.0, 1.8) * ramp(slow / (fast + 1e-6), 0.7, 0.3), body.times)
     return {
-        "steps": Measure(float(walking), *span),
+        "steps": Measure(float(walking), start, end),
         "pedal": Measure(float(pedalling), *span),
         "kick": kicking,
     }
 
 
 def _posture(body: Body) -> Measures:
-    trunk, knees = body.trunk(), body.knees().mean(axis=1)
-    times = body.times
+    times, trunk, lean, thighs = body.times, body.trunk(), body.lean(), body.thighs()
+    knees = body.bent()
     head = body.points[:, NOSE, 1] - body.joint(L_HIP, R_HIP)[:, 1]
-    bend = lasting(ramp(trunk, 30, 55) * ramp(trunk, 110, 85), times, 0.3)
+    straight = np.minimum(ramp(knees, 125, 150), ramp(thighs, 0.11, 0.17))
+    # From the front knees look straight, but the thighs short.
+    bent = np.fmax(ramp(knees, 135, 110), ramp(thighs, 0.17, 0.11))
     return {
-        "upright": lasting(ramp(trunk, 35, 20) * ramp(knees, 125, 150), times),
-        "seated": lasting(ramp(knees, 135, 110) * ramp(trunk, 60, 40), times),
+        "upright": lasting(ramp(trunk, 35, 20) * ramp(lean, 50, 35) * straight, times),
+        "seated": lasting(bent * ramp(lean, 65, 45), times, 0.5),
         "lie": lasting(ramp(trunk, 50, 70), times),
-        "torso_bend": bend,
+        "torso_bend": lasting(ramp(lean, 30, 55) * ramp(trunk, 110, 85), times, 0.3),
         "invert": lasting(ramp(head / body.height, 0.0, 0.12), times, 0.25),
     }
 
 
 def _whole_body(body: Body) -> Measures:
     times, hips, trunk = body.times, body.joint(L_HIP, R_HIP), body.trunk()
-    knees = body.knees().mean(axis=1)
+    knees = body.bent()
     feet = body.joint(L_ANKLE, R_ANKLE)
-    span = times[[0, -1]]
+    ground = np.fmax(*(foot[:, 1] for foot in body.feet()))
     shoulders = body.points[:, L_SHOULDER, 0] - body.points[:, R_SHOULDER, 0]
-    known = shoulders[np.isfinite(shoulders)] / np.median(body.height)
-    turning = np.ptp(np.percentile(known, [5, 95])) if len(known) >= 5 else None
+    across = shoulders / np.median(body.height)
+    turned = strongest(*(risen(way * across, times, 0.0, 1.0) for way in (1, -1)))
     airborne = np.fmin(
         ramp(_hop(feet[:, 1], times) / body.height, 0.05, 0.12), ramp(_hop(hips[:, 1], times) / body.height, 0.05, 0.12)
     )
-    lowered = (hips[:, 1] - feet[:, 1]) / body.height
-    down, up = _change(lowered, times, times[-1]), _change(-lowered, times, times[-1])
-    bending = ramp(np.ptp(knees[np.isfinite(knees)]) if np.isfinite(knees).any() else 0.0, 20, 50)
-    trunk_rise = _change(trunk, times, times[-1])
+    lowered, thighs = (hips[:, 1] - ground) / body.height, body.thighs()
+    bending = float(ramp(spread(knees), 20, 50))
+    trunk_rise = change(trunk, times)
     return {
-        "turn": None if turning is None else Measure(float(ramp(turning, 0.15, 0.3)), *span),
+        "turn": turned and replace(turned, support=float(ramp(spread(across), 0.15, 0.3))),
         "jump": event(airborne, times),
-        "sit_down": down and Measure(float(ramp(down[0], 0.1, 0.2) * bending), down[1], down[2]),
-        "stand_up": up and Measure(float(ramp(up[0], 0.1, 0.2) * bending), up[1], up[2]),
+        "sit_down": strongest(risen(lowered, times, 0.1, 0.2, bending), risen(-thighs, times, 0.05, 0.1)),
+        "stand_up": strongest(risen(-lowered, times, 0.1, 0.2, bending), risen(thighs, times, 0.05, 0.1)),
         "fall": trunk_rise and Measure(float(ramp(trunk_rise[0], 40, 65)), trunk_rise[1], trunk_rise[2]),
         "body_repeat": strongest(
             repeated(hips[:, 1] / body.height, times, 0.05, 2, 3),
@@ -165,69 +243,119 @@ def _hands(body: Body) -> Measures:
     crown = face + 0.6 * (face - body.joint(L_SHOULDER, R_SHOULDER))
     for side, wrist in ((0, L_WRIST), (1, R_WRIST)):
         near = np.fmin(body.between(hands[:, side], face), body.between(body.points[:, wrist], face))
-        to_face.append(lasting(ramp(near, 0.14, 0.09), times, 0.4))
+        hand = np.where(np.isfinite(hands[:, side]), hands[:, side], body.points[:, wrist])
+        above = (face[:, 1] - hand[:, 1]) / body.height
+        to_face.append(lasting(ramp(near, 0.14, 0.09) * ramp(above, 0.12, 0.06), times, 0.4))
         over = np.fmin(body.between(hands[:, side], crown), body.between(body.points[:, wrist], crown))
-        above = ramp((face[:, 1] - hands[:, side, 1]) / body.height, -0.03, 0.03)
-        to_head.append(lasting(ramp(over, 0.16, 0.1) * above, times, 0.4))
+        to_head.append(lasting(ramp(over, 0.16, 0.1) * ramp(above, -0.03, 0.03), times, 0.4))
     wrists = body.points[:, [L_WRIST, R_WRIST]]
     shoulders = body.points[:, [L_SHOULDER, R_SHOULDER]]
     lift = (shoulders[:, :, 1] - wrists[:, :, 1]) / body.height[:, None]
-    both_over = (face[:, None, 1] - wrists[:, :, 1]).min(axis=1) / body.height
-    stretched = ramp(np.abs((wrists - shoulders)[:, :, 0]) / body.height[:, None], 0.2, 0.3) * ramp(
-        body.elbows(), 120, 150
-    )
+    over = (face[:, None, 1] - wrists[:, :, 1]) / body.height[:, None]
+    # From the side the far hand is behind the near one, wherever both are.
+    both_over = np.where(_from_side(body), np.fmin(*over.T), over.min(axis=1))
+    together = ramp(body.between(wrists[:, 0], wrists[:, 1]), 0.15, 0.08)
+    # Seen from the side, hands that hang lie on each other too.
+    low = (wrists[:, :, 1].mean(axis=1) - body.joint(L_HIP, R_HIP)[:, 1]) / body.height
+    together = together * np.where(np.isfinite(low), ramp(low, 0.0, -0.06), 1.0)
+    stretched = np.stack([ramp(_outwards(body, side), 0.14, 0.24) for side in (0, 1)], 1) * ramp(body.elbows(), 85, 115)
     return {
-        "arm_raise": strongest(*(lasting(ramp(lift[:, side], 0.0, 0.08), times, 0.3) for side in (0, 1))),
+        "arm_raise": strongest(*(lasting(ramp(lift[:, side], 0.0, 0.08), times, 0.15) for side in (0, 1))),
         "arms_overhead": lasting(ramp(both_over, 0.03, 0.1), times, 0.3),
-        "hands_together": lasting(ramp(body.between(wrists[:, 0], wrists[:, 1]), 0.15, 0.08), times, 0.5),
+        "hands_together": lasting(together, times, 0.3),
         "hand_to_face": strongest(*to_face),
         "hand_to_head": strongest(*to_head),
-        "reach": strongest(*(lasting(stretched[:, side], times, 0.4) for side in (0, 1))),
+        "reach": strongest(*(lasting(stretched[:, side], times, 0.2) for side in (0, 1))),
     }
 
 
+def _from_side(body: Body) -> np.ndarray:
+    """(k,) bool: one shoulder is nearly behind the other."""
+    across = np.abs(body.points[:, L_SHOULDER, 0] - body.points[:, R_SHOULDER, 0]) / body.height
+    return np.asarray(across < 0.16)
+
+
+def _outwards(body: Body, side: int) -> np.ndarray:
+    """(k,) body heights by which a hand is away from the line through its shoulder along the trunk."""
+    up = body.joint(L_SHOULDER, R_SHOULDER) - body.joint(L_HIP, R_HIP)
+    up = np.where(np.isfinite(up), up, (0.0, -1.0))
+    up /= np.linalg.norm(up, axis=1, keepdims=True) + 1e-9
+    arm = body.hands()[:, side] - body.points[:, (L_SHOULDER, R_SHOULDER)[side]]
+    return np.asarray(np.abs(arm[:, 0] * up[:, 1] - arm[:, 1] * up[:, 0]) / body.height)
+
+
 def _arms(body: Body) -> Measures:
-    times, hands = body.times, body.hands()
+    times, hands, unit = body.times, body.hands(), body.height[:, None]
     elbows = body.elbows()
     shoulders = body.points[:, [L_SHOULDER, R_SHOULDER]]
-    swings, thrusts, repeats, waves = [], [], [], []
+    feet = body.joint(L_ANKLE, R_ANKLE)
+    swings: list[Measure | None] = []
+    thrusts, repeats, waves, rises, falls = (swings.copy() for _ in range(5))
     for side in (0, 1):
-        relative = hands[:, side] - shoulders[:, side]
-        speed = np.linalg.norm(body.velocity(relative, LIMB_WINDOW), axis=1)
-        swings.append(event(ramp(speed, 1.2, 2.6), times))
-        opening = np.gradient(elbows[:, side], times) if len(times) > 2 else elbows[:, side] * np.nan
-        thrusts.append(event(ramp(opening, 200, 450) * ramp(speed, 0.8, 1.8), times))
-        repeats.append(repeated(principal(relative) / body.height, times, 0.035, 2, 4))
-        waves.append(_waving(relative / body.height[:, None], times))
-    low_to_high = [_change((shoulders[:, s, 1] - hands[:, s, 1]) / body.height, times, times[-1]) for s in (0, 1)]
-    high_to_low = [_change((hands[:, s, 1] - shoulders[:, s, 1]) / body.height, times, times[-1]) for s in (0, 1)]
+        arm = (hands[:, side] - shoulders[:, side]) / unit
+        hanging = ramp(arm[:, 1], 0.2, 0.28) * ramp(np.abs(arm[:, 0]), 0.18, 0.1)
+        swings.append(_sweep((hands[:, side] - shoulders.mean(axis=1)) / unit, hanging, times))
+        out = np.linalg.norm(body.points[:, (L_WRIST, R_WRIST)[side]] - shoulders[:, side], axis=1) / body.height
+        shoots = ramp(gained(out, times, THRUST), 0.08, 0.16) * ramp(gained(elbows[:, side], times, THRUST), 40, 80)
+        thrusts.append(peak(shoots * (1 - hanging), times))
+        # An arm that hangs swings with every step.
+        quick = np.where(arm[:, 1:] > LOW, 0.0, beside(arm, times, TO_AND_FRO))
+        repeats += [again(axis, times, 0.02, 1, 2.5) for axis in (principal(quick), *quick.T)]
+        waves.append(_waving(arm, times))
+        for way, found in ((1, rises), (-1, falls)):
+            found.append(risen(way * -arm[:, 1], times, 0.18, 0.32, hold=HELD))
+            found.append(risen(way * (feet[:, 1] - hands[:, side, 1]) / body.height, times, 0.3, 0.5, hold=HELD))
     return {
         "arm_swing": strongest(*swings),
         "arm_thrust": strongest(*thrusts),
         "arm_repeat": strongest(*repeats),
         "wave": strongest(*waves),
-        "hands_rise": strongest(*(c and Measure(float(ramp(c[0], 0.2, 0.35)), c[1], c[2]) for c in low_to_high)),
-        "hands_lower": strongest(*(c and Measure(float(ramp(c[0], 0.2, 0.35)), c[1], c[2]) for c in high_to_low)),
+        "hands_rise": strongest(*rises),
+        "hands_lower": strongest(*falls),
     }
+
+
+def _sweep(hand: np.ndarray, hanging: np.ndarray, times: np.ndarray) -> Measure | None:
+    """The way of a hand (k, 2; body heights from the shoulders) within `SWEEP` seconds.
+
+    An arm that leaves its hanging or comes back to it is raised or lowered, not swung.
+    """
+    if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN or len(hand) < 4:
+        return None
+    # A median of three takes out a joint found wrong once and leaves a hand on its way.
+    smooth = hand.copy()
+    smooth[1:-1] = np.median(np.stack([hand[:-2], hand[1:-1], hand[2:]]), axis=0)
+    way = np.linalg.norm(smooth[:, None] - smooth[None], axis=2) * (1 - hanging[:, None]) * (1 - hanging[None])
+    way[~(np.abs(times[:, None] - times[None]) <= SWEEP)] = 0.0
+    way = np.nan_to_num(way)
+    one, other = np.unravel_index(int(way.argmax()), way.shape)
+    start, end = sorted((float(times[one]), float(times[other])))
+    return Measure(float(ramp(way[one, other], 0.2, 0.4)), start, end)
 
 
 def _waving(hand: np.ndarray, times: np.ndarray) -> Measure | None:
     """A hand (k, 2; body heights from its shoulder) that goes from side to side while it is raised."""
     if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN:
         return None
-    raised = np.where(hand[:, 1] < 0.05, hand[:, 0], np.nan)
-    count, _ = cycles(raised, times, 0.04)
-    return Measure(float(ramp(count, 1.5, 3)), float(times[0]), float(times[-1]))
+    quick = beside(np.where(hand[:, 1:] < 0, hand, np.nan), times, TO_AND_FRO)
+    quick = np.nan_to_num(quick)
+    return strongest(*(again(axis, times, 0.035, 0.75, 1.75) for axis in (principal(quick), quick[:, 0])))
 
 
 def _head(body: Body) -> Measure | None:
-    """Head against shoulders: to and fro while the shoulders stay."""
-    relative = body.points[:, NOSE] - body.joint(L_SHOULDER, R_SHOULDER)
-    if np.isfinite(relative[:, 0]).mean() < LEAST_SEEN or np.isfinite(relative[:, 0]).sum() < 3:
+    """Head against shoulders, to and fro or for long, while the trunk stays."""
+    relative = (body.points[:, NOSE] - body.joint(L_SHOULDER, R_SHOULDER)) / body.height[:, None]
+    if np.isfinite(relative[:, 0]).mean() < LEAST_SEEN or np.isfinite(relative[:, 0]).sum() < 6:
         return None
-    head = np.linalg.norm(body.velocity(filled(relative, body.times)), axis=1)
-    trunk = np.linalg.norm(body.velocity(body.centre()), axis=1)
-    return lasting(ramp(head, 0.04, 0.12) * ramp(trunk, 0.5, 0.2), body.times)
+    swings = again(principal(beside(relative, body.times, TO_AND_FRO)), body.times, 0.012, 0.75, 2)
+    trunk = np.linalg.norm(body.velocity(body.joint(L_SHOULDER, R_SHOULDER)), axis=1)
+    still = ramp(trunk, 0.25, 0.1)
+    speed = np.linalg.norm(body.velocity(filled(relative * body.height[:, None], body.times)), axis=1)
+    calm = float(ramp(float(np.nanpercentile(trunk, 75)), 0.3, 0.1))
+    return strongest(
+        swings and replace(swings, support=swings.support * calm),
+        lasting(ramp(speed, 0.04, 0.12) * still, body.times),
+    )
 
 
 def _framing(body: Body, picture_height: float) -> Measures:
@@ -235,21 +363,6 @@ def _framing(body: Body, picture_height: float) -> Measures:
     fills = ramp(body.height / picture_height, 1.2, 2.0)
     legs = np.isfinite(body.points[:, [L_KNEE, R_KNEE], 0]).any(axis=1)
     return {"face_close": lasting(np.where(np.isfinite(body.points[:, NOSE, 0]) & ~legs, fills, 0.0), body.times)}
-
-
-def _change(series: np.ndarray, times: np.ndarray, last: float) -> tuple[float, float, float] | None:
-    """The greatest lasting rise of a series, (amount, start, end): from a low quarter-second to a later high one."""
-    good = np.isfinite(series)
-    if good.mean() < LEAST_SEEN or good.sum() < 5:
-        return None
-    x, t = series[good], times[good]
-    steady = np.array([np.median(x[max(0, k - 1) : k + 2]) for k in range(len(x))])
-    low = np.minimum.accumulate(steady)
-    k = int((steady - low).argmax())
-    start = int(steady[: k + 1].argmin())
-    # What comes back at once was a swing, not a change of state.
-    kept = float(np.median(steady[k:])) if t[k] < last else float(steady[k])
-    return max(0.0, min(float(steady[k]), kept) - float(steady[start])), float(t[start]), float(t[k])
 
 
 def _hop(y: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -73,6 +73,20 @@ def repeated(
     return Measure(float(ramp(count, few, many)), float(times[0]), float(times[-1]))
 
 
+def gained(series: np.ndarray, times: np.ndarray, within: float) -> np.ndarray:
+    """(k,) by how much a series is above its lowest of the last `within` seconds; NaN where unseen."""
+    near = (times[:, None] >= times[None]) & (times[:, None] - times[None] <= within + 1e-6) & np.isfinite(series)
+    return np.asarray(series - np.where(near, series, np.inf).min(axis=1))
+
+
+def beside(series: np.ndarray, times: np.ndarray, seconds: float) -> np.ndarray:
+    """(k, n) series less their running means over `seconds`: what goes to and fro sooner is left."""
+    near = np.abs(times[:, None] - times[None]) <= seconds / 2
+    good = np.isfinite(series)
+    count = near.astype(float) @ good
+    return np.asarray(series - (near.astype(float) @ np.where(good, series, 0.0)) / np.maximum(count, 1.0))
+
+
 def principal(points: np.ndarray) -> np.ndarray:
     """(k,) the (k, 2) series along the direction in which it varies most; NaN where unseen."""
     good = np.isfinite(points).all(axis=1)
@@ -81,6 +95,57 @@ def principal(points: np.ndarray) -> np.ndarray:
         centred = points[good] - points[good].mean(axis=0)
         out[good] = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
     return out
+
+
+def peak(strength: np.ndarray, times: np.ndarray) -> Measure | None:
+    """Support of what may be over within two frames: its greatest strength."""
+    if np.isfinite(strength).mean() < LEAST_SEEN:
+        return None
+    k = int(np.nanargmax(strength))
+    return Measure(float(strength[k]), float(times[max(0, k - 1)]), float(times[k]))
+
+
+def spread(series: np.ndarray) -> float:
+    """From the lowest to the highest, but for a twentieth at either end; 0 where nothing is known."""
+    known = series[np.isfinite(series)]
+    return float(np.ptp(np.percentile(known, [5, 95]))) if len(known) else 0.0
+
+
+def change(series: np.ndarray, times: np.ndarray, hold: float = np.inf) -> tuple[float, float, float] | None:
+    """The greatest rise of a series that is kept for `hold` seconds, or to the end: (amount, start, end)."""
+    good = np.isfinite(series)
+    if good.mean() < LEAST_SEEN or good.sum() < 5:
+        return None
+    x, t = series[good], times[good]
+    steady = np.array([np.median(x[max(0, k - 1) : k + 2]) for k in range(len(x))])
+    # What comes back at once was a swing, not a change of state.
+    kept = np.array([np.median(steady[k:][t[k:] <= t[k] + hold]) for k in range(len(x))])
+    risen = np.minimum(steady, kept) - np.minimum.accumulate(steady)
+    k = int(risen.argmax())
+    start = int(steady[: k + 1].argmin())
+    return max(0.0, float(risen[k])), float(t[start]), float(t[k])
+
+
+def risen(
+    series: np.ndarray, times: np.ndarray, none: float, full: float, weight: float = 1.0, hold: float = np.inf
+) -> Measure | None:
+    """Support of a rise as in `change`: nothing for one of `none`, full from one of `full`."""
+    found = change(series, times, hold)
+    return found and Measure(float(ramp(found[0], none, full)) * weight, found[1], found[2])
+
+
+def again(series: np.ndarray, times: np.ndarray, least: float, few: float, many: float) -> Measure | None:
+    """Support of quick repetition, of a series about 0, from its first swing of `least` to its last.
+
+    As in `repeated`, and nothing below one cycle in two seconds, full from one a second.
+    """
+    found = repeated(series, times, least, few, many)
+    swings = np.flatnonzero(np.abs(np.nan_to_num(series)) >= least)
+    if found is None or len(swings) < 2:
+        return found
+    start, end = (float(t) for t in times[swings[[0, -1]]])
+    rate = cycles(series, times, least)[0] / max(end - start, 1e-6)
+    return Measure(found.support * float(ramp(rate, 0.5, 1.0)), start, end)
 
 
 def strongest(*measures: Measure | None) -> Measure | None:
