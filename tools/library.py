@@ -38,7 +38,7 @@ FINE_LIMIT: Final = 96
 """Most of them in one span."""
 FINE_SIDE: Final = 320
 """Their long side in pixels."""
-MOTION: Final = "3"
+MOTION: Final = "4"
 """Version of what is measured of movement, part of the key under which it is kept."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}

@@ -72,21 +72,27 @@ def synthesize(
     the clips did not suffice for the target.
     """
     with typed_errors():
-        from .evals.marionette.shown import shown, use
         from .evals.splits import read_split
+
+        # What is wrong with what was given is said before the imports, which take longer than that.
+        given = [priced(text) if text else None for text in (price, verifier_price)]
+        examples = read_split(split, labels)
+
+        from .evals.marionette.shown import shown, use
         from .graph.policy import resolve_policy
         from .graph.state import Price
         from .graph.sync import wait_for
         from .screen import chains, written
-        from .training.synthesis import Settings, teacher_named, write_card
+        from .training.synthesis import Settings, load_processor, teacher_named, write_card
         from .training.synthesis import synthesize as make
 
         folder = root or split.parent
         use(folder)
-        examples = read_split(split, labels)
         # A second round, so that a teacher whose tool failed can ask another.
         context: dict[str, Any] = {"temperature": temperature, "max_rounds": 2}
         settings = Settings(teacher, verifier, candidates, attempts, per_clip, seed, failing, context)
+        reader = load_processor(processor) if processor else None
+        prices = [Price.model_validate(one) if one else None for one in given]
         with chains(target) as on_progress:
             made = wait_for(
                 make(
@@ -96,13 +102,13 @@ def synthesize(
                     teacher_named(teacher, temperature, shown),
                     settings,
                     verifier=resolve_policy(verifier) if verifier else None,
-                    price=Price.model_validate(priced(price)) if price else None,
-                    verifier_price=Price.model_validate(priced(verifier_price)) if verifier_price else None,
+                    price=prices[0],
+                    verifier_price=prices[1],
                     target=target,
                     at_once=at_once,
                     on_progress=on_progress,
                 )
             )
         if made.accepted:
-            written("card", write_card(to, processor))
+            written("card", write_card(to, reader))
     raise typer.Exit(0 if made.accepted >= target else 1)

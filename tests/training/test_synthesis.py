@@ -22,13 +22,13 @@ from video_star.graph.conversation import ASK_DECOMPOSE, CANDIDATES, fused, shor
 from video_star.graph.policy import resolve_policy
 from video_star.graph.record import read
 from video_star.graph.state import Price
-from video_star.tools.errors import BadInput, PolicyUnavailable
+from video_star.tools.errors import BadInput, PolicyUnavailable, UnknownPolicy
 from video_star.tools.explain import Explanations
 from video_star.tools.knowledge import read_entries
 from video_star.tools.media import MediaStore
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.write import cut_clip
-from video_star.training.synthesis import Settings, synthesize, teacher_named, write_card
+from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
 from video_star.training.synthesis.gallery import HEIGHT, page, unlike
 from video_star.training.synthesis.rules import fingerprint, reasons
 from video_star.training.synthesis.scripted import ScriptedTeacher
@@ -118,6 +118,11 @@ def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Pat
 
 
 async def test_a_folder_keeps_to_its_settings_and_to_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
+    with pytest.raises(PolicyUnavailable):
+        gone = Scripted(lines=[ConnectionError("refused")])
+        await make(split, tmp_path / "out", 1, teacher=lambda job: gone, settings=Settings("typo"))
+    with pytest.raises(UnknownPolicy):
+        teacher_named("typo")
     await make(split, tmp_path / "out", 1, at_once=1)
     with pytest.raises(BadInput, match="made with another attempts"):
         await make(split, tmp_path / "out", 2, settings=Settings("kinematic", attempts=1, context=KINEMATIC.context))
@@ -212,7 +217,7 @@ async def test_a_clip_may_have_several_chains_and_the_card_sums_them_up(
     )
     assert made.accepted == 8 and {*kept(tmp_path)} == {f"{n}c7e1f.mp4" for n in range(4)}
     assert made.cost == 0.0 and (await make(split, tmp_path, 9, settings=settings)).made == 0
-    card = write_card(tmp_path, str(tiny_qwen)).read_text()
+    card = write_card(tmp_path, load_processor(str(tiny_qwen))).read_text()
     assert f"8 verified chains of {made.tried} tried" in card and "| clips | 4 |" in card
     assert f"| wrong_answer | {made.rejected['wrong_answer']} |" in card and "| walk | 8 chains, 4 clips |" in card
     assert f"{made.tried} of them took" in card and "(sittings: 1)" in card
@@ -222,7 +227,7 @@ async def test_a_clip_may_have_several_chains_and_the_card_sums_them_up(
     ]
     assert sum(words) / 8 < learnt < 8 * sum(words) / 8
     with pytest.raises(BadInput, match="no processor"):
-        write_card(tmp_path, str(tmp_path / "rejected"))
+        load_processor(str(tmp_path / "rejected"))
 
 
 async def test_the_gallery_shows_unlike_chains_and_no_markup_of_theirs(warm: Path, split: Path, tmp_path: Path) -> None:

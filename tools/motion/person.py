@@ -178,7 +178,9 @@ def _legs(body: Body) -> Measures:
     hips = body.joint(L_HIP, R_HIP)
     count, start, end = footsteps(body)
     extension = np.nanmedian(np.linalg.norm(feet - hips[:, None], axis=2) / body.height[:, None])
-    walking = ramp(count, 0.5, 2.5) * ramp(count / max(end - start, 1e-6), 0.5, 1.2) * ramp(extension, 0.28, 0.4)
+    # Who is seen for a second has no time for more than one or two.
+    enough = min(2.5, max(1.5, 0.5 + 1.5 * float(span[1] - span[0])))
+    walking = ramp(count, 0.5, enough) * ramp(count / max(end - start, 1e-6), 0.5, 1.2) * ramp(extension, 0.28, 0.4)
     up_down, lift = cycles((body.points[:, L_KNEE] - body.points[:, R_KNEE])[:, 1] / body.height, body.times, 0.03)
     bent = np.nanmedian(knees)
     pedalling = ramp(lift, 0.02, 0.06) * ramp(up_down, 1, 2.5) * ramp(bent, 145, 115)

@@ -7,6 +7,17 @@ than the evidence bears out.
 
 from .card import write_card
 from .folder import Chains, Progress
+from .lengths import load_processor
 from .run import Job, Settings, Teacher, synthesize, teacher_named
 
-__all__ = ["Chains", "Job", "Progress", "Settings", "Teacher", "teacher_named", "synthesize", "write_card"]
+__all__ = [
+    "Chains",
+    "Job",
+    "Progress",
+    "Settings",
+    "Teacher",
+    "load_processor",
+    "synthesize",
+    "teacher_named",
+    "write_card",
+]

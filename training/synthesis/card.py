@@ -19,16 +19,14 @@ Record = Mapping[str, Any]
 NAME: Final = "README.md"
 
 
-def write_card(folder: Path, processor: str = "") -> Path:
+def write_card(folder: Path, processor: Any = None) -> Path:
     """Write the card of a folder of chains.
 
     Args:
         folder: What `synthesize` wrote.
-        processor: Model whose processor counts the tokens of the chains, by name or folder; empty to leave that out.
+        processor: What counts the tokens of the chains, as `load_processor` gives it; None to leave that out.
 
     Raises:
-        MissingExtra: transformers is not installed, and tokens are to be counted.
-        BadInput: The processor cannot be loaded.
         BadRecord: There is no verified chain, or one that cannot be read.
     """
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
@@ -43,9 +41,10 @@ def write_card(folder: Path, processor: str = "") -> Path:
         _table("Tools asked", _counts(c["tools"] for c in chains)),
         _table("What chains are like", _features(chains)),
     ]
-    if processor:
+    if processor is not None:
         counted = lengths(read(folder), MediaStore(folder / "media"), processor)
-        sections.append(_table(f"Tokens of a chain, by the processor of {Path(processor).name}", _tokens(counted)))
+        name = Path(processor.tokenizer.name_or_path).name
+        sections.append(_table(f"Tokens of a chain, by the processor of {name}", _tokens(counted)))
     tried = Counter({c["clip"]: c["label"] for c in (*chains, *lost)}.values())
     rows = {
         label: f"{sum(c['label'] == label for c in chains)} chains, {tried[label]} clips" for label in sorted(tried)

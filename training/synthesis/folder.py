@@ -152,8 +152,8 @@ class Chains:
             self.claim(record)
 
     def _check(self, settings: Mapping[str, Any]) -> None:
-        path = self.folder / SETTINGS
-        if not path.is_file():
+        path, parts = self.folder / SETTINGS, (self.folder, self.folder / REJECTED)
+        if not path.is_file() or not any((part / FILE).is_file() for part in parts):
             write_atomically(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
             return
         try:

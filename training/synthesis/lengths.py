@@ -27,25 +27,26 @@ class Counted:
     """Of the longest conversation."""
 
 
-def lengths(records: Iterable[Mapping[str, Any]], store: MediaStore, processor: str) -> Counted:
+def lengths(records: Iterable[Mapping[str, Any]], store: MediaStore, processor: Any) -> Counted:
     """Count the tokens of chains as a model reads them through our template.
 
     Args:
         records: Records of runs.
         store: Where their pictures are.
-        processor: A model of the Qwen2.5-VL family, by name or folder.
-
-    Raises:
-        MissingExtra: transformers is not installed.
-        BadInput: The processor cannot be loaded.
+        processor: As `load_processor` gives it.
     """
-    reader = _loaded(processor)
-    rows = [_row(record, store, reader) for record in records]
+    rows = [_row(record, store, processor) for record in records]
     whole, pictures, said = zip(*rows, strict=True)
     return Counted(fmean(whole), fmean(pictures), fmean(said), max(whole))
 
 
-def _loaded(name: str) -> Any:
+def load_processor(name: str) -> Any:
+    """The processor of a model of the Qwen2.5-VL family, by name or folder, with our template.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        BadInput: It cannot be loaded.
+    """
     try:
         from transformers import AutoProcessor
     except ImportError:

@@ -51,11 +51,16 @@ def teacher_named(
         spec: The name.
         temperature: Of a policy's sampling.
         shown: What a clip truly shows, by its path, for `scripted`: see `ScriptedTeacher.shown`.
+
+    Raises:
+        UnknownPolicy: There is none of this name.
+        MissingExtra: It needs a package that is not installed.
     """
     if spec == SCRIPTED:
         return lambda job: ScriptedTeacher(
             label=job.example.label, seed=job.seed, shown=shown(job.clip) if shown is not None else {}
         )
+    resolve_policy(spec, temperature)
     return lambda job: resolve_policy(spec, temperature, job.seed)
 
 
