@@ -54,7 +54,7 @@ def chains(target: int) -> Iterator[Callable[[Progress], None]]:
         def on_progress(progress: Progress) -> None:
             last[:] = [progress]
             cost = f", {_dollars(progress)}" if progress.cost else ""
-            told = f"yield {progress.share:.0%}, {progress.speed:.2f} chains/s{cost}"
+            told = f"yield {progress.share:.0%}, {progress.speed:.2f} tried/s{cost}"
             bars.update(bar, completed=min(progress.accepted, target), description=told)
 
         yield on_progress

@@ -236,9 +236,17 @@ async def test_the_gallery_shows_unlike_chains_and_no_markup_of_theirs(warm: Pat
     chains = unlike(tmp_path / "out", 3)
     assert len({tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}) == 3
     first_says(dict(chains[0]), "<script>alert(1)</script> ![x](http://a.b/c.png) `code`")
+    called = next(m for m in chains[0]["messages"] if m.get("node") == "decompose" and m.get("tool_calls"))
+    called["tool_calls"][0]["args"]["sub_actions"][0]["name"] = "legs` <script>alert(2)</script>\n\n# head"
     page(chains, MediaStore(tmp_path / "out" / "media"), tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
-    assert text.count("\n## ") == 3 and "<script>" not in text and "![x]" not in text and "track\\_motion" in text
+    assert (
+        text.count("\n## ") == 3
+        and "<script>" not in text
+        and "\n# head" not in text
+        and "![x]" not in text
+        and "track\\_motion" in text
+    )
     for number in (1, 2, 3):
         assert f"![frames](page/{number}.jpg)" in text
         with Image.open(tmp_path / "page" / f"{number}.jpg") as strip:

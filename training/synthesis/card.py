@@ -101,7 +101,7 @@ def _speed(folder: Path) -> str:
         return ""
     sittings = [json.loads(line) for line in (folder / SITTINGS).read_text(encoding="utf-8").splitlines()]
     made, seconds = (sum(one[name] for one in sittings) for name in ("made", "seconds"))
-    return f"{made:,} of them took {seconds:,.0f} s (sittings: {len(sittings)}): {made / seconds:.2f} tried chains/s."
+    return f"{made:,} of them took {seconds:,.0f} s (sittings: {len(sittings)}): {made / seconds:.2f} tried/s."
 
 
 def _counts(names: Iterator[str]) -> dict[str, str]:

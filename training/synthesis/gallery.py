@@ -68,16 +68,19 @@ def _turn(message: Record) -> str:
     who = f"{message['node']}, {message.get('name') or message['role']}"
     if message.get("author") != "policy":
         shown = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
-        return f"<details><summary>{_plain(who)}</summary>\n\n<pre>{_plain(shown)}</pre>\n\n</details>\n"
-    calls = [f"`{call['name']}({_arguments(call['args'])})`" for call in message.get("tool_calls", ())]
+        return f"<details><summary>{escape(who)}</summary>\n\n<pre>{escape(shown)}</pre>\n\n</details>\n"
+    calls = [_called(call["name"], call["args"]) for call in message.get("tool_calls", ())]
     said = [f"> {_plain(line)}  " for line in text.splitlines()]
-    return "\n".join([f"**{_plain(who)}**\n", *said, *(f"> {call}  " for call in calls), ""])
+    return "\n".join([f"**{_plain(who)}**\n", *said, *(f"> {line}  " for line in calls), ""])
 
 
-def _arguments(given: Mapping[str, Any]) -> str:
-    if "sub_actions" not in given:
-        return ", ".join(f"{name}={value!r}" for name, value in given.items())
-    return "; ".join(f"{item['name']}: {', '.join(item.get('candidates', ()))}" for item in given["sub_actions"])
+def _called(name: str, given: Mapping[str, Any]) -> str:
+    """A call on one line; that of `decompose` as sub-actions with their candidates."""
+    listed = given.get("sub_actions", ())
+    parts = [f"{item['name']}: {', '.join(item.get('candidates', ()))}" for item in listed]
+    parts = parts or [f"{key}={value!r}" for key, value in given.items()]
+    line = " ".join(f"{name}({'; '.join(parts)})".split())
+    return f"<code>{_plain(line)}</code>"
 
 
 def _plain(text: str) -> str:
