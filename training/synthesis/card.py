@@ -57,19 +57,19 @@ def write_card(folder: Path, processor: Any = None) -> Path:
 def sketch(record: Record) -> dict[str, Any]:
     """What the card needs of a record, which may be large."""
     found, verdict = record["recognition"], record["synthesis"]
-    asked = [c["name"] for m in record["messages"] if m.get("node") == "tool_select" for c in m.get("tool_calls", ())]
+    turns = [m for m in record["messages"] if m.get("node") == "tool_select" and m.get("author") == "policy"]
+    rounds = [[call["name"] for call in turn.get("tool_calls", ())] for turn in turns]
     failed = any(item["status"] != "ok" for item in found["evidence"])
-    rounds = sum(m.get("node") == "tool_select" and m.get("author") == "policy" for m in record["messages"])
     return {
         "clip": verdict["clip"],
         "label": verdict["label"],
         "reasons": list(verdict["reasons"]),
-        "tools": ", ".join(asked) or "none",
+        "tools": ", ".join(name for asked in rounds for name in asked) or "none",
         "sub-actions": len(found["sub_actions"]),
         "candidates": fmean([len(item["scores"]) for item in found["sub_actions"]] or [0]),
         "pictures": len(picture_urls(record["messages"])),
         "failed": failed,
-        "recovered": failed and rounds > 1 and any(item["status"] == "ok" for item in found["evidence"]),
+        "recovered": failed and any(rounds[1:]),
     }
 
 
