@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,7 @@ def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Pat
     assert 2 <= len(before) < 5
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "4 of 5 chains verified" in done.stdout and "wrong_answer: 1" in done.stdout
+    assert "(sittings: 2)" in (tmp_path / "out" / "README.md").read_text()
     after = kept(tmp_path / "out")
     assert after[: len(before)] == before and len(after) == len(set(after)) == 4
 
@@ -220,7 +222,8 @@ async def test_a_clip_may_have_several_chains_and_the_card_sums_them_up(
     card = write_card(tmp_path, load_processor(str(tiny_qwen))).read_text()
     assert f"8 verified chains of {made.tried} tried" in card and "| clips | 4 |" in card
     assert f"| wrong_answer | {made.rejected['wrong_answer']} |" in card and "| walk | 8 chains, 4 clips |" in card
-    assert f"{made.tried} of them took" in card and "(sittings: 1)" in card
+    (speed,) = re.findall(r"([\d.]+) tried/s", card)
+    assert "(sittings: 1)" in card and 0 < float(speed) <= 10 * made.tried
     (learnt,) = [int(line.split("|")[2]) for line in card.splitlines() if "which are learnt" in line]
     words = [
         len(str(m["content"]).split()) for r in read(tmp_path) for m in r["messages"] if m.get("author") == "policy"

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...graph.record import FILE, read
 from ...graph.template import picture_urls
 from ...tools.media import MediaStore, write_atomically
-from .folder import REJECTED, SETTINGS, SITTINGS
+from .folder import REJECTED, SETTINGS
 from .lengths import Counted, lengths
 
 Record = Mapping[str, Any]
@@ -32,10 +32,11 @@ def write_card(folder: Path, processor: Any = None) -> Path:
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     chains = list(map(sketch, read(folder)))
     lost = [sketch(record) for record in read(folder / REJECTED)] if (folder / REJECTED / FILE).is_file() else []
+    whole = [*chains, *lost]
     sections = [
         "# Chains\n",
-        f"{len(chains):,} verified chains of {len(chains) + len(lost):,} tried "
-        f"({len(chains) / (len(chains) + len(lost)):.1%}), made by `video-star synthesize`. {_speed(folder)}\n",
+        f"{len(chains):,} verified chains of {len(whole):,} tried ({len(chains) / len(whole):.1%}), made by "
+        f"`video-star synthesize`. {_speed(whole)}\n",
         _table("Made with", {name: f"`{json.dumps(value, ensure_ascii=False)}`" for name, value in settings.items()}),
         _table("Why chains were rejected; one may break several rules", _counts(r for c in lost for r in c["reasons"])),
         _table("Tools asked", _counts(c["tools"] for c in chains)),
@@ -45,7 +46,7 @@ def write_card(folder: Path, processor: Any = None) -> Path:
         counted = lengths(read(folder), MediaStore(folder / "media"), processor)
         name = Path(processor.tokenizer.name_or_path).name
         sections.append(_table(f"Tokens of a chain, by the processor of {name}", _tokens(counted)))
-    tried = Counter({c["clip"]: c["label"] for c in (*chains, *lost)}.values())
+    tried = Counter({c["clip"]: c["label"] for c in whole}.values())
     rows = {
         label: f"{sum(c['label'] == label for c in chains)} chains, {tried[label]} clips" for label in sorted(tried)
     }
@@ -64,6 +65,7 @@ def sketch(record: Record) -> dict[str, Any]:
         "clip": verdict["clip"],
         "label": verdict["label"],
         "reasons": list(verdict["reasons"]),
+        **verdict["sitting"],
         "tools": ", ".join(name for asked in rounds for name in asked) or "none",
         "sub-actions": len(found["sub_actions"]),
         "candidates": fmean([len(item["scores"]) for item in found["sub_actions"]] or [0]),
@@ -95,13 +97,13 @@ def _tokens(counted: Counted) -> dict[str, str]:
     }
 
 
-def _speed(folder: Path) -> str:
-    """How fast it went, as far as is known: of a sitting that was killed nothing is."""
-    if not (folder / SITTINGS).is_file():
-        return ""
-    sittings = [json.loads(line) for line in (folder / SITTINGS).read_text(encoding="utf-8").splitlines()]
-    made, seconds = (sum(one[name] for one in sittings) for name in ("made", "seconds"))
-    return f"{made:,} of them took {seconds:,.0f} s (sittings: {len(sittings)}): {made / seconds:.2f} tried/s."
+def _speed(tried: list[dict[str, Any]]) -> str:
+    """How fast it went: the seconds of a sitting are those until its last chain."""
+    sittings: dict[str, float] = {}
+    for one in tried:
+        sittings[one["began"]] = max(one["seconds"], sittings.get(one["began"], 0.0))
+    seconds = max(sum(sittings.values()), 0.1)
+    return f"It took {seconds:,.0f} s (sittings: {len(sittings)}): {len(tried) / seconds:.2f} tried/s."
 
 
 def _counts(names: Iterator[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +25,6 @@ from ...tools.media import write_atomically
 from .rules import fingerprint
 
 SETTINGS: Final = "synthesis.json"
-SITTINGS: Final = "sittings.jsonl"
-"""Chains made and seconds taken, a line for each time that it was worked on and not killed."""
 REJECTED: Final = "rejected"
 LOCK: Final = ".lock"
 
@@ -102,7 +101,7 @@ class Chains:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.progress = progress
+        self.progress, self._opened = progress, datetime.now(UTC).isoformat()
         self._lock = _locked(folder)
         self._check(settings)
         self._per_clip = settings["per_clip"]
@@ -129,18 +128,18 @@ class Chains:
         return new
 
     async def put(self, record: dict[str, Any]) -> None:
-        """Put a chain on record, with {clip, label, attempt, reasons, verifier_tokens} under `synthesis`."""
+        """Put a chain on record, with {clip, label, attempt, reasons, verifier_tokens} under `synthesis`.
+
+        To these comes `sitting`: when the folder was opened, and how many seconds later the chain was made.
+        """
+        record["synthesis"]["sitting"] = {"began": self._opened, "seconds": round(self.progress.seconds, 1)}
         folder = self.folder / REJECTED if record["synthesis"]["reasons"] else self.folder
         await asyncio.to_thread(append, record, folder)
         self._count(record)
         self.progress.made += 1
 
     def close(self) -> None:
-        """End the sitting, and let another process write."""
-        if self.progress.made:
-            sitting = {"made": self.progress.made, "seconds": round(self.progress.seconds, 1)}
-            with (self.folder / SITTINGS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(sitting) + "\n")
+        """Let another process write."""
         self._lock.close()
 
     def _count(self, record: Mapping[str, Any]) -> None:
