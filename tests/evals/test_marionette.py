@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from itertools import combinations
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -22,12 +20,8 @@ from video_star.evals.marionette.skeleton import SIDES
 from video_star.evals.marionette.truth import Truth
 from video_star.evals.splits import read_split
 from video_star.tools.errors import BadInput
-from video_star.tools.knowledge import KnowledgeError, read_entries
-from video_star.tools.knowledge.entries import FURTHER, entries
-from video_star.tools.primitives import PRIMITIVES as MEASURED
 from video_star.tools.video import probe, read_frames
 
-KNOWLEDGE = Path(__file__).parents[2] / "evals" / "marionette" / "knowledge.yaml"
 BASE = [label for label, action in ACTIONS.items() if action.split == "base"]
 NOVEL = [label for label, action in ACTIONS.items() if action.split == "novel"]
 SAMPLE = ["walk forwards", "hug", "sit down", "pick up the box", "climb the ladder", "swing the bat"]
@@ -345,60 +339,6 @@ def test_split_files_are_in_the_published_formats(made: Path) -> None:
     assert list(json.loads((comma / "raw_train_idx2cls.json").read_text()).values()) == BASE
     assert list(json.loads((comma / "raw_test_idx2cls.json").read_text()).values()) == NOVEL
     assert "$" not in (made / "README.md").read_text()
-
-
-def test_every_action_has_an_entry_of_the_knowledge_base() -> None:
-    found = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
-    assert list(found) == list(ACTIONS)
-    assert {other for entry in found.values() for other in entry.unlike} <= set(ACTIONS)
-    assert all(any(part.primitives for part in entry.sub_actions) for entry in found.values())
-
-
-@pytest.mark.parametrize("label", ACTIONS)
-def test_a_definition_has_its_movements_in_the_order_of_the_script(label: str) -> None:
-    from video_star.evals.marionette.primitives import PRIMITIVES
-
-    order = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")[label].order
-    showing = [set(PRIMITIVES[name].shows) for _, name in ACTIONS[label].primitives]
-    when = {name: [at for at, shown in enumerate(showing) if name in shown] for step in order for name in step}
-    for one, other in combinations(order, 2):
-        assert all(when[a][0] < when[b][-1] for a in one for b in other if when[a] and when[b]), (one, other)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("sit down then wave", "wave then sit down"),
-        ("punch then kick", "kick then punch"),
-        ("stand up then clap", "clap then stand up"),
-        ("turn around then walk away", "walk forwards then turn around"),
-    ],
-)
-def test_definitions_of_minimal_pairs_have_reverse_orders(one: str, other: str) -> None:
-    found = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
-    assert found[one].order == found[other].order[::-1] != ()
-
-
-def test_what_primitives_show_is_in_the_words_of_the_tools() -> None:
-    from video_star.evals.marionette.primitives import PRIMITIVES
-
-    assert {shown for primitive in PRIMITIVES.values() for shown in primitive.shows} <= set(MEASURED)
-
-
-def test_the_knowledge_base_reads_further_entries_and_they_come_first() -> None:
-    code = """if True:
-        from video_star.evals.marionette import ACTIONS
-        from video_star.tools.knowledge import define, labels
-        assert all(define(label).label == label and not define(label).composed_from for label in ACTIONS)
-        assert "brush hair" in labels() and define("sit").label == "sit\""""
-    further = os.environ | {FURTHER: str(KNOWLEDGE)}
-    assert not subprocess.run([sys.executable, "-c", code], env=further, capture_output=True, text=True).stderr
-
-
-def test_a_file_of_further_entries_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(FURTHER, "nowhere.yaml")
-    with pytest.raises(KnowledgeError, match="nowhere.yaml"):
-        entries.__wrapped__()
 
 
 @pytest.mark.parametrize("label", ["shake hands", "high five", "bow then shake hands"])

@@ -325,6 +325,6 @@ def test_labels_read_together_are_defined_as_each_by_itself() -> None:
     together = define_all([*strange, "hug", ""])
     assert list(together) == [*strange, "hug", ""]
     retrieval._composed.cache_clear()
-    retrieval._VECTORS.clear()
+    encoders._VECTORS.clear()
     assert together == {label: define(label) for label in together}
     assert any(definition.composed_from for definition in together.values())

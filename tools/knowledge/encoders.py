@@ -39,6 +39,9 @@ Array = NDArray[np.float32]
 _LONGEST: Final = 128
 """Tokens of a text that are read; the longest entry has about 120."""
 _HEADS: Final = 12
+MOST_VECTORS: Final = 4096
+_VECTORS: Final[dict[tuple[str, str], Array]] = {}
+"""Those read so far, by encoder and text."""
 _LOADING: Final = Lock()
 _NO_TOKENIZERS: Final = "search by meaning needs tokenizers and safetensors: pip install tokenizers safetensors"
 
@@ -256,6 +259,22 @@ def _chosen(asked: str | None) -> str:
         encoder(asked)
         return asked
     return next((name for name in ENCODERS if not lacking(name)), WORDS)
+
+
+def vectors(name: str, texts: Sequence[str]) -> list[Array]:
+    """Vectors of length 1 of texts by the encoder of that name, in their order; those read lately are not read again.
+
+    What is new is read together: many small products take ten times as long as a few large ones.
+    """
+    known = {text: vector for text in texts if (vector := _VECTORS.get((name, text))) is not None}
+    if unread := [text for text in dict.fromkeys(texts) if text not in known]:
+        reader = encoder(name)
+        assert reader is not None
+        known |= zip(unread, reader.embed(unread), strict=True)
+        if len(_VECTORS) > MOST_VECTORS:
+            _VECTORS.clear()
+        _VECTORS.update({(name, text): known[text] for text in unread})
+    return [known[text] for text in texts]
 
 
 def lacking(name: str) -> str:

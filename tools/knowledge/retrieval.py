@@ -12,7 +12,7 @@ from math import log, sqrt
 from typing import Final
 
 from ..primitives import PRIMITIVES
-from .encoders import Array, chosen, encoder
+from .encoders import chosen, encoder, vectors
 from .entries import LABEL_LENGTH, Definition, KnowledgeError, SubAction, entries, one_line, words
 from .meanings import meanings
 
@@ -26,9 +26,6 @@ SYNONYM: Final = 0.9
 OTHER_VERB: Final = 0.8
 """What likeness to a name counts that says something else is done."""
 MOST_SUB_ACTIONS: Final = 6
-MOST_VECTORS: Final = 4096
-_VECTORS: Final[dict[tuple[str, str], Array]] = {}
-"""What texts mean, by encoder and text, of those read so far."""
 _STOP: Final = frozenset(
     "a an the of in on at to from with and or by for into onto one ones s his her their its is are it someone somebody "
     "something person people man woman while then each other another as that this".split()
@@ -217,7 +214,8 @@ def search(text: str, k: int = 5, by: str | None = None) -> list[tuple[str, floa
     """
     found, reader = _by_words(text), encoder(by or chosen())
     if reader is not None and words(text[:LABEL_LENGTH]):
-        cosines = meanings(reader.name) @ _vector(reader.name, text[:LABEL_LENGTH])
+        (vector,) = vectors(reader.name, [one_line(text[:LABEL_LENGTH])])
+        cosines = meanings(reader.name) @ vector
         found = {
             label: (cosine + reader.words * found[label]) / (1 + reader.words)
             for label, cosine in zip(entries(), cosines.tolist(), strict=True)
@@ -227,22 +225,6 @@ def search(text: str, k: int = 5, by: str | None = None) -> list[tuple[str, floa
         found[exact] = 1.0
     hits = ((label, min(1.0, value)) for label, value in found.items() if value > 0)
     return sorted(hits, key=lambda hit: (hit[0] != exact, -hit[1]))[:k]
-
-
-def _vector(name: str, text: str) -> Array:
-    known = _VECTORS.get((name, text))
-    return _read(name, [text])[text] if known is None else known
-
-
-def _read(name: str, texts: Sequence[str]) -> dict[str, Array]:
-    """The vectors of texts, read together: many small products take ten times as long as a few large ones."""
-    reader = encoder(name)
-    assert reader is not None
-    found = dict(zip(texts, reader.embed([one_line(text) for text in texts]), strict=True))
-    if len(_VECTORS) > MOST_VECTORS:
-        _VECTORS.clear()
-    _VECTORS.update({(name, text): vector for text, vector in found.items()})
-    return found
 
 
 def _by_words(text: str) -> dict[str, float]:
@@ -284,9 +266,7 @@ def _read_ahead(labels: tuple[str, ...], by: str) -> None:
     """Read the labels that have no entry."""
     if encoder(by) is not None:
         plain = dict.fromkeys(one_line(label)[:LABEL_LENGTH] for label in labels)
-        unread = [label for label in plain if (by, label) not in _VECTORS and words(label) and not _exact(label)]
-        if unread:
-            _read(by, unread)
+        vectors(by, [label for label in plain if words(label) and not _exact(label)])
 
 
 @lru_cache(maxsize=4096)
