@@ -17,6 +17,7 @@ from video_star.tools.knowledge import (
     KnowledgeError,
     define,
     define_all,
+    encoders,
     labels,
     one_line,
     read_entries,
