@@ -307,9 +307,13 @@ def test_nobody_gives_an_empty_result() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_no_keypoints_break_the_measures(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    found = measured(
-        *(lambda t: np.column_stack([rng.uniform(-500, 2000, (17, 2)), rng.uniform(0, 1, 17)]) for _ in range(3))
-    )
+    inside, never_seen = rng.random() < 0.5, rng.random(17) < rng.choice([0.0, 0.3, 0.8])
+
+    def person(_: float) -> np.ndarray:
+        places = rng.uniform(0, 700, (17, 2)) if inside else rng.uniform(-500, 2000, (17, 2))
+        return np.column_stack([places, np.where(never_seen, 0.0, rng.uniform(0.3, 1, 17))])
+
+    found = measured(*[person] * 3)
     assert all(0 <= support <= 1 for support in found.values())
 
 

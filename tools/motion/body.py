@@ -119,10 +119,11 @@ class Body:
         """(k,) degrees of the trunk from upright, whichever way: one bent towards the camera looks shorter."""
         up = self.joint(L_SHOULDER, R_SHOULDER) - self.joint(L_HIP, R_HIP)
         length = np.linalg.norm(up, axis=1) / self.height
+        known = length[np.isfinite(length)]
         # Where no legs are in the picture hips lie at its rim, or are guessed.
-        if not np.isfinite(self.thighs()).mean() > 0.5:
+        if not len(known) or not known.max() > 0 or not np.isfinite(self.thighs()).mean() > 0.5:
             return self.trunk()
-        full = float(np.nanpercentile(length, UNBENT)) * self.height
+        full = max(float(np.percentile(known, UNBENT)), 1e-6) * self.height
         return np.asarray(np.fmax(self.trunk(), np.degrees(np.arccos(np.clip(-up[:, 1] / full, -1, 1)))))
 
     def thighs(self) -> np.ndarray:
