@@ -1,7 +1,7 @@
 """The state machine around the policy: `graph` is compiled and ready, `build_graph` gives the builder."""
 
 from .builder import build_graph
-from .recognition import Recognition
+from .records.result import Recognition
 from .run import arecognize, recognize
 from .state import Context, Input, Output
 

@@ -10,14 +10,14 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 
+from ..tools.execution.chat_model import Speaker
 from ..tools.library import Tool, ToolName
-from ..tools.speaker import Speaker
-from .failures import PolicyBusy
 from .nodes.decompose import decompose
 from .nodes.fuse import fuse
 from .nodes.score import score
 from .nodes.tool_exec import chosen, tool_exec
 from .nodes.tool_select import tool_select
+from .policies.errors import PolicyBusy
 from .state import Context, Input, Output, Setup, State
 
 Builder = StateGraph[State, Context, Input, Output]

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool
 from ..tools.library import TOOL_NAMES
-from .check import checked_actions
-from .recognition import Recognition
-from .record import append, make
+from .candidates import checked_actions
+from .concurrency import wait_for as wait_for
+from .records.result import Recognition
+from .records.trace import append, make
 from .state import Context
-from .sync import wait_for as wait_for
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

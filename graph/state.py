@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from ..tools.errors import UnknownPolicy
+from ..tools.execution.chat_model import Speaker
 from ..tools.library import TOOL_NAMES, Tool, ToolName
-from ..tools.speaker import Speaker
-from .conversation import tool_schema
-from .policy import EMBEDDED, resolve_policy
+from .policies.registry import EMBEDDED, resolve_policy
+from .prompts import tool_schema
 
 Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
 Status = Literal["ok", "degraded", "failed"]

@@ -17,12 +17,12 @@ from langchain_core.runnables import Runnable
 from langgraph.runtime import Runtime
 
 from ..tools.errors import PolicyUnavailable
-from ..tools.media import SCHEME, MediaStore, default_store
-from .conversation import by_policy
-from .failures import PolicyBusy, policy_failure
-from .form import Form
+from ..tools.execution.media_store import SCHEME, MediaStore, default_store
+from .policies.errors import PolicyBusy, policy_failure
+from .policies.grammar import Form
+from .prompts import by_policy
+from .records.token_track import TOKEN_TRACK
 from .state import Context, Price, State
-from .tokens import TOKEN_TRACK
 
 T = TypeVar("T")
 _CALL_BLOCKS: Final = {"tool_use", "tool_call", "function_call"}

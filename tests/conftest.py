@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from video_star.tools.service import SERVICE
+from video_star.tools.execution.executor import SERVICE
 
 from . import tiny_qwen as tiny
-from .tools.hostile import HostileFiles
+from .tools.video.hostile import HostileFiles
 
 SHARED = Path(__file__).parents[2] / "shared"
 

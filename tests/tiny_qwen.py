@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from video_star.graph.template import apply_to
+from video_star.graph.policies.chat_template import apply_to
 
 if TYPE_CHECKING:
     from transformers import Qwen2_5_VLProcessor

@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from .media import remembered
+from .execution.chat_model import Speaker, Unanswered, Words, harmless
+from .execution.media_store import remembered
 from .motion import SEEN, Motion
 from .primitives import PRIMITIVES
-from .speaker import Speaker, Unanswered, Words, harmless
-from .video import Frames
+from .video.reader import Frames
 
 SALIENT: Final = 4
 """Frames picked; the paper describes a clip from three."""

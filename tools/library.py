@@ -11,17 +11,17 @@ import numpy as np
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field, create_model
 
-from .clip import ANALYSIS_RATE, Clip, open_clip
-from .engines import EMBEDDED, engine_name
 from .errors import UnknownTool
-from .media import remembered
-from .video import read_frames
+from .execution.media_store import remembered
+from .video.clip import ANALYSIS_RATE, Clip, open_clip
+from .video.reader import read_frames
+from .vision.engines import EMBEDDED, engine_name
 
 if TYPE_CHECKING:
+    from .execution.chat_model import Speaker
     from .motion import Motion
-    from .pose import Poses
-    from .speaker import Speaker
-    from .video import Frames
+    from .video.reader import Frames
+    from .vision.pose import Poses
 
 ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
 TOOL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
@@ -122,7 +122,7 @@ def langchain_tool(name: str, speaker: Speaker | None = None) -> BaseTool:
         return found.summary, found.result
 
     def explain(actions: list[str]) -> tuple[str, Any]:
-        from .explain import explain_actions
+        from .knowledge.explain import explain_actions
 
         explained = explain_actions(actions, speaker=speaker)
         return explained.summary(), explained
@@ -185,22 +185,22 @@ def _library() -> dict[str, Tool]:
 
 
 def _detect_people(clip: Clip, actions: Sequence[str], most: int) -> Finding:
-    from .annotate import PeopleAnnotator
-    from .people import People, detect_people
+    from .drawing.annotators import PeopleAnnotator
+    from .vision.people import People, detect_people
 
     people = remembered((*_key(clip), "people"), People, lambda: detect_people(clip.frames()))
     return Finding(people.summary(), people, _drawn(clip, people, PeopleAnnotator().annotate, most))
 
 
 def _estimate_pose(clip: Clip, actions: Sequence[str], most: int) -> Finding:
-    from .annotate import PoseAnnotator
+    from .drawing.annotators import PoseAnnotator
 
     poses = poses_of(clip)
     return Finding(poses.summary(), poses, _drawn(clip, poses, PoseAnnotator().annotate, most))
 
 
 def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
-    from .annotate import PoseAnnotator, TrailAnnotator
+    from .drawing.annotators import PoseAnnotator, TrailAnnotator
 
     poses, motion = poses_of(clip), _motion(clip)
 
@@ -211,7 +211,7 @@ def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
 
 
 def _explain_actions(clip: Clip, actions: Sequence[str], most: int, speaker: Speaker | None = None) -> Finding:
-    from .explain import explain_actions
+    from .knowledge.explain import explain_actions
 
     explained = explain_actions(actions, speaker=speaker)
     return Finding(explained.summary(), explained, note=explained.why, tokens=explained.tokens)
@@ -219,7 +219,7 @@ def _explain_actions(clip: Clip, actions: Sequence[str], most: int, speaker: Spe
 
 def _describe_video(clip: Clip, actions: Sequence[str], most: int, speaker: Speaker | None = None) -> Finding:
     from .describe import describe_in_place_of, describe_video, describe_with
-    from .speaker import Unanswered
+    from .execution.chat_model import Unanswered
 
     frames = clip.frames()
     if speaker is None:
@@ -235,7 +235,7 @@ def _describe_video(clip: Clip, actions: Sequence[str], most: int, speaker: Spea
 
 def poses_of(clip: Clip) -> Poses:
     """The poses of a clip, from memory where they have been estimated before."""
-    from .pose import Poses, estimate_pose
+    from .vision.pose import Poses, estimate_pose
 
     return remembered((*_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames()))
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..graph.record import FILE, read
-from ..graph.template import picture_urls
-from ..graph.tokens import TokenSequence, sequences, tracks
+from ..graph.policies.chat_template import picture_urls
+from ..graph.records.token_track import TokenSequence, sequences, tracks
+from ..graph.records.trace import FILE, read
 from ..tools.errors import BadRecord, MissingExtra
-from ..tools.media import MediaStore
+from ..tools.execution.media_store import MediaStore
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -16,12 +16,12 @@ from PIL import Image
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..graph import build_graph
-from ..graph.policies.in_process import TransformersPolicy, around
+from ..graph.policies.chat_template import apply_to, picture_urls
+from ..graph.policies.local import TransformersPolicy, around
+from ..graph.records.token_track import TokenSequence, sequences, tracks
 from ..graph.run import run_record, wait_for
-from ..graph.template import apply_to, picture_urls
-from ..graph.tokens import TokenSequence, sequences, tracks
 from ..tools.errors import PolicyUnavailable
-from ..tools.media import default_store
+from ..tools.execution.media_store import default_store
 from . import rewards
 
 Row = Mapping[str, Any]

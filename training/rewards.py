@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..graph.conversation import CORRECTION
-from ..graph.parse import normal
+from ..graph.prompts import CORRECTION
+from ..graph.replies.parse import normal
 
 _FORMAT: Final = re.compile(r"\s*<think>.*?</think>\s*<scores>.*?</scores>\s*<answer>[^<]*</answer>\s*", re.DOTALL)
 Record = Mapping[str, Any]

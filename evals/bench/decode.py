@@ -26,7 +26,7 @@ from typing import Final
 import av
 import numpy as np
 
-from video_star.tools.video import probe, read_frames
+from video_star.tools.video.reader import probe, read_frames
 
 FRAMES: Final = 16
 RATE: Final = 30
@@ -180,7 +180,7 @@ def peak_memory(path: Path) -> float:
     """MB held at most by a fresh process that reads 48 frames at 768 pixels; Linux only."""
     # Not getrusage: its maximum is inherited from the process that started this one.
     code = (
-        "import re, sys, numpy as np; from pathlib import Path; from video_star.tools.video import read_frames;"
+        "import re, sys, numpy as np; from pathlib import Path; from video_star.tools.video.reader import read_frames;"
         "assert len(read_frames(Path(sys.argv[1]), np.arange(48) + .5, max_side=768)) == 48;"
         "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
     )

@@ -61,7 +61,7 @@ class Instant(BaseChatModel):
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        from video_star.graph.kinematic.policy import request
+        from video_star.graph.policies.kinematic.policy import request
 
         reply = REPLIES[request(messages)]
         return ChatResult(generations=[ChatGeneration(message=reply.model_copy())])
@@ -72,15 +72,15 @@ class Instant(BaseChatModel):
 
 async def plain_loop(clip_path: str, policy: Instant) -> float:
     """Seconds of the same calls without a graph."""
-    from video_star.graph.conversation import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted
     from video_star.graph.nodes.decompose import mapped
     from video_star.graph.nodes.tool_select import look
-    from video_star.graph.parse import parse_score_turn, parse_sub_actions
+    from video_star.graph.prompts import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted
+    from video_star.graph.replies.parse import parse_score_turn, parse_sub_actions
     from video_star.graph.state import Context, run_tools
     from video_star.graph.turn import inline
-    from video_star.tools.clip import open_clip
+    from video_star.tools.execution.media_store import default_store
     from video_star.tools.library import tool
-    from video_star.tools.media import default_store
+    from video_star.tools.video.clip import open_clip
 
     began, store, context = time.perf_counter(), default_store(), Context()
     clip = await asyncio.to_thread(open_clip, clip_path)
@@ -101,8 +101,8 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
 
 async def bare_tool(clip_path: str) -> float:
     """Seconds of the tool call alone, which the episode's overhead leaves out."""
-    from video_star.tools.clip import open_clip
     from video_star.tools.library import tool
+    from video_star.tools.video.clip import open_clip
 
     clip = open_clip(clip_path)
     began = time.perf_counter()

@@ -37,23 +37,23 @@ WORDS: Final = {
 
 def words(messages: Sequence[BaseMessage]) -> str:
     """What each turn must say, so that all runs do the same work."""
-    from video_star.graph.kinematic.policy import request
+    from video_star.graph.policies.kinematic.policy import request
 
     return WORDS[request(messages)]
 
 
 def in_process(path: str) -> BaseChatModel:
     """The model in this process, held to its words."""
-    from video_star.graph.policies.in_process import TransformersPolicy
+    from video_star.graph.policies.local import TransformersPolicy
 
     return TransformersPolicy(path=path, forced=words)
 
 
 def served(name: str) -> BaseChatModel:
     """The model of a server. It samples `TOKENS` a turn, whatever they are; the graph hears the words instead."""
-    from video_star.graph.calls import parse_hermes
-    from video_star.graph.policies.served import vllm_server
+    from video_star.graph.policies.openai_compatible import vllm_server
     from video_star.graph.policies.vllm import VllmPolicy
+    from video_star.graph.replies.tool_calls import parse_hermes
 
     class Held(VllmPolicy):
         async def _agenerate(self, messages: list[BaseMessage], *args: Any, **options: Any) -> ChatResult:

@@ -79,7 +79,7 @@ def batches(rounds: int) -> None:
     """Whether BlazePose's landmarks gain from frames in one batch, threads, or callers. SSDLite takes one a time."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from video_star.tools.people import WEIGHTS
+    from video_star.tools.vision.people import WEIGHTS
 
     def model(threads: int, size: int) -> Callable[[], None]:
         interpreter = Interpreter(model_path=str(WEIGHTS / "pose_landmark_full.tflite"), num_threads=threads)
@@ -150,9 +150,9 @@ def untrained(folder: Path) -> dict[str, str]:
 
 def pose(engines: Mapping[str, str], rounds: int) -> None:
     """Seconds of estimate_pose on 16 frames of the bundled clip, by engine; they take turns."""
-    from video_star.tools.clip import open_clip
-    from video_star.tools.engines import VARIABLE, engine
-    from video_star.tools.pose import estimate_pose
+    from video_star.tools.video.clip import open_clip
+    from video_star.tools.vision.engines import VARIABLE, engine
+    from video_star.tools.vision.pose import estimate_pose
 
     frames = open_clip(str(bundled()), 0, 2).frames()
     before, ready = os.environ.get(VARIABLE), {}
@@ -258,8 +258,8 @@ def concurrency(rounds: int) -> int:
 
 def cache_hit() -> int:
     """How long a result takes that is cached."""
-    from video_star.tools.clip import open_clip
     from video_star.tools.library import poses_of
+    from video_star.tools.video.clip import open_clip
 
     clip = open_clip(str(bundled()), 0, 6)
     with fresh():
@@ -276,8 +276,8 @@ def chosen_against_all(folder: Path) -> int:
     worked out: that is how the paper's 36 % add up. Beside it, what runs really wait, because calls do share.
     """
     from video_star.graph.run import recognize
-    from video_star.tools.clip import open_clip
     from video_star.tools.library import tool
+    from video_star.tools.video.clip import open_clip
 
     some = {mode: 0.0 for mode in ("agentic", "static")}
     waited = dict(some)
@@ -309,9 +309,9 @@ def soak(clip_path: Path, calls: int, names: Sequence[str] = SOAKED) -> tuple[fl
     Each call sees a span that none saw before. Memory goes up and down by a tenth as pictures come and go, so that both
     are medians over a tenth of the calls.
     """
-    from video_star.tools.clip import open_clip
+    from video_star.tools.execution.executor import SERVICE
     from video_star.tools.library import tool
-    from video_star.tools.service import SERVICE
+    from video_star.tools.video.clip import open_clip
 
     whole, held = open_clip(str(clip_path)), []
     for number in range(calls + calls // 5):

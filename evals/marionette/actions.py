@@ -11,12 +11,12 @@ import numpy as np
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from .annotations import Performed
 from .body import CARRY, Body
 from .primitives import PRIMITIVES, Step
 from .skeleton import SIDES, Shape, aim
 from .stage import SIZES, Prop, Stage
 from .stage import floor as ground
-from .truth import Performed
 
 SHORTEST: Final = 2.0
 LONGEST: Final = 4.0

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from .curves import Track
 from .skeleton import SIDES, Joints, Shape, aim, facing, solve
-from .tracks import Track
 
 REST: Final = np.array([0.05, 0.10, 0.97])
 """An arm that hangs: flexion, abduction (radians), extension (arm lengths)."""

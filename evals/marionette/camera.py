@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from .tracks import Track
+from .curves import Track
 
 VIEWS: Final = {
     "any": ((0.15, 0.95),),

@@ -12,12 +12,12 @@ import numpy as np
 
 from . import scenery
 from .actions import ACTIONS, direct
+from .annotations import Truth
+from .appearance import WOODS, Board, Clothes, Colour, Solid, person, thing
 from .camera import Camera, frame
-from .looks import WOODS, Board, Clothes, Colour, Solid, person, thing
-from .paint import Canvas
+from .renderer import Canvas
 from .skeleton import COCO, SIDES, Joints, unit
 from .stage import Prop, Stage, floor
-from .truth import Truth
 
 FPS: Final = 12.0
 SIZES: Final = ((192, 192), (208, 160), (160, 208), (240, 180), (224, 224), (256, 144))

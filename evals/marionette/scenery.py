@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .camera import Camera
-from .paint import Canvas
+from .renderer import Canvas
 
 PAD = 0.2
 """Share of the picture by which the backdrop goes beyond each side, for shake and zoom."""

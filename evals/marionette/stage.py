@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from .body import Body
-from .tracks import minimum_jerk
+from .curves import minimum_jerk
 
 Where = Callable[[np.ndarray], np.ndarray]
 """Times (frames,) to positions (frames, 3)."""

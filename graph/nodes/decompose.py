@@ -9,11 +9,11 @@ from typing import Any, Final
 from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from ...tools.explain import explain_actions
 from ...tools.knowledge import shortlist
-from ..conversation import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, plain, shortlisted
-from ..form import decompose_form
-from ..parse import Malformed, as_decompose, parse_sub_actions
+from ...tools.knowledge.explain import explain_actions
+from ..policies.grammar import decompose_form
+from ..prompts import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, plain, shortlisted
+from ..replies.parse import Malformed, as_decompose, parse_sub_actions
 from ..state import Context, Setup, State, run_tools, worse
 from ..turn import Stopwatch, emit, held, speak
 

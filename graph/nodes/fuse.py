@@ -8,7 +8,7 @@ from typing import Any, Final
 from langgraph.runtime import Runtime
 
 from ...tools.library import tool
-from ..conversation import ASK_MORE, asked_next, by_graph, fused
+from ..prompts import ASK_MORE, asked_next, by_graph, fused
 from ..state import Context, Setup, State, offered
 from ..turn import Stopwatch, emit
 

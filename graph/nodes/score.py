@@ -8,10 +8,10 @@ from typing import Any
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
-from ..conversation import LONGEST_REPEATED, by_graph, correction, plain
-from ..form import score_form
-from ..kinematic.match import rank_by_evidence
-from ..parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
+from ..policies.grammar import score_form
+from ..policies.kinematic.matching import rank_by_evidence
+from ..prompts import LONGEST_REPEATED, by_graph, correction, plain
+from ..replies.parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
 from ..state import Context, Setup, State, Status, run_tools, worse
 from ..turn import Stopwatch, emit, held, speak
 

@@ -12,14 +12,14 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from ...tools.clip import Clip, open_clip
 from ...tools.errors import ToolUnavailable, VideoStarError
+from ...tools.execution.executor import SERVICE
+from ...tools.execution.media_store import MediaStore, default_store
 from ...tools.library import Tool, ToolName, tool
-from ...tools.media import MediaStore, default_store
-from ...tools.service import SERVICE
-from ...tools.source import VideoAccess
-from ..conversation import by_graph
-from ..parse import match_label
+from ...tools.video.clip import Clip, open_clip
+from ...tools.video.source import VideoAccess
+from ..prompts import by_graph
+from ..replies.parse import match_label
 from ..state import Context, Setup, State, worse
 from ..turn import Stopwatch, aside, emit
 from .tool_select import fit

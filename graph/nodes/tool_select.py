@@ -15,13 +15,13 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from PIL import Image
 
-from ...tools.clip import Clip, open_clip
-from ...tools.media import MediaStore, default_store
-from ...tools.source import VideoAccess
-from ..check import checked_actions
-from ..conversation import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, correction, opening, plain
-from ..form import choice_form
-from ..parse import MAX_CALLS, Malformed, tool_calls, with_calls
+from ...tools.execution.media_store import MediaStore, default_store
+from ...tools.video.clip import Clip, open_clip
+from ...tools.video.source import VideoAccess
+from ..candidates import checked_actions
+from ..policies.grammar import choice_form
+from ..prompts import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, correction, opening, plain
+from ..replies.parse import MAX_CALLS, Malformed, tool_calls, with_calls
 from ..state import Context, Setup, State, Status, offered, run_tools, worse
 from ..turn import Stopwatch, emit, held, speak
 

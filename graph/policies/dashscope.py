@@ -19,9 +19,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SecretStr
 
 from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
-from ..failures import PolicyBusy
-from ..sync import wait_for
-from .dashscope_wire import chosen, piece, usage_of, whole, written
+from ..concurrency import wait_for
+from .dashscope_messages import chosen, piece, usage_of, whole, written
+from .errors import PolicyBusy
 
 if TYPE_CHECKING:
     import aiohttp

@@ -27,9 +27,9 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from ...tools.media import default_store
-from ..calls import parse_hermes
-from ..tokens import TOKEN_TRACK
+from ...tools.execution.media_store import default_store
+from ..records.token_track import TOKEN_TRACK
+from ..replies.tool_calls import parse_hermes
 
 END: Final = "<|im_end|>"
 PAD: Final = "<|image_pad|>"

@@ -20,11 +20,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from .. import template
-from ..failures import PolicyBusy
-from ..sync import wait_for
+from ..concurrency import wait_for
+from . import chat_template as template
 from .connections import LoopwiseClient
-from .served import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
+from .errors import PolicyBusy
+from .openai_compatible import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
 from .token_policy import (
     END,
     SAMPLE,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from video_star.graph.policies.prompted import render_hermes
+from video_star.graph.policies.prompted_tools import render_hermes
 
 Body = dict[str, Any]
 Reply = tuple[int, Body | bytes]

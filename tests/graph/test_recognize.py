@@ -19,13 +19,13 @@ from video_star import (
     langchain_tool,
     recognize,
 )
-from video_star.graph.overlay import write_overlay
-from video_star.graph.page import render_page
-from video_star.graph.record import append, read, recognition
+from video_star.graph.records.trace import append, read, recognition
+from video_star.graph.report.annotated_video import write_overlay
+from video_star.graph.report.page import render_page
 from video_star.graph.run import run_record, wait_for
 from video_star.tools.errors import BadActions, SpanOutsideVideo, UnknownPolicy, UnknownTool, VideoNotFound
+from video_star.tools.execution.media_store import MediaStore
 from video_star.tools.library import TOOL_NAMES
-from video_star.tools.media import MediaStore
 
 ACTIONS = ["walk", "run", "hug"]
 Make = Callable[[list[Any]], Any]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from video_star.graph.form import decompose_form
+from video_star.graph.policies.grammar import decompose_form
 from video_star.graph.state import Context, Price
 from video_star.graph.turn import Stopwatch, aside, held, inline
-from video_star.tools.media import default_store
+from video_star.tools.execution.media_store import default_store
 
 from .conftest import Scripted
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from video_star.graph.serve import serve_command
+from video_star.graph.policies.vllm_serve import serve_command
 
 PYTHON = "VIDEO_STAR_VLLM_PYTHON"
 """Environment variable: the Python of an environment that has vLLM."""

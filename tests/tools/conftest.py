@@ -12,7 +12,7 @@ def yolo_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of checkpoints: tiles.pt, nobody.pt, not_numbers.pt, scattered.pt; see `yolo_weights`."""
     if find_spec("ultralytics") is None:
         pytest.skip("needs ultralytics; install the extra yolo")
-    from . import yolo_weights as made
+    from .vision import yolo_weights as made
 
     folder = tmp_path_factory.mktemp("weights")
     for change in (made.tiles, made.nobody, made.not_numbers, made.scattered):
@@ -25,7 +25,7 @@ def onnx_tiles(yolo_weights: Path) -> Path:
     """tiles.pt as .onnx."""
     if find_spec("onnx") is None:
         pytest.skip("needs onnx, with which ultralytics exports")
-    from .yolo_weights import export
+    from .vision.yolo_weights import export
 
     return export(yolo_weights / "tiles.pt", "onnx")
 
@@ -35,7 +35,7 @@ def openvino_tiles(yolo_weights: Path) -> Path:
     """tiles.pt as a folder of OpenVINO."""
     if find_spec("openvino") is None:
         pytest.skip("needs openvino")
-    from .yolo_weights import export
+    from .vision.yolo_weights import export
 
     return export(yolo_weights / "tiles.pt", "openvino")
 
@@ -45,7 +45,7 @@ def rtmpose_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of RTMPose's input and outputs that finds colours; see `top_down`."""
     if find_spec("onnx") is None:
         pytest.skip("needs onnx")
-    from .top_down import save
+    from .vision.top_down import save
 
     return save(tmp_path_factory.mktemp("rtmpose") / "rtmpose.onnx")
 
@@ -55,7 +55,7 @@ def heat_maps_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with heat maps."""
     if find_spec("onnx") is None:
         pytest.skip("needs onnx")
-    from .top_down import save
+    from .vision.top_down import save
 
     return save(tmp_path_factory.mktemp("maps") / "maps.onnx", answer="maps")
 

@@ -14,13 +14,13 @@ import pytest
 from langchain_core.messages import AIMessage
 from PIL import Image
 
-from video_star.tools import speaker as tools_speaker
-from video_star.tools.clip import Clip, open_clip
 from video_star.tools.describe import LENGTH, PICTURES, Description, salient
 from video_star.tools.errors import PolicyUnavailable
+from video_star.tools.execution import chat_model as tools_speaker
+from video_star.tools.execution.chat_model import Speaker, harmless
 from video_star.tools.library import Finding, tool
-from video_star.tools.speaker import Speaker, harmless
-from video_star.tools.video import Frames
+from video_star.tools.video.clip import Clip, open_clip
+from video_star.tools.video.reader import Frames
 
 from ..graph.conftest import Scripted, says
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from video_star.tools.clip import analysis_times, open_clip
 from video_star.tools.describe import salient
 from video_star.tools.errors import SpanOutsideVideo, UnknownTool
 from video_star.tools.library import TOOL_NAMES, langchain_tool, library, tool
-from video_star.tools.video import Frames, read_frames
+from video_star.tools.video.clip import analysis_times, open_clip
+from video_star.tools.video.reader import Frames, read_frames
 
 
 def test_every_tool_has_a_description_and_described_arguments() -> None:
@@ -66,7 +66,7 @@ def test_the_clip_is_decoded_once_for_all_tools(walking_clip: Path, monkeypatch:
         reads.append(args)
         return read_frames(*args, **options)
 
-    monkeypatch.setattr("video_star.tools.clip.read_frames", counted)
+    monkeypatch.setattr("video_star.tools.video.clip.read_frames", counted)
     clip = open_clip(str(walking_clip), 1.25, 2.0)
     for name in TOOL_NAMES:
         tool(name).look(clip, ["walk"], 2)

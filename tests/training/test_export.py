@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from video_star import recognize
 from video_star.cli import app
-from video_star.graph.record import append, read
+from video_star.graph.records.trace import append, read
 from video_star.tools.errors import BadRecord
-from video_star.tools.media import MediaStore, default_store
+from video_star.tools.execution.media_store import MediaStore, default_store
 from video_star.training.export import export, rows
 
 datasets = pytest.importorskip("datasets", reason="needs the extra [train]")

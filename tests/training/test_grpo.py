@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("trl", reason="needs the extra [train]")
 datasets = pytest.importorskip("datasets", reason="needs the extra [train]")
 
-from video_star.graph.kinematic.policy import request  # noqa: E402
-from video_star.graph.policies.in_process import TransformersPolicy  # noqa: E402
+from video_star.graph.policies.kinematic.policy import request  # noqa: E402
+from video_star.graph.policies.local import TransformersPolicy  # noqa: E402
 from video_star.training.grpo import HIERARCHICAL_REWARD, EpisodeTrainer  # noqa: E402
 
 LENGTH = 220

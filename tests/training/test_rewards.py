@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from video_star import recognize
-from video_star.graph.conversation import correction
-from video_star.graph.record import read
+from video_star.graph.prompts import correction
+from video_star.graph.records.trace import read
 from video_star.training.rewards import Reward, accuracy, reward, sub_actions, tool_use, well_formed
 
 GOOD = "<think>t</think>\n<scores>{}</scores>\n<answer>walk</answer>"

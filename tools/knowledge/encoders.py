@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput, BadWeights, MissingExtra
-from ..source import home
+from ..video.source import home
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -51,7 +51,7 @@ class Encoder(Protocol):
 
     name: str
     words: float
-    """What the score by words counts beside a cosine of this encoder; measured on `evals/paraphrases.yaml`."""
+    """What the score by words counts beside a cosine of this encoder; measured on `evals/suites/paraphrases.yaml`."""
     near: float
     """The score from which an entry may stand in for a label that has none; measured there too."""
 
@@ -76,7 +76,7 @@ class MiniLM:
     near = 0.35
 
     def __init__(self, folder: Path) -> None:
-        from ..checkpoints import digest
+        from ..vision.checkpoints import digest
 
         for file, published in MINILM_SHA256.items():
             if not (folder / file).is_file() or digest(folder / file) != published:

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from ..pose import Poses
 from ..primitives import PRIMITIVES
-from ..video import Frames
+from ..video.reader import Frames
+from ..vision.pose import Poses
 from .body import Body, bodies
 from .camera import Camera, camera_of, measure_camera, shaking
 from .events import Event, events_of, reaches_out

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from ..video import Frames
+from ..video.reader import Frames
 from .body import L_EYE, NOSE, R_EYE, Body
 from .signal import Measure, lasting, ramp
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from ..video import Frames
+from ..video.reader import Frames
 
 SIDE: Final = 160
 """Long side in pixels of the pictures in which points are followed."""

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from ..pose import Poses
-from ..video import Frames
+from ..video.reader import Frames
+from ..vision.pose import Poses
 from .body import L_HIP, L_SHOULDER, NOSE, R_HIP, R_SHOULDER, seen_joints
 from .flow import Flow
 

@@ -5,10 +5,10 @@ kept only if it comes to the right answer by what the conversation gives. The te
 than the evidence bears out.
 """
 
-from .card import write_card
+from .dataset_card import write_card
 from .folder import Chains, Progress
-from .lengths import load_processor
 from .run import Job, Settings, Teacher, synthesize, teacher_named
+from .token_counts import load_processor
 
 __all__ = [
     "Chains",

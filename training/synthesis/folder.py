@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ...graph.record import FILE, append, read
+from ...graph.records.trace import FILE, append, read
 from ...graph.state import Price
 from ...tools.errors import BadInput
-from ...tools.media import write_atomically
+from ...tools.execution.media_store import write_atomically
 from .rules import fingerprint
 
 SETTINGS: Final = "synthesis.json"

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final
 import typer
 from PIL import Image
 
-from ...graph.record import read
-from ...graph.template import picture_urls
-from ...tools.media import MediaStore
-from .card import sketch
+from ...graph.policies.chat_template import picture_urls
+from ...graph.records.trace import read
+from ...tools.execution.media_store import MediaStore
+from .dataset_card import sketch
 
 Record = Mapping[str, Any]
 HEIGHT: Final = 112

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, Final
 
-from ...graph.parse import normal, weigh
+from ...graph.replies.parse import normal, weigh
 from ...tools.knowledge.entries import words
 from ...tools.motion import read_motion
 from ...tools.primitives import PRIMITIVES

@@ -13,15 +13,15 @@ from langchain_core.language_models import BaseChatModel
 
 from ...evals.splits import Example, actions
 from ...graph import build_graph
-from ...graph.policy import resolve_policy
+from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
 from ...graph.state import Price
 from ...tools.errors import BadInput, PolicyUnavailable, ToolUnavailable
 from ...tools.library import TOOL_NAMES, Tool, ToolName, tool
 from .folder import Chains, Progress
-from .judge import judge
 from .rules import reasons
-from .scripted import ScriptedTeacher
+from .scripted_teacher import ScriptedTeacher
+from .verifier import judge
 
 
 @dataclass(frozen=True)

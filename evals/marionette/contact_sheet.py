@@ -1,0 +1,81 @@
+"""A contact sheet of all actions: a row of frames each, the label beside it.
+
+Run as `python -m video_star.evals.marionette.contact_sheet SHEET.png`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+from PIL import Image, ImageDraw, ImageFont
+
+from .actions import ACTIONS
+from .film import Film, film
+
+FRAMES: Final = 6
+SIDE: Final = 112
+"""Pixels of one frame."""
+GAP: Final = 3
+"""Pixels between frames."""
+LABEL: Final = 108
+"""Pixels of the label beside a row."""
+COLUMNS: Final = 2
+COLOURS: Final = 256
+"""Of the palette: what keeps the file under 1.5 MB."""
+
+
+def sheet(path: Path, seed: int = 0) -> None:
+    """Write the sheet as a PNG: one clip of each action, base classes first, the left column before the right."""
+    rows = -(-len(ACTIONS) // COLUMNS)
+    page = Image.new("RGB", (COLUMNS * (LABEL + FRAMES * SIDE + 8), rows * (SIDE + 2)), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
+    for place, (label, action) in enumerate(ACTIONS.items()):
+        left, top = place // rows * (LABEL + FRAMES * SIDE + 8), place % rows * (SIDE + 2)
+        pen.multiline_text((left + 4, top + 4), _wrapped(label), "black", font)
+        pen.text((left + 4, top + SIDE - 18), action.split, "gray", ImageFont.load_default(11))
+        for k, picture in enumerate(_pictures(film(label, seed))):
+            page.paste(picture, (left + LABEL + k * SIDE, top))
+    flat = page.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    flat.save(path, optimize=True)
+
+
+def _pictures(made: Film) -> list[Image.Image]:
+    """Frames from the beginning of the first primitive to the end of the last, cut to where something happens."""
+    height, width = made.frames.shape[1:3]
+    begin = min(start for _, _, start, _ in made.primitives)
+    end = max(end for _, _, _, end in made.primitives)
+    chosen = np.clip(np.round(np.linspace(begin, end, FRAMES) * made.fps).astype(int), 0, len(made.frames) - 1)
+    seen = np.concatenate([made.boxes.reshape(-1, 4), *made.objects.values()])
+    low, high = np.nanmin(seen[:, :2], 0), np.nanmax(seen[:, 2:], 0)
+    around = 0.08 * (high - low).max()
+    low, high = np.maximum(low - around, 0), np.minimum(high + around, (width, height))
+    size = np.maximum(1, np.round((high - low) * ((SIDE - GAP) / (high - low).max())).astype(int))
+    pictures = []
+    for k in chosen:
+        cut = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        part = Image.fromarray(made.frames[k]).resize((int(size[0]), int(size[1])), Image.Resampling.LANCZOS, cut)
+        picture = Image.new("RGB", (SIDE, SIDE), "white")
+        picture.paste(part, ((SIDE - part.width) // 2, (SIDE - part.height) // 2))
+        pictures.append(picture)
+    return pictures
+
+
+def _wrapped(label: str) -> str:
+    lines = [""]
+    for word in label.split():
+        if len(lines[-1]) + len(word) > 12:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(line for line in lines if line)
+
+
+def main(path: Annotated[Path, typer.Argument(help="PNG to write.")], seed: int = 0) -> None:
+    """Write the contact sheet."""
+    sheet(path, seed)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,106 @@
+"""How well measured motion fits definitions: a naive Bayes comparison over motion primitives. Pure functions.
+
+Each definition is read as a forecast of which primitives will show; each measured primitive, with its support, is a
+soft yes or no. What was not measurable says nothing either way. Where a definition says in which order its primitives
+follow each other, the times at which they were seen are one more piece of evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations, product
+from typing import Final
+
+from ....tools.knowledge import Definition, define
+from ....tools.motion import Observed, read_motion
+
+LEADING: Final = 0.8
+"""Chance that the primitives of the first-ranked sub-action show; later ranks fall towards `TRAILING`."""
+TRAILING: Final = 0.5
+UNSAID: Final = 0.15
+"""Chance that a primitive shows of which a definition says nothing, at least."""
+DOUBT: Final = 8
+"""Candidates' worth of `UNSAID` against which it counts how many candidates name a primitive: what many actions show,
+such as standing upright, an action shows too whose definition does not mention it."""
+NEVER: Final = 0.04
+"""Chance that a primitive shows which a definition excludes."""
+TEMPER: Final = 1.5
+"""Primitives overlap, so their evidence is not independent: log-likelihoods are divided by this."""
+ORDERLY: Final = 0.8
+"""How much likelier than by chance the order that a definition says is, seen beyond doubt; the reverse is as much less
+likely. Below 1: primitives are also seen where they are not."""
+TICK: Final = 0.1
+"""Seconds to which a report tells times."""
+
+
+def forecast(definition: Definition) -> dict[str, float]:
+    """Chance in (0, 1) of each primitive that the definition names or excludes."""
+    chances: dict[str, float] = {name: NEVER for name in definition.never}
+    parts = definition.sub_actions
+    for k, part in enumerate(parts):
+        chance = LEADING - (LEADING - TRAILING) * k / max(1, len(parts) - 1)
+        for name in part.primitives:
+            chances[name] = max(chance, chances.get(name, 0.0))
+    return chances
+
+
+def posterior(observed: Observed, definitions: Mapping[str, Definition]) -> dict[str, float]:
+    """Share of belief in each candidate, summing to 1; equal shares where nothing was measured."""
+    usual = _usual(definitions.values())
+    likelihoods = {label: _log_likelihood(observed, known, usual) / TEMPER for label, known in definitions.items()}
+    top = max(likelihoods.values(), default=0.0)
+    shares = {label: math.exp(value - top) for label, value in likelihoods.items()}
+    whole = sum(shares.values())
+    return {label: share / whole for label, share in shares.items()}
+
+
+def rank_by_evidence(summaries: Sequence[str], actions: Sequence[str]) -> dict[str, float]:
+    """Belief in each candidate from tool texts alone; empty where none of them holds measured motion."""
+    observed = next((found for text in summaries if (found := read_motion(text)).support), None)
+    return posterior(observed, {action: define(action) for action in actions}) if observed else {}
+
+
+def order_fit(observed: Observed, order: Sequence[Sequence[str]]) -> float:
+    """How clearly primitives were seen in this order, -1 (the reverse, beyond doubt) to 1; 0 says nothing.
+
+    The mean, over the pairs of different steps that were both seen, of how far apart in time they were, each in
+    proportion to their support.
+
+    Args:
+        observed: What was measured.
+        order: Steps of primitives, as `Definition.order`.
+    """
+    spans, support = observed.spans, observed.support
+    pairs = [(a, b) for one, other in combinations(order, 2) for a, b in product(one, other)]
+    fits = [support[a] * support[b] * _after(spans[a], spans[b]) for a, b in pairs if a in spans and b in spans]
+    return sum(fits) / len(fits) if fits else 0.0
+
+
+def _after(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """-1..1: 1 where `other` begins after `one` ends, 0 where their middles are at one time.
+
+    The distance of the middles in halves of both lengths. Middles err less than starts: a primitive that goes on, or
+    whose time could not be told within the clip, has the whole clip as its span and starts before everything.
+    """
+    lengths = abs(one[1] - one[0]) + abs(other[1] - other[0]) + 2 * TICK
+    return max(-1.0, min(1.0, (sum(other) - sum(one)) / lengths))
+
+
+def _usual(definitions: Collection[Definition]) -> dict[str, float]:
+    """Chance that a primitive shows, for each that any of these definitions names, where one of them does not."""
+    named = Counter(
+        name for known in definitions for name in {name for part in known.sub_actions for name in part.primitives}
+    )
+    whole = len(definitions) + DOUBT
+    return {name: max(UNSAID, (count + DOUBT * UNSAID) / whole) for name, count in named.items()}
+
+
+def _log_likelihood(observed: Observed, known: Definition, usual: Mapping[str, float]) -> float:
+    # With the chance that both of a pair were there as its weight, this is a mixture of densities over -1..1.
+    total, chances = math.log1p(ORDERLY * order_fit(observed, known.order)), forecast(known)
+    for name in observed.measured:
+        chance, support = chances.get(name, usual.get(name, UNSAID)), observed.support.get(name, 0.0)
+        total += support * math.log(chance) + (1 - support) * math.log(1 - chance)
+    return total

@@ -1,0 +1,215 @@
+"""A chat model of rules: it takes every turn of the conversation and reads nothing but its text.
+
+It looks at no pixel and knows no name: only the question, the candidates and what the tools wrote. It states its
+limits: what movement does not show (which object, whose face, which scene) it cannot tell apart, and it says when
+nothing was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from ....tools.knowledge import Definition
+from ....tools.knowledge.explain import parse
+from ....tools.library import TOOL_NAMES
+from ....tools.motion import Observed, read_motion
+from ....tools.primitives import PRIMITIVES
+from ...prompts import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES
+from ...replies.parse import weigh
+from .matching import forecast, order_fit, posterior
+from .replies import call, json_after, last_turn, shortlists
+
+TELLING = ("track_motion", "explain_actions")
+"""What tells candidates apart: movement, drawn with the joints of those who move, and what each says of movement."""
+STANDS_IN = "estimate_pose"
+"""Asked only where movement is not on offer: it draws poses for people who look at the run, and tells no more here."""
+FEW_ENOUGH_TO_EXPLAIN = 40
+MOST_SUB_ACTIONS = 5
+SEEN = 0.3
+"""Support from which a primitive is named as seen."""
+UNNAMED = 0.4
+"""What a sub-action counts for a candidate whose definition does not name it."""
+ASKS = {
+    ASK_DECOMPOSE: "decompose",
+    ASK_ANSWER: "score",
+    ASK_SCORES: "score",
+    ASK_TOOLS: "choose",
+    ASK_MORE: "choose",
+}
+MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the conversation so far says."""
+
+    actions: tuple[str, ...]
+    observed: Observed
+    definitions: Mapping[str, Definition]
+
+
+class KinematicPolicy(BaseChatModel):
+    """Rules over measured motion. Deterministic; needs no weights, no network and no key."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "kinematic"
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools, as any LangChain chat model takes them."""
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
+        read, wanted = read_conversation(messages), request(messages)
+        if wanted == "decompose":
+            reply = _decompose(read)
+        elif wanted == "score":
+            reply = _score(read, shortlists(messages))
+        else:
+            reply = _choose(read, offered, messages)
+        reply.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+def read_conversation(messages: Sequence[BaseMessage]) -> Read:
+    """Candidates, measured motion and definitions, from the text of user and tool turns."""
+    actions: tuple[str, ...] = ()
+    observed = Observed({}, ())
+    definitions: dict[str, Definition] = {}
+    for message in messages:
+        if not isinstance(message, HumanMessage | ToolMessage):
+            continue
+        text = message.text
+        if not actions:
+            actions = tuple(json_after(CANDIDATES, text) or ())
+        found = read_motion(text)
+        observed = found if found.measured else observed
+        definitions |= parse(text)
+    return Read(actions, observed, {label: definitions[label] for label in actions if label in definitions})
+
+
+def request(messages: Sequence[BaseMessage]) -> str:
+    """What was asked last: `decompose`, `score`, or `choose` tools.
+
+    The graph ends its turns with what it asks. The same words within a turn, or in what a tool found, are evidence.
+    """
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage) or (isinstance(message, ToolMessage) and message.name not in TOOL_NAMES):
+            if found := next((step for ask, step in ASKS.items() if message.text.endswith(ask)), None):
+                return found
+    return "choose"
+
+
+def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage]) -> AIMessage:
+    asked = {call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+    few = len(read.actions) <= FEW_ENOUGH_TO_EXPLAIN
+    wanted = TELLING if "track_motion" in offered else (STANDS_IN, *TELLING)
+    names = [n for n in wanted if n in offered and n not in asked and (few or n != "explain_actions")]
+    text = (
+        "I need to know what moves how and what the candidates mean."
+        if names
+        else "No further tool can tell me more than I have."
+    )
+    return AIMessage(text, tool_calls=[call(name) for name in names])
+
+
+def _decompose(read: Read) -> AIMessage:
+    seen = {name: support for name, support in read.observed.support.items() if support >= SEEN}
+    shares = posterior(read.observed, read.definitions)
+    weights = {name: support * _spread(name, read.definitions, shares) for name, support in seen.items()}
+    telling = sorted(weights, key=lambda name: -weights[name])[:MOST_SUB_ACTIONS]
+    if not telling:
+        limit = "Nothing measurable was seen, so I can only name the action as a whole; take my scores as a guess."
+        return AIMessage(limit, tool_calls=[call("decompose", sub_actions=[{"name": "the action as a whole"}])])
+    sub_actions = [
+        {"name": PRIMITIVES.get(name, name), "candidates": _speaks_for(name, read.definitions, shares)}
+        for name in telling
+    ]
+    return AIMessage(
+        "Measured, the most telling first: " + ", ".join(f"{name} {seen[name]:.2f}" for name in telling) + ".",
+        tool_calls=[call("decompose", sub_actions=sub_actions)],
+    )
+
+
+def _score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
+    shares = posterior(read.observed, read.definitions) if read.definitions else {}
+    best = max(shares.values(), default=1.0)
+    if not lists:
+        believed = sorted(shares, key=lambda label: -shares[label])[:3]
+        flat = {label: round(10 * shares[label] / best, 1) for label in believed}
+        return _turn(read, shares, flat or {label: 1.0 for label in read.actions[:1]}, 0)
+    rows = {
+        number: {label: _fit(read, entry["sub_action"], label, shares, best) for label in entry["candidates"]}
+        for number, entry in lists.items()
+    }
+    return _turn(read, shares, rows, len(rows))
+
+
+def _fit(read: Read, sub_action: str, label: str, shares: Mapping[str, float], best: float) -> float:
+    """0..10: how clearly the sub-action showed, whether the definition names it, how well the candidate fits in all."""
+    name = MEANINGS.get(sub_action, "")
+    known = read.definitions.get(label)
+    if known is None or not name:
+        return 1.0
+    named = any(name in part.primitives for part in known.sub_actions)
+    return round(10 * read.observed.support.get(name, 0.0) * (1.0 if named else UNNAMED) * shares[label] / best, 1)
+
+
+def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], rows: int) -> AIMessage:
+    """The last turn: scores (`rows` sub-actions, or none: candidates as wholes) and the candidate they put first."""
+    table = {int(k): row for k, row in scores.items()} if rows else {0: scores}
+    totals = weigh(table, rows)
+    answer = max(totals, key=totals.__getitem__)
+    seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= SEEN]
+    believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
+    ordered = [(label, order_fit(read.observed, read.definitions[label].order)) for label, _ in believed]
+    in_time = ", ".join(f"{label} {fit:+.2f}" for label, fit in ordered if fit)
+    think = (
+        f"Measured: {', '.join(seen) or 'no movement'}. "
+        + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
+        + (f"Times against the order that each asks for, -1 to 1: {in_time}. " if in_time else "")
+        + "I read movement only: what things, faces and scenes are is beyond me."
+    )
+    return last_turn(think, scores, answer)
+
+
+def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
+    """How far a primitive tells the candidates apart: its forecasts' spread times belief in who forecasts it."""
+    chances = {label: forecast(known).get(name, 0.0) for label, known in definitions.items()}
+    if not chances:
+        return 1.0
+    mean = sum(chances.values()) / len(chances)
+    spread: float = (sum((chance - mean) ** 2 for chance in chances.values()) / len(chances)) ** 0.5
+    return (0.02 + spread) * (0.05 + sum(shares[label] for label, chance in chances.items() if chance > mean))
+
+
+def _speaks_for(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> list[str]:
+    """Up to three candidates: those whose definition names the primitive first, the most believed leading."""
+    named = [
+        label for label, known in definitions.items() if any(name in part.primitives for part in known.sub_actions)
+    ]
+    order = sorted(shares, key=lambda label: (label not in named, -shares[label]))
+    return order[:3]

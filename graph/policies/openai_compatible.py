@@ -1,0 +1,234 @@
+"""Policies behind an OpenAI-compatible server: vLLM, with the tokens it read and sampled, and DashScope."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatResult
+
+from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ..records.token_track import TOKEN_TRACK
+from .errors import PASSING_STATUS, PolicyBusy
+
+DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
+CONNECT_SECONDS: Final = 10.0
+LONGEST_SECONDS: Final = 3600.0
+"""What `policy_seconds` may be at most: below it, the graph keeps the time."""
+_TOO_LONG: Final = re.compile(
+    r"context.{0,3}(length|window)|longer than the maximum|too long|too many tokens|range of input length", re.I
+)
+_QUOTA: Final = re.compile(r"arrearage|free.?tier|insufficient.?(quota|balance)|good standing", re.I)
+_FILTERED: Final = re.compile(r"data_?inspection|content.{0,3}(filter|policy|management)", re.I)
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a model is served and what it is asked for besides an answer."""
+
+    model: str
+    url: str
+    key_variable: str
+    """Environment variable that holds the key."""
+    key: str
+    tokens: bool
+    """Whether it reports token ids (vLLM's `return_token_ids`)."""
+
+
+def vllm_server(name: str) -> Server:
+    """The server that `<model>@<url>` names.
+
+    Raises:
+        UnknownPolicy: There is no model or no http(s) address in it.
+    """
+    model, _, url = name.partition("@")
+    if not model or not re.match(r"https?://[^/]", url):
+        raise UnknownPolicy(
+            f"the policy 'vllm:{name[:80]}' names no model or no server; write it like "
+            "vllm:Qwen/Qwen2.5-VL-7B-Instruct@http://127.0.0.1:8000/v1"
+        )
+    return Server(model, url, "VLLM_API_KEY", os.environ.get("VLLM_API_KEY") or "none", tokens=True)
+
+
+def dashscope_server(model: str) -> Server:
+    """DashScope's OpenAI-compatible mode, or what `$DASHSCOPE_BASE_URL` puts in its place.
+
+    Raises:
+        UnknownPolicy: There is no model name, or no key in `$DASHSCOPE_API_KEY`.
+    """
+    if not model:
+        raise UnknownPolicy("the policy 'dashscope:' names no model; write it like dashscope:qwen2.5-vl-72b-instruct")
+    key = os.environ.get("DASHSCOPE_API_KEY")
+    if not key:
+        raise UnknownPolicy(f"the policy 'dashscope:{model}' needs a key; set the variable DASHSCOPE_API_KEY")
+    return Server(model, os.environ.get("DASHSCOPE_BASE_URL") or DASHSCOPE, "DASHSCOPE_API_KEY", key, tokens=False)
+
+
+def served_model(
+    server: Server, temperature: float = 0.0, seed: int = 0, max_tokens: int | None = None
+) -> BaseChatModel:
+    """The chat model at `server`; a turn has at most `max_tokens`, or what the server allows.
+
+    It is asked once per call, because the graph tries again itself, and in one piece, because token ids come whole. A
+    reply of vLLM carries `response_metadata["token_track"]`: {prompt_ids, completion_ids, logprobs}.
+
+    Raises:
+        MissingExtra: langchain-openai is not installed.
+    """
+    try:
+        import httpx
+
+        from .connections import LoopwiseClient
+
+        client = served_client()
+    except ImportError:
+        raise MissingExtra(
+            f"a policy at {server.url} needs langchain-openai; install it: pip install 'video-star[api]'"
+        ) from None
+    asked: dict[str, Any] = {"logprobs": True, "extra_body": {"return_token_ids": True}} if server.tokens else {}
+    made: BaseChatModel = client(
+        server=server,
+        model=server.model,
+        base_url=server.url,
+        api_key=server.key,
+        temperature=temperature,
+        seed=seed,
+        max_tokens=max_tokens,
+        max_retries=0,
+        timeout=httpx.Timeout(LONGEST_SECONDS, connect=CONNECT_SECONDS),
+        disable_streaming=True,
+        use_responses_api=False,
+        http_async_client=LoopwiseClient(follow_redirects=True),
+        **asked,
+    )
+    return made
+
+
+@lru_cache(maxsize=1)
+def served_client() -> Any:
+    """The class of LangChain's client, which keeps what vLLM adds to a response and says what to do about a refusal."""
+    from langchain_openai import ChatOpenAI
+
+    class ServedModel(ChatOpenAI):
+        server: Server
+
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            with _remedies(self.server):
+                return super()._generate(*args, **kwargs)
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            with _remedies(self.server):
+                return await super()._agenerate(*args, **kwargs)
+
+        def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+            result = super()._create_chat_result(response, generation_info)
+            if not result.generations:
+                raise ValueError("the response holds no choice")
+            track = token_track(response if isinstance(response, dict) else response.model_dump(warnings=False))
+            for generation in result.generations:
+                # The text of every token with its log-probability is many times the reply.
+                (generation.generation_info or {}).pop("logprobs", None)
+            if track is not None:
+                result.generations[0].message.response_metadata[TOKEN_TRACK] = track
+            return result
+
+    return ServedModel
+
+
+def token_track(response: Mapping[str, Any]) -> dict[str, list[Any]] | None:
+    """Token ids and log-probabilities of a chat completion as vLLM reports them, or None where it reports no ids.
+
+    Returns:
+        prompt_ids and completion_ids, as the model read and sampled them, and logprobs, one for each completion id;
+        empty where the server gives none, or not one for each.
+    """
+    choice = response["choices"][0]
+    prompt, completion = response.get("prompt_token_ids"), choice.get("token_ids")
+    if not prompt or completion is None:
+        return None
+    return {"prompt_ids": list(prompt), "completion_ids": list(completion), "logprobs": logprobs(choice, completion)}
+
+
+def logprobs(choice: Mapping[str, Any], ids: Sequence[int]) -> list[float]:
+    """The log-probabilities in a choice of a completion; none where there is not one for each of its ids."""
+    content = (choice.get("logprobs") or {}).get("content") or []
+    return [float(token["logprob"]) for token in content] if len(content) == len(ids) else []
+
+
+@contextmanager
+def _remedies(server: Server) -> Iterator[None]:
+    """Failures of the client as errors that say what to do."""
+    import openai
+
+    try:
+        yield
+    except openai.APIConnectionError as error:
+        raise _no_answer(server, error.__cause__ or error) from error
+    except openai.APIStatusError as error:
+        raise refusal(server, error.status_code, f"{error} {error.code}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, openai.APIError) as error:
+        raise _no_completion(server, error) from error
+
+
+@contextmanager
+def failures(server: Server) -> Iterator[None]:
+    """What can go wrong in an exchange over httpx, as errors that say what to do."""
+    import httpx
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise _no_answer(server, error) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise _no_completion(server, error) from error
+
+
+def refusal(server: Server, status: int, message: str) -> PolicyUnavailable:
+    """What an HTTP error means: busy where it may pass by itself, else with what to do about it."""
+    short = " ".join(message.split())[:300]
+    remedy = _remedy(server, status, message)
+    if remedy is None:
+        kind = PolicyBusy if status in PASSING_STATUS else PolicyUnavailable
+        return kind(f"{server.url} answered {status}: {short}")
+    return PolicyUnavailable(f"{server.url} answered {status}: {remedy} ({short})")
+
+
+def _no_answer(server: Server, why: BaseException) -> PolicyBusy:
+    return PolicyBusy(
+        f"no answer from {server.url}: {type(why).__name__}: {why}; see that the server is running and the address is "
+        "right (`video-star serve MODEL` prints the command for vLLM)"
+    )
+
+
+def _no_completion(server: Server, error: Exception) -> PolicyUnavailable:
+    short = " ".join(str(error).split())[:300]
+    return PolicyUnavailable(
+        f"what {server.url} answered is no chat completion; see that the address is that of an OpenAI-compatible "
+        f"server, with its /v1 ({type(error).__name__}: {short})"
+    )
+
+
+def _remedy(server: Server, status: int, message: str) -> str | None:
+    """What to do about a refusal, or None if it may pass by itself."""
+    if _QUOTA.search(message) and status in (400, 402, 403):
+        return "the account has used up its quota or has unpaid bills; settle it in the provider's console"
+    if status in (401, 403):
+        return f"it does not accept the key; set {server.key_variable}"
+    if status == 404:
+        return f"it serves no model {server.model!r}, or nothing at this address; {server.url}/models lists its models"
+    if status == 413 or (status == 400 and _TOO_LONG.search(message)):
+        return (
+            "the conversation is too long for it; lower frames or pixels, offer fewer tools, or start it with a larger "
+            "--max-model-len"
+        )
+    if status == 400 and _FILTERED.search(message):
+        return "its content filter refuses the video or the words; use another video, other labels or another server"
+    if status in (400, 422):
+        return "it does not take the request; see that the model takes images, several in one conversation"
+    return None

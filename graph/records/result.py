@@ -1,0 +1,79 @@
+"""The result of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from ..state import Status
+
+
+class Ranked(BaseModel):
+    """A candidate and its score."""
+
+    action: str
+    score: float = Field(ge=0, le=1)
+
+
+class SubAction(BaseModel):
+    """One sub-action with what it was scored against."""
+
+    name: str
+    rank: int = Field(ge=1)
+    weight: int = Field(ge=1, description="w_k = n - k + 1 for rank k of n.")
+    candidates: list[str]
+    scores: dict[str, float] = Field(description="Candidate to score, 0 to 10.")
+
+
+class Evidence(BaseModel):
+    """What one tool call brought."""
+
+    tool: str
+    status: str = Field(description="ok or unavailable.")
+    seconds: float
+    summary: str
+    start: float
+    end: float
+    round: int = 1
+    frames: list[dict[str, Any]] = Field(default_factory=list, description="{url: media://..., time: seconds}.")
+
+
+class Tokens(BaseModel):
+    """Tokens as the policy's backend counts them; 0 where it counts none."""
+
+    input: int = 0
+    output: int = 0
+    cached: int | None = Field(default=None, description="Of the input, what the server had in its cache, if it says.")
+
+
+class Cost(BaseModel):
+    """Money, by the price in the settings, or as the provider reports it."""
+
+    amount: float
+    currency: str
+
+
+class Usage(BaseModel):
+    """What the run cost."""
+
+    policy_calls: int = 0
+    tokens: Tokens = Tokens()
+    cost: Cost | None = Field(default=None, description="None where no price is set and none is reported.")
+    tool_tokens: Tokens | None = Field(
+        default=None, description="Of the chat models behind tools, where any was asked; not part of tokens and cost."
+    )
+    seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds by node.")
+
+
+class Recognition(BaseModel):
+    """The recognised action and everything that supports it."""
+
+    action: str | None = Field(description="The chosen candidate; None when the run failed.")
+    status: Status
+    error: str | None = None
+    ranking: list[Ranked] = Field(default_factory=list, description="Every candidate, best first.")
+    sub_actions: list[SubAction] = Field(default_factory=list)
+    evidence: list[Evidence] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list, description="What failed or was corrected on the way.")
+    usage: Usage = Usage()

@@ -1,0 +1,196 @@
+"""Records: one run is one JSON line plus its pictures. The same file feeds report, evaluation and training."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from pydantic import ValidationError
+
+from ...tools.errors import BadRecord
+from ...tools.execution.media_store import SCHEME, MediaStore, default_store
+from ..prompts import DEFAULT_QUESTION
+from ..state import Context, run_tools
+from .result import Recognition
+from .token_track import extends, tracks
+
+SCHEMA: Final = 1
+FIELDS: Final = {"id", "request", "messages", "recognition"}
+"""What makes a JSON object a record; readers do without the rest."""
+FILE: Final = "runs.jsonl"
+PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert")
+
+
+def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """The record of a run from its last state: plain JSON, pictures by `media://` reference."""
+    settings = Context.model_validate(state["settings"]) if "settings" in state else context
+    messages = [_message(message) for message in state.get("conversation", ())]
+    turns = tracks(messages, default_store())
+    follows = extends(turns)
+    for turn, more in zip(turns, follows, strict=True):
+        messages[turn.message]["extends"] = more
+    return {
+        "schema": SCHEMA,
+        "id": uuid4().hex,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in PACKAGES},
+        "request": {
+            "source": state.get("video"),
+            "actions": state.get("actions", []),
+            "question": state.get("question") or DEFAULT_QUESTION,
+            "start": state.get("start"),
+            "end": state.get("end"),
+            "context": settings.model_dump(),
+        },
+        "video": state.get("clip"),
+        "frames": state.get("frames", []),
+        "tools": run_tools(settings),
+        "messages": messages,
+        "tokens": {"turns": len(turns), "forks": follows[1:].count(False)},
+        "recognition": {
+            "action": state.get("action"),
+            "status": state.get("status"),
+            "error": state.get("error"),
+            "ranking": state.get("ranking", []),
+            "sub_actions": state.get("sub_actions", []),
+            "evidence": state.get("evidence", []),
+            "notes": state.get("notes", []),
+            "usage": state.get("usage")
+            or {"policy_calls": 0, "tokens": {"input": 0, "output": 0}, "cost": None, "seconds": {}},
+        },
+        "timings": state.get("timings", []),
+    }
+
+
+def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = None) -> None:
+    """Add a record to `folder/runs.jsonl`, its pictures and token tracks to `folder/media`.
+
+    Several processes may append to one folder: each line is written whole, and what a crash left of a line is removed.
+    """
+    source, target = store or default_store(), MediaStore(folder / "media")
+    target.root.mkdir(parents=True, exist_ok=True)
+    for url in references(record):
+        try:
+            target.put(source.get(url), Path(url).suffix)
+        except KeyError:
+            # A store that was cleared meanwhile, or a text of that form: the record is worth keeping without it.
+            continue
+    # A name in the request may hold bytes that are no text; as escapes they are JSON, and read back as they were.
+    line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+    with (folder / FILE).open("a+b", buffering=0) as file:
+        _lock(file)
+        _end_line(file)
+        rest = memoryview(line)
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+        os.fsync(file.fileno())
+
+
+def _lock(file: FileIO) -> None:
+    """Wait until no other process appends. Windows has no such lock: there, let one process write a trace."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _end_line(file: FileIO) -> None:
+    """Make the file end where a line ends: a last line that is no whole JSON is what a crash left, and goes."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) == b"\n":
+        return
+    file.seek(0)
+    whole, _, last = file.read().rpartition(b"\n")
+    try:
+        json.loads(last)
+        file.write(b"\n")
+    except ValueError:
+        file.truncate(len(whole) + 1 if whole else 0)
+
+
+def read(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records of a trace, oldest first.
+
+    Args:
+        folder: The folder given as `trace`, or its `runs.jsonl`.
+
+    Raises:
+        BadRecord: There is no trace, or a line is no record of this schema. A last line cut off by a crash is passed
+            over.
+    """
+    path = folder / FILE if folder.is_dir() else folder
+    if not path.is_file():
+        raise BadRecord(f"{folder} holds no {FILE}; give a folder that --trace wrote")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                if not line.endswith(b"\n"):
+                    return
+                raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
+            if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+                raise BadRecord(f"{path}, line {number}, is not of schema {SCHEMA}; it was written by another version")
+            if missing := FIELDS - record.keys():
+                raise BadRecord(f"{path}, line {number}, lacks {', '.join(sorted(missing))}; remove the line")
+            yield record
+
+
+def recognition(record: Mapping[str, Any]) -> Recognition:
+    """The result as `recognize` returned it.
+
+    Raises:
+        BadRecord: The record holds no such result.
+    """
+    try:
+        return Recognition.model_validate(record["recognition"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("recognition", *first["loc"]))
+        raise BadRecord(f"run {record['id']}: {where}: {first['msg']}; remove its line") from None
+
+
+def references(record: Mapping[str, Any]) -> list[str]:
+    """Every `media://` reference of a record, each once."""
+    found: dict[str, None] = {}
+
+    def walk(value: Any) -> None:
+        if isinstance(value, str):
+            if value.startswith(SCHEME):
+                found[value] = None
+        elif isinstance(value, Mapping):
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    for part in ("frames", "messages", "recognition"):
+        walk(record.get(part))
+    return list(found)
+
+
+def _message(message: BaseMessage) -> dict[str, Any]:
+    """A message in the chat format of training libraries, with who wrote it and in which node."""
+    role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
+    kept: dict[str, Any] = {"role": role, **message.additional_kwargs.get("video_star", {}), "content": message.content}
+    if isinstance(message, AIMessage):
+        if message.tool_calls:
+            kept["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in message.tool_calls]
+        kept["usage"] = message.usage_metadata
+    if isinstance(message, ToolMessage):
+        kept |= {"name": message.name, "tool_call_id": message.tool_call_id}
+    return kept

@@ -1,0 +1,1 @@
+"""From a model's reply to typed values: tool calls, sub-actions, scores and labels."""

@@ -1,0 +1,263 @@
+"""Tools that fail in every way: the run ends with a valid result, and the failure is in its evidence."""
+
+import asyncio
+import itertools
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from video_star.evals.bench.tools import soak
+from video_star.graph import build_graph
+from video_star.graph.nodes import tool_exec
+from video_star.graph.records.result import Recognition
+from video_star.graph.run import arecognize
+from video_star.graph.state import State
+from video_star.tools import library
+from video_star.tools.errors import ToolBusy
+from video_star.tools.execution import chat_model as speaker
+from video_star.tools.execution import circuit_breaker as breaker
+from video_star.tools.execution import executor as service
+from video_star.tools.execution import media_store as media
+from video_star.tools.execution.executor import Service
+from video_star.tools.vision.blazepose import BlazePose
+from video_star.tools.vision.people import SsdLite
+
+ACTIONS = ["walk", "run", "hug"]
+
+
+@pytest.fixture(autouse=True)
+def own_service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """A service of its own for each test, so that no tool rests because of another test."""
+    fresh = Service()
+    monkeypatch.setattr(tool_exec, "SERVICE", fresh)
+    monkeypatch.setattr(media, "SERVICE", fresh)
+    return fresh
+
+
+async def look(clip: Path, *tools: str, **settings: Any) -> Recognition:
+    return await arecognize(clip, ACTIONS, start=0, end=1, mode="static", tools=list(tools), **settings)
+
+
+def boxes(*rows: list[float]) -> Any:
+    return [(np.array(rows, np.float32), np.full(len(rows), 0.9, np.float32))] * 8
+
+
+def fails(error: BaseException) -> Any:
+    def people(*_: Any) -> Any:
+        raise error
+
+    return people
+
+
+@pytest.mark.parametrize(
+    ("people", "why"),
+    [
+        (fails(RuntimeError("bad weights")), "RuntimeError: bad weights"),
+        (fails(MemoryError()), "MemoryError"),
+        (fails(SystemExit(9)), "the tool ended with SystemExit"),
+        (fails(StopIteration()), "the tool ended with StopIteration"),
+        (fails(asyncio.CancelledError()), "the tool ended with CancelledError"),
+        (lambda *_: boxes([np.nan, 0, 10, 10]), "boxes"),
+        (lambda *_: boxes([0, 0, np.inf, 10]), "boxes"),
+        (lambda *_: boxes([0, 0, 10]), "Error"),
+        (lambda *_: "garbage", "Error"),
+        (lambda *_: None, "TypeError"),
+        (lambda *_: boxes([0, 0, 10, 10]) * 5, "frame holds an index outside"),
+    ],
+)
+async def test_whatever_an_engine_does_becomes_evidence(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch, people: Any, why: str
+) -> None:
+    monkeypatch.setattr(SsdLite, "people", people)
+    found = await look(walking_clip, "detect_people", "explain_actions")
+    failed, explained = found.evidence
+    assert failed.status == "unavailable" and why in failed.summary and failed.frames == []
+    assert explained.status == "ok" and found.status == "degraded" and found.action in ACTIONS
+
+
+async def test_nothing_wrong_is_kept_of_a_failure(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(SsdLite, "people", lambda *_: boxes([np.nan, 0, 10, 10]))
+        assert (await look(walking_clip, "detect_people")).evidence[0].status == "unavailable"
+    found = await look(walking_clip, "detect_people")
+    assert found.status == "ok" and "people" in found.evidence[0].summary
+
+
+async def test_an_engine_out_of_memory_for_a_moment_is_tried_again(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, tries = SsdLite.people, []
+
+    def people(self: SsdLite, frames: Any) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise MemoryError
+        return sound(self, frames)
+
+    monkeypatch.setattr(SsdLite, "people", people)
+    assert (await look(walking_clip, "detect_people")).status == "ok" and len(tries) == 2
+
+
+async def test_an_engine_that_hangs_is_left_behind_and_at_last_alone(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung, asked = threading.Event(), []
+
+    def poses(*_: Any) -> Any:
+        asked.append(1)
+        hung.wait(20)
+        return []
+
+    monkeypatch.setattr(BlazePose, "poses", poses)
+    try:
+        for _ in range(breaker.FAILURES):
+            found = await look(walking_clip, "estimate_pose", tool_seconds=0.3)
+            assert found.evidence[0].summary == "unavailable: no result within 0.3 s"
+        began = time.perf_counter()
+        found = await look(walking_clip, "estimate_pose", "explain_actions")
+        assert time.perf_counter() - began < 5, "nobody waits for it any more, and it holds no slot"
+        assert "failed 3 times in a row" in found.evidence[0].summary and found.evidence[1].status == "ok"
+        assert len(asked) <= breaker.FAILURES
+    finally:
+        hung.set()
+
+
+async def test_eight_runs_on_one_clip_ask_the_engine_once(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, asked = BlazePose.poses, []
+
+    def poses(self: BlazePose, frames: Any) -> Any:
+        asked.append(1)
+        return sound(self, frames)
+
+    monkeypatch.setattr(BlazePose, "poses", poses)
+    found = await asyncio.gather(*(look(walking_clip, "estimate_pose", "track_motion") for _ in range(8)))
+    assert len(asked) == 1 and {one.status for one in found} == {"ok"}
+    assert len({one.evidence[0].summary for one in found}) == 1
+
+
+async def test_pictures_that_a_full_disk_does_not_take_cost_no_evidence(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    sound = library.tool("detect_people").look
+
+    def filled(*args: Any) -> Any:
+        found = sound(*args)
+        monkeypatch.setattr(media, "write_atomically", full)
+        return found
+
+    tools = dict(library.library())
+    tools["detect_people"] = replace(tools["detect_people"], look=filled)
+    monkeypatch.setattr(library, "_library", lambda: tools)
+    (seen,) = (await arecognize(walking_clip, ACTIONS, start=0, end=1, tools=["detect_people"], mode="static")).evidence
+    assert seen.status == "ok" and "Person 1" in seen.summary and seen.frames == []
+    assert seen.summary.endswith("Its pictures could not be kept: No space left on device.")
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """A disk that takes no byte more, for this process."""
+    resource = pytest.importorskip("resource", reason="needs limits on written files, which Windows lacks")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_full_disk_costs_a_run_its_pictures_and_nothing_else(
+    walking_clip: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    star, sound, asked = build_graph().compile(), BlazePose.poses, []
+
+    def poses(self: BlazePose, frames: Any) -> Any:
+        asked.append(1)
+        return sound(self, frames)
+
+    monkeypatch.setattr(BlazePose, "poses", poses)
+    inputs: Any = {"video": str(walking_clip), "actions": ACTIONS, "start": 0, "end": 1}
+    context: Any = {"mode": "static", "tools": ["estimate_pose", "track_motion", "explain_actions"]}
+    with no_room():
+        found: Any = await star.ainvoke(inputs, context=context, output_keys=list(State.__annotations__))
+    assert found["action"] == "walk" and found["status"] == "degraded" and len(found["notes"]) == 1
+    assert found["notes"][0].startswith("the policy sees no frames, they could not be kept: ")
+    assert "Frames at" not in found["conversation"][1].text
+    assert found["frames"] == [] and "its frames cannot be shown" in found["conversation"][1].text
+    assert {(item["status"], len(item["frames"])) for item in found["evidence"]} == {("ok", 0)} and len(asked) == 1
+    assert not [path for path in home.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+    again = await look(walking_clip, "estimate_pose")
+    assert again.status == "ok" and again.evidence[0].frames and not again.notes
+
+
+def errors(chance: random.Random) -> Iterator[Exception]:
+    """Failures of all kinds, for ever."""
+    kinds = [RuntimeError, ValueError, MemoryError, ToolBusy, ConnectionResetError, TypeError, AssertionError]
+    while True:
+        yield chance.choice(kinds)("injected")
+
+
+async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
+    warm: Path, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, guard, failed, calls = random.Random(4), threading.Lock(), [0], [0]
+    raised, numbers = errors(chance), itertools.count()
+
+    def flaky(look: Any) -> Any:
+        def engine() -> speaker.Words:
+            with guard:
+                calls[0] += 1
+                down = 100 < calls[0] <= 115  # all of them for a while, so that the breakers open whatever chance does
+                error = next(raised) if down or chance.random() < 0.3 else None
+                failed[0] += error is not None
+            if error is not None:
+                raise error
+            return speaker.Words("as ever")
+
+        def looks(*args: Any) -> Any:
+            media.remembered((next(numbers),), speaker.Words, engine)
+            return look(*args)
+
+        return looks
+
+    spans: list[dict[str, Any]] = [{"start": start, "end": start + 0.5} for start in (0.0, 0.1, 0.2, 0.3)]
+    some: dict[str, Any] = {"tools": ["track_motion", "explain_actions"], "frames": 2}
+    for span in spans:
+        assert (await arecognize(walking_clip, ACTIONS, **span, **some)).status == "ok"
+    tools = {name: replace(one, look=flaky(one.look)) for name, one in library.library().items()}
+    monkeypatch.setattr(library, "_library", lambda: tools)
+    monkeypatch.setattr(service, "PAUSE", 0.001)
+    monkeypatch.setattr(breaker, "REST", 0.2)
+    found: list[Recognition] = []
+
+    async def runs(worker: int) -> None:
+        for number in range(125):
+            found.append(await arecognize(walking_clip, ACTIONS, **spans[(worker + number) % 4], **some))
+
+    await asyncio.gather(*(runs(worker) for worker in range(4)))
+    assert len(found) == 500 and 0.25 < failed[0] / calls[0] < 0.4
+    for one in found:
+        bad = [item for item in one.evidence if item.status != "ok"]
+        assert one.action in ACTIONS and one.status == ("degraded" if bad else "ok")
+        assert len(one.evidence) == 2 and sum(ranked.score for ranked in one.ranking) >= 0
+        assert all(item.summary.startswith("unavailable: ") and len(item.summary) > 15 for item in bad)
+        assert len(bad) == len([note for note in one.notes if "unavailable" in note])
+    bad = [item for one in found for item in one.evidence if item.status != "ok"]
+    assert any("injected" in item.summary for item in bad) and any("in a row" in item.summary for item in bad)
+
+
+def test_memory_stays_level_over_many_calls(walking_clip: Path) -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("reads the memory of the process as Linux tells it")
+    early, late = soak(walking_clip, 100, ["detect_people", "explain_actions"])
+    assert late < early * 1.05, f"{early:.0f} MB early, {late:.0f} MB late in 100 calls"

@@ -1,0 +1,110 @@
+"""JSON as models write it is read as it was meant; what is no JSON is refused, in bounded time."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from video_star.graph.replies.json_repair import lenient_json, lenient_values
+
+words = st.text(st.characters(codec="utf-8"), max_size=20)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words
+values = st.recursive(scalars, lambda x: st.lists(x) | st.dictionaries(words, x), max_leaves=12)
+plain = st.text("abc xyz_-", min_size=1).filter(str.strip)
+plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | plain,
+    lambda x: st.lists(x, min_size=1) | st.dictionaries(plain, x, min_size=1),
+    max_leaves=12,
+).filter(lambda value: isinstance(value, dict | list))
+
+
+@given(values)
+def test_json_is_read_as_it_is(value: Any) -> None:
+    assert lenient_json(json.dumps(value)) == value
+    assert lenient_json(json.dumps(value, ensure_ascii=False, indent=1)) == value
+
+
+@given(plain_values)
+def test_slips_are_mended(value: Any) -> None:
+    text = json.dumps(value, indent=1)
+    for slip in (
+        f"```json\n{text}\n```",
+        f"Here it is:\n{text}\nThat is all.",
+        text.replace("\n}", ",\n}").replace("\n]", ",\n]"),
+        text.replace(",\n", ", // so it is\n"),
+        text.replace(",\n", " /* so */,\n"),
+        text.replace('"', "'"),
+        repr(value),
+    ):
+        assert lenient_json(slip) == value, slip
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True), st.integers() | plain, min_size=1))
+def test_keys_without_quotes_are_read(value: dict[str, Any]) -> None:
+    bare = ", ".join(f"{key}: {json.dumps(inner)}" for key, inner in value.items())
+    assert lenient_json(f"{{{bare}}}") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 9/10, "b": 90%}', {"a": "9/10", "b": "90%"}),
+        ('{"name": "the "big" swing", "x": 1}', {"name": 'the "big" swing', "x": 1}),
+        ("{'a': 'it's'}", {"a": "it's"}),
+        ('{"a": {"b": 1}', {"a": {"b": 1}}),
+        ("{“a”：“b”，“c”：1}", {"a": "b", "c": 1}),
+        ("{start=0, end=0.5}", {"start": 0, "end": 0.5}),
+        ('{"a": True, "b": None}', {"a": True, "b": None}),
+        ('{"a": 1 "b": 2}', {"a": 1, "b": 2}),
+        ("[\n'a'\n'b'\n]", ["a", "b"]),
+    ],
+)
+def test_what_is_meant_is_read(text: str, value: Any) -> None:
+    assert lenient_json(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "walk", '{"a": 1', '{"a": "b', '{"a', "{a}", "[1, 2}", "__import__('os')", "{1, 2}"]
+)
+def test_what_is_cut_off_or_no_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        lenient_json(text)
+
+
+@given(st.text() | st.text("{}[]\"':,\\/#*`= \n1a-", max_size=300))
+def test_no_text_breaks_it(text: str) -> None:
+    try:
+        lenient_json(text)
+    except ValueError:
+        pass
+    for start, end, value in lenient_values(text):
+        assert text[start] in "{[" and start < end <= len(text) and isinstance(value, dict | list)
+
+
+@given(plain_values, st.data())
+def test_json_with_a_character_changed_breaks_nothing(value: Any, data: st.DataObject) -> None:
+    text = json.dumps(value)
+    at = data.draw(st.integers(0, len(text) - 1))
+    try:
+        lenient_json(text[:at] + data.draw(st.text(max_size=2)) + text[at + 1 :])
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["{", "[", '{"', "{'", '{"a":', '{"a" ', '"', "```", "/*", "{ #", "[1,", '\\"', "[ /*", "{a ", '[ "a" b ', "{ "],
+)
+def test_endless_text_takes_bounded_time(unit: str) -> None:
+    text = unit * (50_000 // len(unit))
+    began = time.perf_counter()
+    for attempt in (text, "[" + text, '{"a": "' + text):
+        try:
+            lenient_json(attempt)
+        except ValueError:
+            pass
+        lenient_values(attempt)
+    assert time.perf_counter() - began < 3

@@ -1,0 +1,120 @@
+"""Waiting for async work: one loop for all callers, whatever thread, process or loop they are in."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextvars import ContextVar
+
+import pytest
+
+from video_star.graph.concurrency import wait_for
+
+WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
+
+
+async def here() -> asyncio.AbstractEventLoop:
+    await asyncio.sleep(0)
+    return asyncio.get_running_loop()
+
+
+def test_every_call_is_on_the_same_loop_from_any_thread_and_inside_a_loop() -> None:
+    first = wait_for(here())
+    found: list[asyncio.AbstractEventLoop] = []
+    thread = threading.Thread(target=lambda: found.append(wait_for(here())))
+    thread.start()
+    thread.join()
+
+    async def inside() -> asyncio.AbstractEventLoop:
+        return wait_for(here())
+
+    assert found == [first] and asyncio.run(inside()) is first
+
+
+def test_work_on_the_loop_may_wait_for_other_work() -> None:
+    async def outer() -> asyncio.AbstractEventLoop:
+        return wait_for(here())
+
+    assert wait_for(outer()) is not wait_for(here())
+
+
+def test_calls_of_many_threads_run_at_once() -> None:
+    together = threading.Barrier(8)
+
+    async def work(number: int) -> int:
+        await asyncio.to_thread(together.wait, 20)
+        return number
+
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda i=i: found.append(wait_for(work(i)))) for i in range(4)]
+    threads += [threading.Thread(target=together.wait, args=(20,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [0, 1, 2, 3]
+
+
+def test_errors_and_context_variables_carry_over() -> None:
+    async def who() -> str:
+        return WHO.get()
+
+    async def fail(error: BaseException) -> None:
+        raise error
+
+    token = WHO.set("somebody")
+    assert wait_for(who()) == "somebody"
+    WHO.reset(token)
+    assert wait_for(who()) == "nobody"
+    for error in (ZeroDivisionError(), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            wait_for(fail(error))
+        assert wait_for(who()) == "nobody"
+
+
+def test_an_interrupted_caller_calls_its_work_off_and_waits_for_it() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            ended.set()
+
+    def interrupt() -> None:
+        begun.wait()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    # A shell ignores the signal for what it starts in the background, these tests too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt).start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            wait_for(work())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.is_set() and time.monotonic() - began < 10
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_waits_on_a_loop_of_its_own_and_the_parents_goes_on() -> None:
+    program = (
+        "import asyncio, os, sys\n"
+        "from video_star.graph.concurrency import wait_for\n"
+        "async def add(a, b):\n"
+        "    await asyncio.sleep(0.01)\n"
+        "    return a + b\n"
+        "wait_for(add(1, 2))\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os._exit(wait_for(add(40, 2)))\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), wait_for(add(3, 4)))\n"
+    )
+    done = subprocess.run([sys.executable, "-Wd", "-c", program], capture_output=True, text=True, timeout=50)
+    assert done.stdout == "42 7\n" and "event loop" not in done.stderr

@@ -1,0 +1,101 @@
+"""Overlays."""
+
+import numpy as np
+import pytest
+
+from video_star.tools.drawing.annotators import (
+    LEFT,
+    RIGHT,
+    PeopleAnnotator,
+    PoseAnnotator,
+    TrailAnnotator,
+    banner,
+    track_colour,
+)
+from video_star.tools.drawing.fonts import drawable
+from video_star.tools.vision.pose import Poses
+
+SCENE = np.full((240, 320, 3), 90, np.uint8)
+
+
+@pytest.fixture
+def poses() -> Poses:
+    """One person who moves 40 pixels to the right from frame 0 to frame 2, in an original of twice the scene's size."""
+    pose = np.zeros((17, 3), np.float32)
+    pose[:, 0] = 300 + 20 * np.where(np.arange(17) % 2, 1, -1)
+    pose[:, 1] = np.linspace(100, 400, 17)
+    pose[:, 2] = 0.9
+    steps = np.arange(3)[:, None, None] * np.array([40, 0, 0], np.float32)
+    boxes = np.array([[260, 90, 340, 410]], np.float32) + np.arange(3)[:, None] * np.array([40, 0, 40, 0], np.float32)
+    ones = np.ones(3, np.int64)
+    return Poses(np.arange(4) / 8, (640, 480), np.arange(3), boxes, ones.astype(np.float32), ones, pose + steps)
+
+
+def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    return bool((picture == np.array(colour)).all(axis=2).any())
+
+
+@pytest.mark.parametrize("annotator", [PeopleAnnotator(), PoseAnnotator(), TrailAnnotator()])
+def test_annotators_draw_on_a_copy_and_leave_empty_frames_alone(
+    annotator: PeopleAnnotator | PoseAnnotator | TrailAnnotator, poses: Poses
+) -> None:
+    before = SCENE.copy()
+    drawn = annotator.annotate(SCENE, poses, 2, 0.5)
+    assert drawn.shape == SCENE.shape and drawn.dtype == np.uint8
+    assert (drawn != SCENE).any() and (SCENE == before).all()
+    assert (annotator.annotate(SCENE, poses, 3, 0.5) == SCENE).all()
+
+
+def test_boxes_lie_where_the_person_is_at_the_scale_of_the_scene(poses: Poses) -> None:
+    drawn = PeopleAnnotator().annotate(SCENE, poses, 0, 0.5)
+    rows, columns = np.nonzero((drawn == np.array(track_colour(1))).all(axis=2))
+    assert columns.min() == 130 and columns.max() == 170
+    assert rows.max() == 205
+
+
+def test_skeletons_show_left_and_right_and_hide_unseen_joints(poses: Poses) -> None:
+    drawn = PoseAnnotator(boxes=False).annotate(SCENE, poses, 0, 0.5)
+    assert has(drawn, LEFT) and has(drawn, RIGHT)
+    poses.keypoints[:, 1::2, 2] = 0.1
+    drawn = PoseAnnotator(boxes=False).annotate(SCENE, poses, 0, 0.5)
+    assert not has(drawn, LEFT) and has(drawn, RIGHT)
+
+
+def test_trails_grow_from_frame_to_frame(poses: Poses) -> None:
+    painted = [(TrailAnnotator().annotate(SCENE, poses, i, 0.5) != SCENE).any(axis=2).sum() for i in range(3)]
+    assert painted[0] == 0 < painted[1] < painted[2]
+
+
+def test_lines_grow_with_the_scene(poses: Poses) -> None:
+    large = np.full((960, 1280, 3), 90, np.uint8)
+    shares = [(PeopleAnnotator().annotate(s, poses, 0, k) != s).mean() for s, k in ((SCENE, 0.5), (large, 2.0))]
+    assert 0.4 < shares[1] / shares[0] < 2.5
+
+
+@pytest.mark.parametrize("title", ["", "hug", "étreinte 拥抱 🤗\nnew line", "word " * 200, "x" * 500])
+@pytest.mark.parametrize("shape", [(24, 32), (240, 320), (1080, 720)])
+def test_banner_takes_any_text_and_size(title: str, shape: tuple[int, int]) -> None:
+    scene = np.full((*shape, 3), 200, np.uint8)
+    drawn = banner(scene, title, [(title, 0.7), ("b" * 300, 1.5), ("none", float("nan")), ("fourth", 0.1)])
+    assert drawn.shape[0] > scene.shape[0] and drawn.shape[1] == scene.shape[1]
+    rows = (drawn == 200).all(axis=(1, 2))
+    assert rows.sum() == scene.shape[0], "the picture must stay whole"
+
+
+def test_bars_are_as_long_as_their_scores_and_at_most_three() -> None:
+    scene = np.full((300, 400, 3), 200, np.uint8)
+    drawn = banner(scene, "", [("", 0.5), ("", 0.25), ("", 0.0)])
+    best = (drawn == np.array([0, 130, 90])).all(axis=2).sum(axis=1).max()
+    assert abs(best - 200) < 4
+    four = banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0), ("d", 1.0)])
+    assert (four == banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0)])).all()
+
+
+@pytest.mark.parametrize("text", ["walk", "crème brûlée", "обнять", "αγκαλιά", "行走", "🚶 \x00", "walk 走る"])
+def test_what_no_font_can_draw_is_written_out_never_hidden(text: str) -> None:
+    line, font = drawable(text, 20)
+    box = bytes(font.getmask("\uffff"))
+    assert all(bytes(font.getmask(letter)) != box for letter in line)
+    assert "?" not in line
+    if line != text:
+        assert any(letter.encode("unicode_escape").decode() in line for letter in text)

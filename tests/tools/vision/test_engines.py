@@ -1,0 +1,221 @@
+"""What every engine for people and poses must do alike, and how one is chosen."""
+
+import os
+import time
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from video_star.tools.drawing.annotators import PeopleAnnotator, PoseAnnotator
+from video_star.tools.errors import BadWeights, MissingExtra
+from video_star.tools.library import tool
+from video_star.tools.video.clip import open_clip
+from video_star.tools.video.reader import Frames, read_frames
+from video_star.tools.vision.checkpoints import digest
+from video_star.tools.vision.engines import EMBEDDED, Engine, engine, engine_name
+from video_star.tools.vision.people import People, detect_people
+from video_star.tools.vision.pose import estimate_pose
+
+
+def frames_of(*images: np.ndarray, scale: float = 1.0) -> Frames:
+    return Frames(np.stack(images), np.arange(len(images), dtype=np.float64) / 8, scale)
+
+
+ENGINES = ["embedded", "tiles.pt", "onnx_tiles", "openvino_tiles", "rtmpose", "my_vision"]
+
+
+@pytest.fixture(params=ENGINES)
+def looking(request: pytest.FixtureRequest, documented: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Every engine there is, and the one that the documentation shows, chosen as anybody would."""
+    monkeypatch.syspath_prepend(documented)
+    match request.param:
+        case "tiles.pt":
+            choice = str(request.getfixturevalue("yolo_weights") / request.param)
+        case "onnx_tiles" | "openvino_tiles":
+            choice = str(request.getfixturevalue(request.param))
+        case "rtmpose":
+            choice = f"rtmpose:{request.getfixturevalue('rtmpose_onnx')}"
+        case "my_vision":
+            choice = "my_vision:40"
+        case _:
+            choice = ""
+    monkeypatch.setenv("VIDEO_STAR_VISION", choice)
+    return engine()
+
+
+@pytest.fixture
+def shown(walking_clip: Path, looking: Engine) -> Frames:
+    """People walking; a strip of the same for tiles, of which it is 20."""
+    frames = read_frames(walking_clip, np.array([0.1, 0.2, 0.3]), max_side=768)
+    if not looking.name.startswith("yolo"):
+        return frames
+    return Frames(np.ascontiguousarray(frames.images[:, 300:336]), frames.times, 0.5)
+
+
+def test_what_is_found_has_one_form(looking: Engine, shown: Frames) -> None:
+    height, width = shown.images.shape[1:3]
+    people, poses = looking.detector.people(shown), looking.estimator.poses(shown)
+    assert len(people) == len(poses) == len(shown)
+    assert all(len(boxes) for boxes, _ in people) and all(len(boxes) for boxes, _, _ in poses)
+    without = [(boxes, scores, np.zeros((len(boxes), 17, 3), np.float32)) for boxes, scores in people]
+    for boxes, scores, keypoints in [*without, *poses]:
+        assert boxes.dtype == scores.dtype == keypoints.dtype == np.float32
+        assert boxes.shape == (len(scores), 4) and keypoints.shape == (len(scores), 17, 3)
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and (boxes >= 0).all()
+        assert (boxes[:, [0, 2]] <= width).all() and (boxes[:, [1, 3]] <= height).all()
+        assert ((0 < scores) & (scores <= 1)).all()
+        assert ((0 <= keypoints[:, :, 2]) & (keypoints[:, :, 2] <= 1)).all()
+
+
+def test_results_are_in_pixels_of_the_original(looking: Engine, shown: Frames) -> None:
+    same = Frames(shown.images, shown.times, shown.scale / 2)
+    pairs: list[tuple[People, People]] = [
+        (detect_people(shown, looking.detector), detect_people(same, looking.detector)),
+        (estimate_pose(shown, looking.estimator), estimate_pose(same, looking.estimator)),
+    ]
+    for found, twice in pairs:
+        assert twice.size == (found.size[0] * 2, found.size[1] * 2)
+        assert np.allclose(twice.boxes, found.boxes * 2, atol=0.1)
+
+
+def test_results_are_summarised_and_drawn_alike(looking: Engine, shown: Frames) -> None:
+    poses = estimate_pose(shown, looking.estimator)
+    assert poses.summary() and len(poses.times) == len(shown)
+    for annotator in (PeopleAnnotator(), PoseAnnotator()):
+        drawn = annotator.annotate(shown.images[0], poses, 0, shown.scale)
+        assert drawn.shape == shown.images[0].shape and drawn.dtype == np.uint8
+        assert (drawn != shown.images[0]).any()
+
+
+def test_odd_pictures_break_nothing(looking: Engine) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (7, 500, 3), np.uint8)
+    for image in (np.zeros((1, 1, 3), np.uint8), np.full((300, 3, 3), 255, np.uint8), noise):
+        people = detect_people(frames_of(image), looking.detector)
+        poses = estimate_pose(frames_of(image, image), looking.estimator)
+        assert people.size == (image.shape[1], image.shape[0]) and len(poses.times) == 2
+
+
+def test_clips_of_any_size_may_follow_each_other(looking: Engine, shown: Frames) -> None:
+    first = estimate_pose(shown, looking.estimator)
+    estimate_pose(frames_of(np.zeros((90, 50, 3), np.uint8)), looking.estimator)
+    again = estimate_pose(shown, looking.estimator)
+    assert np.allclose(first.boxes, again.boxes, atol=0.01)
+
+
+def test_threads_may_share_an_engine(looking: Engine, shown: Frames) -> None:
+    results: list[np.ndarray] = []
+    threads = [Thread(target=lambda: results.append(detect_people(shown, looking.detector).boxes)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3 and all(np.allclose(each, results[0], atol=0.01) for each in results)
+
+
+@pytest.mark.parametrize("weights", ["", "nobody.pt", "not_numbers.pt"])
+def test_nobody_is_an_empty_result(
+    weights: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if weights:
+        monkeypatch.setenv("VIDEO_STAR_VISION", str(request.getfixturevalue("yolo_weights") / weights))
+    dark = frames_of(*np.random.default_rng(0).integers(0, 30, (2, 120, 160, 3), np.uint8))
+    people, poses = detect_people(dark), estimate_pose(dark)
+    assert len(people) == len(poses) == 0 and people.size == (160, 120) and poses.keypoints.shape == (0, 17, 3)
+    assert people.summary() == "No people found in 2 frames."
+
+
+def test_the_embedded_engine_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine() is EMBEDDED
+    monkeypatch.setenv("VIDEO_STAR_VISION", "embedded")
+    assert engine() is EMBEDDED and tool("detect_people").engine == engine_name() == "embedded-1"
+
+
+def test_results_of_engines_and_weights_never_mix(
+    yolo_weights: Path, walking_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = open_clip(str(walking_clip), 0, 0.3)
+    embedded = tool("detect_people").look(clip, (), 0)
+    own = tmp_path / "own.pt"
+    monkeypatch.setenv("VIDEO_STAR_VISION", str(own))
+    found: dict[str, str] = {}
+    for name in ("tiles.pt", "nobody.pt"):
+        own.write_bytes((yolo_weights / name).read_bytes())
+        os.utime(own, (len(found), len(found)))
+        found[name] = tool("detect_people").look(clip, (), 0).summary
+        assert digest(own)[:16] in tool("detect_people").engine
+    assert found["nobody.pt"].startswith("No people")
+    assert len({embedded.summary, *found.values()}) == 3
+
+
+@pytest.mark.parametrize(
+    "choice, remedy",
+    [
+        ("yolo11n", "video-star models pull yolo11n"),
+        ("yolo11x-pose", "video-star models pull yolo11x-pose"),
+        ("yolo12", "embedded, yolo11n"),
+        ("missing.pt", "existing .pt"),
+        (".", "OpenVINO folder"),
+        ("rtmpose:missing.onnx", "path of an exported model"),
+        ("rtmpose:", "path of an exported model"),
+        ("nowhere:x", "No module named 'nowhere'.*rtmpose:PATH, or MODULE:WHAT"),
+        ("json:x", "no attribute 'engine'.*MODULE:WHAT"),
+        ("my_vision:forty", "invalid literal.*MODULE:WHAT"),
+        ("https://example.org/x.onnx", "MODULE:WHAT"),
+        ("nothing_made:", "NoneType.*MODULE:WHAT"),
+    ],
+)
+def test_an_engine_that_is_not_here_says_what_to_do_at_once(
+    choice: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, walking_clip: Path, documented: Path
+) -> None:
+    (tmp_path / "nothing_made.py").write_text("def engine(what):\n    return None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(documented)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDEO_STAR_VISION", choice)
+    clip = open_clip(str(walking_clip), 0, 0.3)
+    began = time.monotonic()
+    with pytest.raises(BadWeights, match=remedy):
+        tool("estimate_pose").look(clip, (), 0)
+    assert time.monotonic() - began < 1
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("name, package", [("own.pt", "ultralytics"), ("own_openvino_model", "openvino")])
+def test_a_missing_package_is_named_with_the_line_that_installs_it(
+    name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / name
+    if weights.suffix:
+        weights.touch()
+    else:
+        weights.mkdir()
+        (weights / "own.xml").touch()
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setenv("VIDEO_STAR_VISION", str(weights))
+    with pytest.raises(MissingExtra, match="pip install"):
+        engine()
+
+
+def test_an_engine_of_ones_own_is_kept_until_its_weights_change(
+    rtmpose_onnx: Path, heat_maps_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.onnx"
+    monkeypatch.setenv("VIDEO_STAR_VISION", f"rtmpose:{own}")
+    names = []
+    for weights in (rtmpose_onnx, heat_maps_onnx):
+        own.write_bytes(weights.read_bytes())
+        assert engine() is engine()
+        names.append(engine_name())
+        assert names[-1] == f"rtmpose-1 {digest(weights)[:16]}"
+    assert len(set(names)) == 2
+
+
+def test_settings_of_an_engine_are_part_of_its_name(documented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(documented)
+    names = []
+    for least in ("40", "250"):
+        monkeypatch.setenv("VIDEO_STAR_VISION", f"my_vision:{least}")
+        names.append(tool("detect_people").engine)
+    assert names == ["moving-1 40", "moving-1 250"]

@@ -1,0 +1,77 @@
+"""YOLO11n-pose as it is built, untrained, its head set by hand so that what it must answer is known."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from video_star.tools.vision.yolo import to_itself
+
+LARGE = 2
+"""Index of the head's level of stride 32."""
+
+
+def architecture() -> Any:
+    """A `YOLO` of ultralytics with random weights, its normalisation set so that pictures make a difference."""
+    torch = import_module("torch")
+    with to_itself():
+        yolo = import_module("ultralytics").YOLO
+    torch.manual_seed(0)
+    model = yolo("yolo11n-pose.yaml")
+    for layer in model.model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        model.model.train()(torch.rand(4, 3, 96, 160))
+    model.model.eval()
+    return model
+
+
+def save(path: Path, change: Callable[[Any], None]) -> Path:
+    """Save the architecture as a checkpoint after `change` of its head."""
+    model = architecture()
+    with import_module("torch").no_grad():
+        change(model.model.model[-1])
+    model.save(str(path))
+    return path
+
+
+def export(checkpoint: Path, format: str) -> Path:
+    """The checkpoint as .onnx or OpenVINO folder, of dynamic shapes, beside it."""
+    yolo = import_module("ultralytics").YOLO
+    options = {"simplify": False} if format == "onnx" else {}
+    return Path(yolo(str(checkpoint)).export(format=format, dynamic=True, verbose=False, **options))
+
+
+def tiles(head: Any) -> None:
+    """A person in each square of 32x32 pixels of the input, all joints in the middle, 88 % sure."""
+    for level in range(3):
+        for branch in (head.cv2, head.cv3, head.cv4):
+            branch[level][-1].weight.zero_()
+        # Distances to the four sides are means over bins 0..15: half and half of 0 and 1 is half a stride.
+        head.cv2[level][-1].bias.fill_(-50).view(4, 16)[:, :2] = 0
+        head.cv3[level][-1].bias.fill_(-20)
+        # x and y come out as (2 * raw + corner of the cell) * stride.
+        joints = head.cv4[level][-1].bias.view(17, 3)
+        joints[:, :2], joints[:, 2] = 0.25, 2.0
+    head.cv3[LARGE][-1].bias[0] = 2.0
+
+
+def nobody(head: Any) -> None:
+    """No score reaches anything."""
+    tiles(head)
+    head.cv3[LARGE][-1].bias[0] = -20
+
+
+def not_numbers(head: Any) -> None:
+    """Boxes are found, but one coordinate of a joint is NaN."""
+    tiles(head)
+    head.cv4[LARGE][-1].bias[0] = float("nan")
+
+
+def scattered(head: Any) -> None:
+    """Persons of all sizes and scores all over, as chance has it."""
+    for level in range(3):
+        head.cv3[level][-1].weight.mul_(0.1)
+        head.cv3[level][-1].bias.fill_(-8)
+        head.cv3[level][-1].bias[0] = -0.5

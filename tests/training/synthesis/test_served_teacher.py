@@ -1,0 +1,98 @@
+"""Chains of chat models behind a server, from the command line: the teacher, the verifier, and what both cost."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.graph.model_server import Body, Handler, Reply, Server, completion
+from video_star.graph.records.trace import read
+from video_star.tools.video.writer import cut_clip
+
+pytest.importorskip("langchain_openai", reason="needs the extra [api]")
+
+PARTS = [
+    {"name": "the legs swing", "candidates": ["walk", "run"]},
+    {"name": "the body moves", "candidates": ["walk", "run"]},
+]
+ANSWER = """<think>A stroll.</think>
+<scores>{"1": {"walk": 8, "run": 3}, "2": {"walk": 7, "run": 6}}</scores>
+<answer>walk</answer>"""
+CHAIN = (
+    completion("The frames show it all."),
+    completion("In parts.", [("decompose", {"sub_actions": PARTS})]),
+    completion(ANSWER),
+)
+VERDICT = completion('{"sub_actions": true, "scores": true, "why": "it is so"}')
+
+
+def taught(request: Body) -> Reply:
+    """The next turn of a chain, or a verdict on one."""
+    if "check the reasoning" in str(request["messages"][0]):
+        return VERDICT
+    return CHAIN[sum(message["role"] == "assistant" for message in request["messages"])]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    served = Server(("127.0.0.1", 0), Handler)
+    served.asked, served.keys = [], []
+    threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield served
+    served.shutdown()
+    served.server_close()
+
+
+def test_models_teach_and_verify_and_the_cost_is_shown(server: Server, walking_clip: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        cut_clip(walking_clip, tmp_path / f"{number}c7e1f.mp4", number, number + 0.6)
+    (tmp_path / "split.txt").write_text("0c7e1f.mp4 0\n1c7e1f.mp4 1\n")
+    (tmp_path / "labels.csv").write_text("0,walk\n1,run\n")
+    server.answer = taught
+    policy = f"vllm:tiny@{server.url}"
+    command = ["synthesize", "split.txt", "--labels", "labels.csv", "--to", "chains", "--teacher", policy]
+    command += ["--verifier", policy, "--price", "1000/2000", "--verifier-price", "10000/20000"]
+    command += ["--target", "2", "--attempts", "1", "--at-once", "1", "--failing", "0", "--seed", "1"]
+    done = subprocess.run(
+        [Path(sys.executable).parent / "video-star", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 1, done.stderr
+    shown = " ".join(done.stdout.split())
+    (chain,) = read(tmp_path / "chains")
+    assert chain["synthesis"]["label"] == "walk" and chain["synthesis"]["verifier_tokens"] == {
+        "input": 100,
+        "output": 20,
+    }
+    assert "1 of 2 chains verified" in shown and "wrong_answer: 1" in shown
+    assert "teacher: 600 input tokens, 120 output tokens" in shown
+    assert "verifier: 100 input tokens, 20 output tokens" in shown
+    # 0.6 and 0.24 for the teacher's two chains, 1 and 0.4 for the one verdict.
+    assert "2.2400 USD, 2.24000 a verified chain" in shown
+    (asked,) = [request for request in server.asked if taught(request) is VERDICT]
+    assert "<answer>walk</answer>" in str(asked["messages"][1]) and "c7e1f" not in str(asked["messages"])
+
+
+def test_a_price_that_is_none_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    command = [
+        "synthesize",
+        "split.txt",
+        "--labels",
+        "labels.csv",
+        "--to",
+        "chains",
+        "--teacher",
+        "scripted",
+        "--price",
+    ]
+    for price in ("cheap", "1", "-1/2", "nan/1"):
+        program = Path(sys.executable).parent / "video-star"
+        done = subprocess.run([program, *command, price], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and not (tmp_path / "chains").exists()
+        assert "Traceback" not in done.stderr

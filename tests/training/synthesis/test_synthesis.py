@@ -1,0 +1,400 @@
+"""Chains to learn from: what is kept, what is rejected and why, and that nothing is lost or made twice."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+from PIL import Image
+
+from tests.graph.conftest import Scripted, says
+from video_star.evals.splits import Example
+from video_star.graph.policies.registry import resolve_policy
+from video_star.graph.prompts import ASK_DECOMPOSE, CANDIDATES, fused, shortlisted
+from video_star.graph.records.trace import read
+from video_star.graph.state import Price
+from video_star.tools.errors import BadInput, PolicyUnavailable, UnknownPolicy
+from video_star.tools.execution.media_store import MediaStore
+from video_star.tools.knowledge import read_entries
+from video_star.tools.knowledge.explain import Explanations
+from video_star.tools.primitives import PRIMITIVES
+from video_star.tools.video.writer import cut_clip
+from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
+from video_star.training.synthesis.gallery import HEIGHT, page, unlike
+from video_star.training.synthesis.rules import fingerprint, reasons
+from video_star.training.synthesis.scripted_teacher import ScriptedTeacher
+
+LABELS = ["walk", "hug", "wave"]
+KINEMATIC = Settings("kinematic", context={"tools": ["track_motion", "explain_actions"], "frames": 2})
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory, walking_clip: Path) -> Path:
+    """A split of five clips that show walking, one of which is labelled otherwise, and a label without clips."""
+    root = tmp_path_factory.mktemp("split")
+    for number in range(5):
+        cut_clip(walking_clip, root / f"{number}c7e1f.mp4", number, number + 0.6)
+    return root
+
+
+def examples(count: int = 5, wrong: int = 4) -> list[Example]:
+    return [Example(f"{n}c7e1f.mp4", "hug" if n == wrong else "walk") for n in range(count)]
+
+
+async def make(split: Path, out: Path, target: int, **options: Any) -> Any:
+    asked = {"teacher": teacher_named("kinematic", 0.0), "settings": KINEMATIC, "examples": examples(), **options}
+    given, teacher, settings = asked.pop("examples"), asked.pop("teacher"), asked.pop("settings")
+    return await synthesize(given, split, out, teacher, settings, target=target, **asked)
+
+
+def kept(out: Path) -> list[str]:
+    return [record["synthesis"]["clip"] for record in read(out)]
+
+
+async def test_right_chains_are_kept_wrong_ones_rejected_and_none_is_made_twice(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    first = await make(split, tmp_path / "out", 1, at_once=1)
+    assert (first.accepted, len(kept(tmp_path / "out"))) == (1, 1)
+    seen: list[int] = []
+    second = await make(split, tmp_path / "out", 99, on_progress=lambda progress: seen.append(progress.accepted))
+    assert second.accepted == 4 and sorted(kept(tmp_path / "out")) == [f"{n}c7e1f.mp4" for n in range(4)]
+    assert second.rejected == {"wrong_answer": 3} and second.tried == 7 and seen[0] == 1 and seen[-1] == 4
+    (attempts,) = {tuple(sorted(r["synthesis"]["attempt"] for r in read(tmp_path / "out" / "rejected")))}
+    assert attempts == (0, 1, 2)
+    third = await make(split, tmp_path / "out", 99)
+    assert third.made == 0 and third.accepted == 4
+
+
+async def test_candidates_are_drawn_and_mixed_anew_and_alike_for_one_seed(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    clips = [*examples(4, wrong=9), Example("4c7e1f.mp4", "wave"), Example("0c7e1f.mp4", "walk")]
+    asked: list[tuple[str, ...]] = []
+
+    def teacher(job: Any) -> BaseChatModel:
+        asked.append((job.example.clip, *job.actions))
+        return resolve_policy("kinematic")
+
+    settings = Settings("kinematic", candidates=2, attempts=1, context=KINEMATIC.context)
+    clips.append(Example("3c7e1f.mp4", "hug"))
+    await make(split, tmp_path / "a", 99, teacher=teacher, settings=settings, examples=clips)
+    again = list(asked)
+    asked.clear()
+    await make(split, tmp_path / "b", 99, teacher=teacher, settings=settings, examples=clips)
+    assert sorted(asked) == sorted(again) and all(len(set(one)) == 3 for one in asked) and len(asked) == 5
+    assert len({one[1:] for one in asked}) > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Path, tmp_path: Path) -> None:
+    (split / "split.txt").write_text("".join(f"{e.clip} {LABELS.index(e.label)}\n" for e in examples(5, wrong=9)))
+    (split / "labels.csv").write_text("0,walk\n1,hug\n2,wave\n")
+    (split / "two.txt").write_text((split / "split.txt").read_text() + "4c7e1f.mp4 1\n")
+    program = str(Path(sys.executable).parent / "video-star")
+    command = [program, "synthesize", str(split / "two.txt"), "--labels", str(split / "labels.csv"), "--to"]
+    command += [str(tmp_path / "out"), "--teacher", "kinematic", "--at-once", "1", "--attempts", "1"]
+    runs = tmp_path / "out" / "runs.jsonl"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while process.poll() is None and not (runs.is_file() and runs.read_bytes().count(b"\n") >= 2):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = kept(tmp_path / "out")
+    assert 2 <= len(before) < 5
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "4 of 5 chains verified" in done.stdout and "wrong_answer: 1" in done.stdout
+    assert "(sittings: 2)" in (tmp_path / "out" / "README.md").read_text()
+    after = kept(tmp_path / "out")
+    assert after[: len(before)] == before and len(after) == len(set(after)) == 4
+
+
+async def test_a_folder_keeps_to_its_settings_and_to_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
+    with pytest.raises(PolicyUnavailable):
+        gone = Scripted(lines=[ConnectionError("refused")])
+        await make(split, tmp_path / "out", 1, teacher=lambda job: gone, settings=Settings("typo"))
+    with pytest.raises(UnknownPolicy):
+        teacher_named("typo")
+    await make(split, tmp_path / "out", 1, at_once=1)
+    with pytest.raises(BadInput, match="made with another attempts"):
+        await make(split, tmp_path / "out", 2, settings=Settings("kinematic", attempts=1, context=KINEMATIC.context))
+
+    refused: list[BaseException] = []
+
+    def meanwhile(_: Any) -> None:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+
+    def elsewhere() -> None:
+        with pytest.raises(BadInput, match="another process") as found:
+            asyncio.run(make(split, tmp_path / "out", 2))
+        refused.append(found.value)
+
+    await make(split, tmp_path / "out", 2, at_once=1, on_progress=meanwhile)
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"settings": Settings("kinematic", candidates=9)}, "candidates are 2 to 2"),
+        ({"settings": Settings("kinematic", attempts=0)}, "attempts"),
+        ({"settings": Settings("kinematic", attempts=3, per_clip=4)}, "not 4 of 3"),
+        ({"settings": Settings("kinematic", context={"framez": 2})}, "framez"),
+        ({"examples": [Example("0c7e1f.mp4", "walk")]}, "nothing to choose from"),
+        ({"examples": [Example("0c7e1f.mp4", "walk"), Example("gone.mp4", "hug")]}, "has no clip gone.mp4"),
+    ],
+)
+async def test_what_cannot_work_is_said_before_anything_is_made(
+    split: Path, tmp_path: Path, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(BadInput, match=why):
+        await make(split, tmp_path / "out", 1, **options)
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_teacher_out_of_reach_costs_no_clip(warm: Path, split: Path, tmp_path: Path) -> None:
+    gone = Scripted(lines=[ConnectionError("refused")])
+    with pytest.raises(PolicyUnavailable, match="0 chains are kept: run it again"):
+        await make(split, tmp_path / "out", 9, teacher=lambda job: gone)
+    assert (await make(split, tmp_path / "out", 9)).accepted == 4
+
+
+@pytest.mark.parametrize(
+    ("verdict", "accepted"),
+    [
+        ('{"sub_actions": true, "scores": true, "why": "fine"}', 4),
+        ('```json\n{"sub_actions": false, "scores": true, "why": "no arm is seen"}\n```', 0),
+        ("Looks good to me!", 0),
+    ],
+)
+async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path, verdict: str, accepted: int) -> None:
+    verifier = Scripted(lines=[says(verdict)])
+    settings = Settings("kinematic", "it", attempts=1, context=KINEMATIC.context)
+    price = Price(input=1e5, output=0)
+    made = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
+    assert made.accepted == accepted and made.rejected["verifier"] == 4 - accepted
+    assert made.verifier_tokens["input"] == 40 and made.cost == pytest.approx(4.0)
+    again = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
+    assert again.made == 0 and again.cost == pytest.approx(4.0)
+    asked = verifier.heard[0][1]
+    assert isinstance(asked, HumanMessage)
+    assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
+    assert "OBSERVED" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
+
+
+async def test_the_scripted_teacher_varies_and_says_only_what_is_borne_out(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    chains: list[dict[str, Any]] = []
+    for seed in range(4):
+        settings = Settings("scripted", seed=seed, failing=0.0, context={"frames": 2})
+        made = await make(split, tmp_path / str(seed), 9, teacher=teacher_named("scripted"), settings=settings)
+        assert made.accepted == 4 and made.rejected["wrong_answer"] == 3
+        chains += read(tmp_path / str(seed))
+    asked = {tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}
+    assert len({fingerprint(chain) for chain in chains}) == 16 and len(asked) >= 3
+    assert any("seen" in last(chain)["content"] and "hug" in last(chain)["content"] for chain in chains)
+    counts = {len(chain["recognition"]["sub_actions"]) for chain in chains}
+    assert len(counts) >= 3 and all(chain["recognition"]["status"] == "ok" for chain in chains)
+
+
+async def test_a_clip_may_have_several_chains_and_the_card_sums_them_up(
+    warm: Path, split: Path, tmp_path: Path, tiny_qwen: Path
+) -> None:
+    settings = Settings("scripted", attempts=5, per_clip=2, failing=0.0, context={"frames": 2})
+    made = await make(
+        split, tmp_path, 9, teacher=teacher_named("scripted"), settings=settings, price=Price(input=0, output=0)
+    )
+    assert made.accepted == 8 and {*kept(tmp_path)} == {f"{n}c7e1f.mp4" for n in range(4)}
+    assert made.cost == 0.0 and (await make(split, tmp_path, 9, settings=settings)).made == 0
+    card = write_card(tmp_path, load_processor(str(tiny_qwen))).read_text()
+    assert f"8 verified chains of {made.tried} tried" in card and "| clips | 4 |" in card
+    assert f"| wrong_answer | {made.rejected['wrong_answer']} |" in card and "| walk | 8 chains, 4 clips |" in card
+    (speed,) = re.findall(r"([\d.]+) tried/s", card)
+    assert "(sittings: 1)" in card and 0 < float(speed) <= 10 * made.tried
+    (learnt,) = [int(line.split("|")[2]) for line in card.splitlines() if "which are learnt" in line]
+    words = [
+        len(str(m["content"]).split()) for r in read(tmp_path) for m in r["messages"] if m.get("author") == "policy"
+    ]
+    assert sum(words) / 8 < learnt < 8 * sum(words) / 8
+    with pytest.raises(BadInput, match="no processor"):
+        load_processor(str(tmp_path / "rejected"))
+
+
+async def test_the_gallery_shows_unlike_chains_and_no_markup_of_theirs(warm: Path, split: Path, tmp_path: Path) -> None:
+    settings = Settings("scripted", failing=0.0, context={"frames": 2})
+    await make(split, tmp_path / "out", 9, teacher=teacher_named("scripted"), settings=settings)
+    chains = unlike(tmp_path / "out", 3)
+    assert len({tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}) == 3
+    first_says(dict(chains[0]), "<script>alert(1)</script> ![x](http://a.b/c.png) `code`")
+    called = next(m for m in chains[0]["messages"] if m.get("node") == "decompose" and m.get("tool_calls"))
+    called["tool_calls"][0]["args"]["sub_actions"][0]["name"] = "legs` <script>alert(2)</script>\n\n# head"
+    page(chains, MediaStore(tmp_path / "out" / "media"), tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert (
+        text.count("\n## ") == 3
+        and "<script>" not in text
+        and "\n# head" not in text
+        and "![x]" not in text
+        and "track\\_motion" in text
+    )
+    for number in (1, 2, 3):
+        assert f"![frames](page/{number}.jpg)" in text
+        with Image.open(tmp_path / "page" / f"{number}.jpg") as strip:
+            assert strip.height % HEIGHT == 0 and strip.width > HEIGHT
+
+
+async def test_a_chain_goes_on_when_a_tool_fails(warm: Path, split: Path, tmp_path: Path) -> None:
+    context = {"tools": ["estimate_pose", "track_motion"], "frames": 2, "max_rounds": 2}
+    settings = Settings("scripted", failing=1.0, attempts=6, context=context)
+    shown = {name: PRIMITIVES[name] for name in ("steps", "travel")}
+    teacher = teacher_named("scripted", shown=lambda clip: shown)
+    await make(split, tmp_path / "out", 9, teacher=teacher, settings=settings)
+    chains = list(read(tmp_path / "out"))
+    failed = [chain for chain in chains if chain["recognition"]["status"] == "degraded"]
+    assert failed and len(chains) >= 4
+    for chain in failed:
+        (lost,) = {item["tool"] for item in chain["recognition"]["evidence"] if item["status"] != "ok"}
+        turns = [str(message["content"]) for message in chain["messages"] if message.get("author") == "policy"]
+        assert any(lost in turn for turn in turns[1:])
+
+
+BOTH = ("sit down then wave", "wave then sit down")
+KNOWLEDGE = Path(__file__).parents[3] / "evals" / "marionette" / "knowledge.yaml"
+TRULY = {name: PRIMITIVES[name] for name in ("sit_down", "arm_raise", "wave", "hands_lower")}
+
+
+def taught(report: str, shown: dict[str, str], seed: int = 0) -> str:
+    """The last turn of a teacher for whom sitting down, then waving is right."""
+    known = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
+    named = enumerate((PRIMITIVES["sit_down"], PRIMITIVES["wave"]), 1)
+    lists = [{"rank": rank, "name": name, "candidates": list(BOTH)} for rank, name in named]
+    told = [
+        HumanMessage(f"{CANDIDATES} {json.dumps(BOTH)}"),
+        fused([("track_motion", report)] if report else [], [], ASK_DECOMPOSE),
+        shortlisted("1", lists, Explanations(tuple(known[label] for label in BOTH), ()).summary()),
+    ]
+    return ScriptedTeacher(label=BOTH[0], shown=shown, seed=seed).invoke(told).text
+
+
+def report(sat: str, waved: str) -> str:
+    lines = (f"- sit_down 0.90, {sat} s, person 1: a", f"- wave 0.90, {waved} s, person 1: b", "NOT SEEN: jump", "")
+    return "\n".join(("OBSERVED, with support from 0 to 1:", *lines))
+
+
+def test_the_scripted_teacher_tells_the_order_where_it_decides_and_is_known() -> None:
+    first, then = PRIMITIVES["sit_down"], PRIMITIVES["wave"]
+    for seed in range(6):
+        measured = taught(report("0.2 to 1.0", "1.4 to 2.8"), TRULY if seed % 2 else {}, seed)
+        assert "measured at 0.2 to 1.0 s and 1.4 to 2.8 s" in measured and f"<answer>{BOTH[0]}</answer>" in measured
+        seen = taught(report("0.0 to 3.0", "0.0 to 3.0"), TRULY, seed)
+        assert "in the frames" in seen or "as the frames show" in seen
+    assert any(first in line and then in line for line in measured.split("\n"))
+    missed = taught(report("0.0 to 3.0", "0.0 to 3.0").replace("jump", "jump, arm_raise"), TRULY)
+    assert PRIMITIVES["arm_raise"] not in missed
+    unknown = taught(report("0.0 to 3.0", "0.0 to 3.0"), {})
+    assert "revers" not in unknown and "the other way round" not in unknown
+
+
+def test_a_chain_whose_measured_order_speaks_for_the_reverse_is_lost() -> None:
+    assert f"<answer>{BOTH[1]}</answer>" in taught(report("1.8 to 2.8", "0.2 to 1.2"), TRULY)
+
+
+# What rules find, one change to a good chain at a time.
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, walking_clip: Path) -> dict[str, Any]:
+    from video_star.graph.concurrency import wait_for
+    from video_star.graph.run import run_record
+
+    return wait_for(run_record(walking_clip, LABELS, end=1, **KINEMATIC.context))
+
+
+def last(record: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = [m for m in record["messages"] if m.get("author") == "policy"][-1]
+    return found
+
+
+def said(record: dict[str, Any], old: str, new: str) -> None:
+    last(record)["content"] = last(record)["content"].replace(old, new)
+
+
+def first_says(record: dict[str, Any], text: str) -> None:
+    next(m for m in record["messages"] if m.get("author") == "policy")["content"] = text
+
+
+def named(record: dict[str, Any], name: str) -> None:
+    record["recognition"]["sub_actions"][0]["name"] = name
+
+
+def turned(record: dict[str, Any]) -> None:
+    for item in record["recognition"]["sub_actions"]:
+        item["scores"] = {"walk": 1.0, "hug": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule"),
+    [
+        (lambda r: r["recognition"].update(action="hug"), "wrong_answer"),
+        (lambda r: r["recognition"].update(status="failed", error="PolicyBusy: no"), "failed"),
+        (lambda r: said(r, "<think>", "Well! <think>"), "form"),
+        (lambda r: said(r, "Measured", "Measured " * 1000), "form"),
+        (lambda r: r["recognition"].update(sub_actions=r["recognition"]["sub_actions"][:1]), "few_sub_actions"),
+        (lambda r: named(r, "juggling seven burning torches"), "unsupported"),
+        (lambda r: named(r, "the head is below the hips"), "unsupported"),
+        (lambda r: turned(r), "inconsistent"),
+        (lambda r: r["recognition"]["sub_actions"][0].update(scores={"walk": 9.0}), "inconsistent"),
+        (lambda r: said(r, "Measured", "The ground truth says so. Measured"), "leak"),
+        (lambda r: said(r, "Measured", "The correct action is walk. Measured"), "leak"),
+        (lambda r: said(r, "Measured", "As people_walking shows, measured"), "leak"),
+        (lambda r: said(r, "Measured", "In clip_0042.mp4 I measured"), "leak"),
+        (lambda r: first_says(r, "This is walk, but let me make sure."), "leak"),
+    ],
+)
+def test_each_rule_finds_what_it_is_for(good: dict[str, Any], edit: Edit, rule: str) -> None:
+    assert reasons(good, "walk", "a/people_walking.mp4") == {}
+    bad = deepcopy(good)
+    edit(bad)
+    assert rule in reasons(bad, "walk", "a/people_walking.mp4")
+
+
+def test_where_people_stand_is_no_evidence_against_what_the_frames_show(good: dict[str, Any]) -> None:
+    still = deepcopy(good)
+    for message in still["messages"]:
+        if message["role"] == "tool" and message.get("name") == "track_motion":
+            message["name"], message["content"] = "estimate_pose", "1 person, knees at 170 degrees."
+        elif message.get("node") == "fuse":
+            message["content"] = "From estimate_pose:\n1 person, knees at 170 degrees."
+    named(still, "juggling seven burning torches")
+    assert reasons(still, "walk", "x.mp4") == {}
+    (fused,) = [m for m in still["messages"] if m.get("node") == "fuse"][:1]
+    fused["content"] = "From describe_video:\nSomebody walks.\nFrom estimate_pose:\njuggling seven burning torches"
+    assert "unsupported" in reasons(still, "walk", "x.mp4")
+
+
+def test_naming_several_candidates_before_evidence_is_no_leak(good: dict[str, Any]) -> None:
+    weighing = deepcopy(good)
+    first_says(weighing, "It may be walk or wave: are the legs or the arms in motion?")
+    assert reasons(weighing, "walk", "x.mp4") == {}
+
+
+def test_chains_that_say_the_same_are_one(good: dict[str, Any]) -> None:
+    same, other = deepcopy(good), deepcopy(good)
+    same["id"] = "another"
+    first_says(other, "Something else.")
+    assert fingerprint(same) == fingerprint(good) != fingerprint(other)

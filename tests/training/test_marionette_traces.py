@@ -1,0 +1,110 @@
+"""Chains made from Marionette keep clear of what it tests, and a glance does not solve it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+
+from video_star.evals.marionette import ACTIONS
+from video_star.evals.marionette.dataset import items
+from video_star.evals.suites.marionette_one_frame import measure
+from video_star.evals.suites.marionette_separation import mixed_up
+from video_star.graph.records.trace import read
+from video_star.tools.execution.media_store import MediaStore
+from video_star.training.export import rows
+from video_star.training.synthesis.folder import REJECTED
+
+CLIPS = 50
+"""One round through the actions, and two clips of the second, which is for testing."""
+NOVEL = [label for label, action in ACTIONS.items() if action.split == "novel"]
+
+
+def run(*arguments: str | Path) -> str:
+    program = Path(sys.executable).parent / "video-star"
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("marionette") / "data"
+    run("marionette", "make", folder, "--clips", str(CLIPS), "--seed", "9")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chains(data: Path) -> Path:
+    """A synthesis from beginning to end, as its users start it."""
+    lists, out = data / "splits" / "lists", data.parent / "chains"
+    command: list[str | Path] = [
+        "synthesize",
+        lists / "base_train.txt",
+        "--labels",
+        lists / "marionette_base_labels.csv",
+        "--root",
+        data,
+    ]
+    shown = run(*command, "--to", out, "--teacher", "scripted", "--target", "8", "--price", "1/2")
+    assert "chains verified" in shown and "README.md" in shown
+    return out
+
+
+def test_no_novel_class_and_no_test_clip_is_in_any_chain_to_learn_from(data: Path, chains: Path) -> None:
+    assert list(mixed_up(data, chains)) == []
+    by_id = {item.id: item for item in items(CLIPS, 9)}
+    kept, lost = list(read(chains)), list(read(chains / REJECTED))
+    assert len(kept) >= 8 and lost
+    for record in (*kept, *lost):
+        clip = Path(record["synthesis"]["clip"]).stem
+        assert by_id[clip].split == "base_train" and by_id[clip].label == record["synthesis"]["label"]
+        assert len(record["request"]["actions"]) == 32 and not set(record["request"]["actions"]) & set(NOVEL)
+
+
+def test_no_row_that_training_reads_names_a_clip_or_a_novel_class(data: Path, chains: Path) -> None:
+    names = [item.id for item in items(CLIPS, 9)]
+    for record in read(chains):
+        for row in rows(record, MediaStore(chains / "media")):
+            text = json.dumps({name: value for name, value in row.items() if name != "images"}, ensure_ascii=False)
+            assert not [name for name in names if name in text or name.encode() in b"".join(row["images"])]
+            assert not [label for label in NOVEL if label in text.casefold()]
+
+
+def mentioned(record: dict[str, Any], text: str) -> None:
+    record["messages"][-1]["content"] += text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "finding"),
+    [
+        (lambda r, tested: r["synthesis"].update(clip=f"clips/{tested}.mp4"), "is of novel_test"),
+        (lambda r, tested: r["synthesis"].update(clip="clips/elsewhere.mp4"), "of no split"),
+        (lambda r, tested: r["request"]["actions"].append(NOVEL[0]), "among its candidates"),
+        (lambda r, tested: mentioned(r, f" It may be {NOVEL[3].upper()}."), "a novel class"),
+        (lambda r, tested: mentioned(r, f" Compare clips/{tested}.mp4."), "names a clip"),
+        (lambda r, tested: mentioned(r, Path(r["synthesis"]["clip"]).stem), "names a clip"),
+    ],
+)
+def test_what_is_mixed_up_is_found(
+    data: Path, chains: Path, tmp_path: Path, spoil: Callable[[dict[str, Any], str], None], finding: str
+) -> None:
+    copytree(chains / "media", tmp_path / "media")
+    (tested,) = [item.id for item in items(CLIPS, 9) if item.split == "novel_test"][:1]
+    bad = deepcopy(next(read(chains)))
+    spoil(bad, tested)
+    (tmp_path / "runs.jsonl").write_text(json.dumps(bad) + "\n")
+    assert [line for line in mixed_up(data, tmp_path) if finding in line]
+
+
+def test_a_glance_does_not_tell_what_the_whole_movement_tells() -> None:
+    right = {name: found.mean() for name, found in measure(rounds=4, seed=11, hard=False).items()}
+    whole = right.pop("keypoints of 12 frames in order")
+    assert right.pop("oracle, from true primitives") == 1.0
+    assert right["pixels of one frame"] < 0.15
+    assert right["keypoints of one frame"] < 0.6 * whole

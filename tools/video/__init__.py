@@ -1,0 +1,1 @@
+"""Reading and writing video: sources, clips, frames by presentation time."""

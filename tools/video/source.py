@@ -1,0 +1,306 @@
+"""From what a user types to a local file that may be read: paths, `file://` and `http(s)://` addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import socket
+import stat
+import tempfile
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from threading import Timer
+from typing import Final
+from urllib.parse import unquote
+
+import httpx
+
+from ..errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
+from ..execution.disk_budget import added, used
+
+CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
+"""The bundled clips: always allowed."""
+
+_REDIRECTS: Final = 3
+_FRESH: Final = 3600.0
+"""Seconds for which a downloaded file serves its address again."""
+_WHOLE: Final = 64 * 2**20
+"""Bytes up to which a file is hashed whole."""
+_BLOCK: Final = 64 * 2**10
+_BLOCKS: Final = 64
+
+
+@dataclass(frozen=True)
+class VideoAccess:
+    """Which videos this process may read."""
+
+    roots: tuple[Path, ...] | None = None
+    """Folders whose files may be read; None is any file the user can read. The bundled clips always may."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that addresses may name, lower case; ("*",) is any public one, () refuses addresses."""
+    private_addresses: bool = False
+    """Whether hosts may lie in this machine or its networks, where a stranger's address must not reach."""
+    max_bytes: int = 512 * 2**20
+    """Largest download."""
+    seconds: float = 60.0
+    """Longest download, redirects included."""
+    kept_bytes: int = 4096 * 2**20
+    """What downloads may take on disk together; those used longest ago go first."""
+
+    @classmethod
+    def from_environment(cls, *, served: bool = False) -> VideoAccess:
+        """Read VIDEO_STAR_ROOTS, _HOSTS, _PRIVATE_ADDRESSES, _MAX_MB, _DOWNLOAD_SECONDS and _DOWNLOADS_MB.
+
+        Args:
+            served: Others than the user of this machine name the videos. Without VIDEO_STAR_ROOTS they may then name
+                files of the working folder and the bundled clips only.
+
+        Raises:
+            BadInput: A variable that must be a number is none.
+        """
+        roots = os.environ.get("VIDEO_STAR_ROOTS")
+        allowed = tuple(Path(root).expanduser() for root in roots.split(os.pathsep) if root) if roots else None
+        hosts = os.environ.get("VIDEO_STAR_HOSTS", "").split(",")
+        return cls(
+            roots=(Path.cwd(), CLIPS) if served and allowed is None else allowed,
+            hosts=tuple(host.strip().lower() for host in hosts if host.strip()),
+            private_addresses=os.environ.get("VIDEO_STAR_PRIVATE_ADDRESSES") == "1",
+            max_bytes=int(number_in("VIDEO_STAR_MAX_MB", 512) * 2**20),
+            seconds=number_in("VIDEO_STAR_DOWNLOAD_SECONDS", 60),
+            kept_bytes=int(number_in("VIDEO_STAR_DOWNLOADS_MB", 4096) * 2**20),
+        )
+
+
+def home() -> Path:
+    """The folder for what this package stores: $VIDEO_STAR_HOME, else `video-star` in the user's cache folder."""
+    if own := os.environ.get("VIDEO_STAR_HOME"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "video-star"
+
+
+def resolve(video: str, access: VideoAccess) -> Path:
+    """The local file that a path or address names, links followed, downloaded where it must be.
+
+    Raises:
+        VideoNotFound: Nothing is there.
+        VideoNotAllowed: It is no ordinary file, lies outside the roots, or its address may not be fetched.
+        VideoTooLarge: The download is too large or too slow.
+        DownloadFailed: The download failed.
+    """
+    scheme, separator, rest = video.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
+        return _download(video, access)
+    if separator and scheme.lower() == "file":
+        host, _, path = rest.partition("/")
+        if host not in ("", "localhost"):
+            raise VideoNotAllowed(f"{_short(video)} names a file of another machine; give file:///... or a path")
+        return _local("/" + unquote(path), access)
+    if separator or video.startswith(("data:", "file:")):
+        raise VideoNotAllowed(f"{_short(video)} cannot be read; give a path, or an address with file, http or https")
+    return _local(video, access)
+
+
+def identify(path: Path) -> str:
+    """The opaque name of a video: 32 hexadecimal digits from the SHA-256 of its content.
+
+    Files above 64 MiB are known by their size, time of change and 64 blocks of 64 KiB spread evenly from first byte to
+    last, because hashing hours of video would take longer than looking at it. The time of change is in, as an edit
+    between the blocks changes nothing else; a copy of so large a file may therefore have another name.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_size <= _WHOLE:
+            while block := file.read(2**20):
+                digest.update(block)
+        else:
+            digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+            for number in range(_BLOCKS):
+                file.seek((status.st_size - _BLOCK) * number // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:32]
+
+
+def number_in(variable: str, default: float) -> float:
+    """A positive number from the environment.
+
+    Raises:
+        BadInput: The variable holds something else.
+    """
+    text = os.environ.get(variable, str(default))
+    try:
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    except ValueError:
+        pass
+    raise BadInput(f"{variable} is {text!r}; set it to a positive number")
+
+
+def _local(name: str, access: VideoAccess) -> Path:
+    if not name:
+        raise VideoNotFound("no video was named; give the path or address of one")
+    try:
+        path = Path(os.path.realpath(os.path.expanduser(name)))
+        if access.roots is not None and not _inside(path, (*access.roots, CLIPS)):
+            # Said before looking, so that nobody learns which files exist elsewhere.
+            raise VideoNotAllowed(
+                f"{_short(name)} lies outside the folders that may be read here; "
+                "move it there, or set VIDEO_STAR_ROOTS to the folders of your videos"
+            )
+        # Looked at without opening: opening a pipe waits for its writer, opening a device may act on it.
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        raise VideoNotAllowed(f"{_short(name)} may not be read by this user; change its permissions") from error
+    except VideoNotAllowed:
+        raise
+    except (OSError, ValueError) as error:
+        raise VideoNotFound(f"{_short(name)} does not exist; give the path or address of a video") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        raise VideoNotAllowed(f"{_short(name)} is {kind}; give an ordinary video file")
+    if not os.access(path, os.R_OK):
+        raise VideoNotAllowed(f"{_short(name)} may not be read by this user; change its permissions")
+    return path
+
+
+def _inside(path: Path, roots: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(os.path.realpath(root)) for root in roots)
+
+
+def _download(address: str, access: VideoAccess) -> Path:
+    """Fetch an address into the store, or find it there."""
+    url = _checked_url(address, access)
+    folder = home() / "downloads"
+    kept = folder / hashlib.sha256(str(url).encode()).hexdigest()
+    if used(kept) and time.time() - kept.stat().st_mtime < _FRESH:
+        return kept
+    partial = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
+        os.close(handle)
+        _fetch(url, Path(partial), access)
+        os.replace(partial, kept)
+    except OSError as error:
+        raise DownloadFailed(
+            f"the video cannot be kept in {folder} ({error.strerror}); free some space there, or set VIDEO_STAR_HOME"
+        ) from error
+    finally:
+        if partial:
+            with suppress(OSError):
+                Path(partial).unlink(missing_ok=True)
+    with suppress(OSError):
+        added(kept, access.kept_bytes)
+    return kept
+
+
+def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
+    """Write what lies at `url` to `target`, following few redirects, each checked like the first address."""
+    deadline = time.monotonic() + access.seconds
+    timeout = httpx.Timeout(min(10.0, access.seconds))
+    with httpx.Client(trust_env=False, timeout=timeout, headers={"user-agent": "video-star"}) as client:
+        # The time-outs of httpx count from byte to byte; a server that dribbles is cut off by closing the connection.
+        alarm = Timer(access.seconds, client.close)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            for _ in range(_REDIRECTS + 1):
+                with closing(client.send(_pinned_request(client, url, access), stream=True)) as response:
+                    if response.is_redirect:
+                        url = _checked_url(str(url.join(response.headers["location"])), access)
+                        continue
+                    _store(response, target, url, access)
+                    return
+        except BadInput:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+            if time.monotonic() >= deadline or isinstance(error, httpx.TimeoutException):
+                raise VideoTooLarge(
+                    f"the video did not arrive from {url.host} within {access.seconds:g} s; "
+                    "give a smaller one, fetch it yourself, or raise VIDEO_STAR_DOWNLOAD_SECONDS"
+                ) from error
+            raise DownloadFailed(f"no video from {url.host} ({error}); check the address and the network") from error
+        finally:
+            alarm.cancel()
+    raise DownloadFailed(f"the address leads through more than {_REDIRECTS} redirects; give the one it ends at")
+
+
+def _store(response: httpx.Response, target: Path, url: httpx.URL, access: VideoAccess) -> None:
+    """Write the body of a response to `target`, as far as it may."""
+    if response.status_code != 200:
+        raise DownloadFailed(f"{url.host} answered {response.status_code} {response.reason_phrase}; check the address")
+    size = int(response.headers.get("content-length", 0))
+    if size <= access.max_bytes:
+        size = 0
+        with target.open("wb") as file:
+            # As sent, not unpacked: a few bytes can unpack to any number.
+            for block in response.iter_raw(2**16):
+                size += len(block)
+                if size > access.max_bytes:
+                    break
+                file.write(block)
+    if size > access.max_bytes:
+        limit = f"{access.max_bytes / 2**20:g} MB"
+        raise VideoTooLarge(f"the video is larger than {limit}; give a shorter one, or raise VIDEO_STAR_MAX_MB")
+
+
+def _checked_url(address: str, access: VideoAccess) -> httpx.URL:
+    """The address as a URL, its host on the list."""
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise VideoNotAllowed(f"{_short(address)} is no address; give one such as https://host/clip.mp4") from error
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise VideoNotAllowed(f"{_short(address)} cannot be fetched; give http(s)://host/path without a password")
+    if "*" not in access.hosts and url.host.lower() not in access.hosts:
+        raise VideoNotAllowed(
+            f"addresses of {url.host} may not be fetched here; give a local file, "
+            "or set VIDEO_STAR_HOSTS to the hosts allowed (* for any public one)"
+        )
+    return url.copy_with(fragment=None)
+
+
+def _pinned_request(client: httpx.Client, url: httpx.URL, access: VideoAccess) -> httpx.Request:
+    """A request to the very IP address that was checked: a name may mean another one a moment later."""
+    return client.build_request(
+        "GET",
+        url.copy_with(host=_checked_ip(url, access)),
+        headers={"host": url.netloc.decode("ascii"), "accept-encoding": "identity"},
+        extensions={"sni_hostname": url.raw_host.decode("ascii")},
+    )
+
+
+def _checked_ip(url: httpx.URL, access: VideoAccess) -> str:
+    """One IP address of the host, all of them public unless private ones are allowed."""
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    try:
+        found = socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise DownloadFailed(f"the host {url.host} is not known; check the address and the network") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not access.private_addresses and not all(_public(address) for address in addresses):
+        raise VideoNotAllowed(
+            f"{url.host} lies in this machine or a private network; "
+            "give a public address, or set VIDEO_STAR_PRIVATE_ADDRESSES=1 if it is yours"
+        )
+    return addresses[0]
+
+
+def _public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        # Forms of IPv6 that lead to an IPv4 address are as public as that one.
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return _public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 200 else text[:197] + "...")

@@ -1,0 +1,98 @@
+"""Video files out, by moviepy: annotated frames and cut clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import BadInput, SpanOutsideVideo, UnreadableVideo
+from .reader import probe
+
+
+def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
+    """Write pictures as a video: H.264 that every browser plays, or an animated GIF where the suffix is `.gif`.
+
+    Args:
+        path: Where to; an existing file is replaced. Its suffix is `.mp4` or `.gif`.
+        images: (height, width, 3) uint8 RGB each, all of one size; an array (n, height, width, 3) will do. An odd width
+            or height loses its last column or row in mp4, which knows even sizes only.
+        fps: Frames per second, above 0.
+
+    Raises:
+        BadInput: There is no picture, or the suffix or the rate cannot be used.
+        OSError: The file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".mp4", ".gif"):
+        raise BadInput(f"cannot write a video named {path.name}; give a name that ends in .mp4 or .gif")
+    if not fps > 0:
+        raise BadInput(f"cannot write {fps} frames per second; give a rate above 0")
+    pictures = iter(images)
+    first = next(pictures, None)
+    if first is None:
+        raise BadInput("there is no picture to write; give at least one")
+    if path.suffix.lower() == ".gif":
+        _write_gif(path, list(chain([first], pictures)), fps)
+    else:
+        _write_mp4(path, first, pictures, fps)
+
+
+def cut_clip(source: Path, out: Path, start: float, end: float) -> None:
+    """Write the part of a video from `start` to `end` as an mp4 of its own, upright and with its sound.
+
+    The cut is exact to a frame, hence encoded anew. It is made by moviepy's ffmpeg rather than by a moviepy clip, which
+    squeezes videos that carry a rotation (Zulko/moviepy#2356).
+
+    Args:
+        source: The video.
+        out: Where to, ending in `.mp4`; an existing file is replaced.
+        start: Seconds.
+        end: Seconds; what lies behind the end of the video is left out.
+
+    Raises:
+        SpanOutsideVideo: Nothing of the video lies between `start` and `end`.
+        UnreadableVideo: ffmpeg cannot decode the video.
+    """
+    duration = probe(source).duration
+    if not 0 <= start < min(end, duration):
+        raise SpanOutsideVideo(
+            f"nothing lies between {start:g} and {end:g} s of a video of {duration:.2f} s; give 0 <= start < end"
+        )
+    from moviepy.config import FFMPEG_BINARY
+    from moviepy.tools import subprocess_call
+
+    span = ["-ss", f"{start:.3f}", "-i", str(source.resolve()), "-t", f"{end - start:.3f}"]
+    streams = ["-map", "0:v:0", "-map", "0:a:0?", "-c:a", "aac", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    even = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-movflags", "+faststart"]
+    try:
+        subprocess_call([FFMPEG_BINARY, "-y", "-loglevel", "error", *span, *streams, *even, str(out.resolve())], None)
+    except OSError as error:
+        raise UnreadableVideo(f"ffmpeg could not cut the video: {str(error).strip()}; try another file") from error
+
+
+def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: float) -> None:
+    """Frame by frame, so that a long video never lies in memory whole."""
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    height, width = (side - side % 2 for side in first.shape[:2])
+    if not (height and width):
+        raise BadInput(f"a picture of shape {first.shape} is too small for mp4; give at least 2x2 pixels")
+    with FFMPEG_VideoWriter(str(path), (width, height), fps, ffmpeg_params=["-movflags", "+faststart"]) as writer:
+        for image in chain([first], rest):
+            if image.shape != first.shape:
+                raise BadInput(f"pictures of {image.shape} and {first.shape} in one video; give all one size")
+            writer.write_frame(np.ascontiguousarray(image[:height, :width]))
+        encoder = writer.proc
+    if encoder.returncode or not path.is_file():
+        raise OSError(
+            f"ffmpeg could not write {path} (exit status {encoder.returncode}); check the disk and the folder"
+        )
+
+
+def _write_gif(path: Path, images: list[np.ndarray], fps: float) -> None:
+    from moviepy import ImageSequenceClip
+
+    ImageSequenceClip(images, fps=fps).write_gif(str(path), logger=None)

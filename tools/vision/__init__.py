@@ -1,0 +1,1 @@
+"""People and their poses: detection, keypoints, tracking, and the engines that do it."""

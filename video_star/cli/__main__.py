@@ -1,0 +1,5 @@
+"""`python -m video_star.cli`."""
+
+from . import main
+
+main()
