@@ -7,7 +7,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv || echo .uv/bin/uv)
-EXTRAS := search,yolo,quantized,train,api,providers,ray,studio
+EXTRAS := search,yolo,quantized,train,api,providers,evals,studio
 DEMO := runs/demo
 
 .PHONY: demo test check setup setup-core lock bench clean

@@ -17,7 +17,6 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "vllm": ("vllm", "vLLM server of policies"),
     "langchain": ("api", "policies by provider:model"),
     "dashscope": ("api", "Qwen's own API"),
-    "ray": ("ray", "synthesis and evaluation on many machines"),
     "langgraph_cli": ("studio", "langgraph dev and Studio"),
 }
 CORE = ("langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert", "moviepy")
