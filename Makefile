@@ -1,7 +1,7 @@
 # Everything from a bare clone, with python3 and make alone:
 #   make demo    recognise the bundled clip        (core environment)
 #   make test    all tests, with coverage          (full environment)
-#   make check   lint and types                    make setup   only build the full environment
+#   make check   lint, types, import order         make setup   only build the full environment
 #   make lock    refresh requirements/*.txt        make bench   print the figures of evals/bench
 
 VENV := .venv
@@ -23,6 +23,7 @@ check: $(VENV)/.full
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 setup: $(VENV)/.full
 

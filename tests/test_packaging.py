@@ -146,27 +146,6 @@ def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
             yield from (f"{module}.{name.name}" for name in node.names)
 
 
-MAY_IMPORT = {
-    "tools": {"tools"},
-    "graph": {"graph", "tools"},
-    "training": {*FOLDERS, "__init__"},
-    "evals": {*FOLDERS, "__init__"},
-}
-
-
-def test_imports_point_one_way(python_files: list[Path]) -> None:
-    wrong = []
-    for path in python_files:
-        for name in imports(path) if path.parts[0] in MAY_IMPORT else ():
-            parts = name.split(".")
-            if parts[0] != "video_star":
-                continue
-            part = parts[1] if parts[1:] and parts[1] in (*FOLDERS, "cli") else "__init__"
-            if part not in MAY_IMPORT[path.parts[0]]:
-                wrong.append(f"{path} imports {name}")
-    assert not wrong
-
-
 def test_what_the_core_imports_is_declared(python_files: list[Path], settings: dict[str, Any]) -> None:
     declared = {re.split(r"[^a-z0-9-]", line)[0] for line in settings["project"]["dependencies"]}
     # pydantic is built on it and takes its TypedDict only.
