@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..graph.candidates import normalize_label
 from ..graph.records.trace import FILE, append, read
-from ..graph.replies.parse import normal
 from ..graph.run import checked_context, run_record
 from ..tools.errors import BadInput
 from .splits import Example, actions
@@ -35,7 +35,7 @@ class Answer:
     @property
     def right(self) -> bool:
         """Whether it is the label, spelt however."""
-        return self.action is not None and normal(self.action) == normal(self.example.label)
+        return self.action is not None and normalize_label(self.action) == normalize_label(self.example.label)
 
 
 @dataclass(frozen=True, slots=True)

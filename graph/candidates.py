@@ -1,22 +1,78 @@
-"""The candidate actions, checked before anything is decoded or asked."""
+"""The candidate actions of a run: their validation, and the lookup of the one that a text names.
+
+The state holds the labels as a list of strings; `Candidates` is the lookup over them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ..tools.errors import BadActions
-from .replies.parse import normal
 
 MAX_ACTIONS: Final = 2000
 MAX_LENGTH: Final = 300
 
 
+def normalize_label(label: str) -> str:
+    """The label without the differences that do not matter: case, runs of space, underscore and hyphen, outer quotes.
+
+    Two labels are the same candidate exactly if their normalized forms are equal.
+    """
+    return re.sub(r"[\s_\-]+", " ", label.strip(" \t\r\n\"'`*.").casefold()).strip()
+
+
+def normalize_words(text: str) -> str:
+    """The words of a text (letters and digits, NFKC, case-folded), separated by single spaces."""
+    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The labels of a run with a lookup whose cost does not depend on their number. Made by `Candidates.of`."""
+
+    labels: tuple[str, ...]
+    """As the user wrote them, in the user's order."""
+    words: tuple[str, ...]
+    """`normalize_words` of each label; empty for a label without letters or digits."""
+    by_form: Mapping[str, str]
+    """Normalized form to label."""
+    by_words: Mapping[str, str]
+    """Words to label, only where no other label has the same words."""
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Candidates:
+        """The lookup over `labels`; the same object for the same labels, as the nodes of one run ask for it."""
+        return _candidates(tuple(labels))
+
+    def match(self, text: str) -> str | None:
+        """The label that `text` consists of, or None. Only spelling may differ; similar words are not a match."""
+        return self.by_form.get(normalize_label(text)) or self.by_words.get(normalize_words(text))
+
+
+@lru_cache(maxsize=64)
+def _candidates(labels: tuple[str, ...]) -> Candidates:
+    words = tuple(normalize_words(label) for label in labels)
+    shared = Counter(words)
+    return Candidates(
+        labels,
+        words,
+        {normalize_label(label): label for label in reversed(labels)},
+        {form: label for form, label in zip(words, labels, strict=True) if form and shared[form] == 1},
+    )
+
+
 def checked_actions(actions: Sequence[str] | None) -> list[str]:
-    """The candidates with space at the ends removed.
+    """The candidates without leading and trailing whitespace.
 
     Raises:
-        BadActions: None given, one empty, two alike (but for case, spaces, underscores, hyphens), too many or too long.
+        BadActions: The list is missing or longer than `MAX_ACTIONS`, or a label is not a string, is empty, is longer
+            than `MAX_LENGTH` characters, or equals another but for case, spaces, underscores and hyphens.
     """
     if not actions or isinstance(actions, str):
         raise BadActions('no candidate actions; give a list such as ["hug", "handshake"]')
@@ -25,14 +81,15 @@ def checked_actions(actions: Sequence[str] | None) -> list[str]:
     seen: dict[str, str] = {}
     for action in actions:
         if not isinstance(action, str):
-            raise BadActions(f"candidate action {action!r} is no text; give strings")
-        if not normal(action):
+            raise BadActions(f"candidate action {action!r} is not text; give strings")
+        form = normalize_label(action)
+        if not form:
             raise BadActions(f"candidate action {action!r} is empty; remove it")
         if len(action) > MAX_LENGTH:
             raise BadActions(
                 f"candidate action {action[:40]!r}... has {len(action)} characters; use at most {MAX_LENGTH}"
             )
-        if (twin := seen.get(normal(action))) is not None:
-            raise BadActions(f"candidate actions {twin!r} and {action.strip()!r} are the same; give each once")
-        seen[normal(action)] = action.strip()
+        if (same := seen.get(form)) is not None:
+            raise BadActions(f"candidate actions {same!r} and {action.strip()!r} are the same; give each once")
+        seen[form] = action.strip()
     return list(seen.values())

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..graph.candidates import normalize_label
 from ..graph.prompts import CORRECTION
-from ..graph.replies.parse import normal
 
 _FORMAT: Final = re.compile(r"\s*<think>.*?</think>\s*<scores>.*?</scores>\s*<answer>[^<]*</answer>\s*", re.DOTALL)
 Record = Mapping[str, Any]
@@ -45,7 +45,7 @@ def reward(record: Record, truth: str) -> Reward:
 def accuracy(record: Record, truth: str) -> float:
     """R_acc: 1 when the answer is the right label, spelt however; 0 for any other answer, or none."""
     answer = record["recognition"]["action"]
-    return float(answer is not None and normal(answer) == normal(truth))
+    return float(answer is not None and normalize_label(answer) == normalize_label(truth))
 
 
 def well_formed(record: Record) -> float:
@@ -79,5 +79,5 @@ def sub_actions(record: Record, truth: str) -> float:
 
 
 def _hits(scores: Mapping[str, float], truth: str) -> bool:
-    right = next((value for label, value in scores.items() if normal(label) == normal(truth)), 0.0)
+    right = next((value for label, value in scores.items() if normalize_label(label) == normalize_label(truth)), 0.0)
     return right > 0 and right >= max(scores.values())

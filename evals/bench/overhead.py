@@ -72,10 +72,12 @@ class Instant(BaseChatModel):
 
 async def plain_loop(clip_path: str, policy: Instant) -> float:
     """Seconds of the same calls without a graph."""
+    from video_star.graph.candidates import Candidates
     from video_star.graph.nodes.decompose import mapped
     from video_star.graph.nodes.tool_select import look
     from video_star.graph.prompts import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted
-    from video_star.graph.replies.parse import parse_score_turn, parse_sub_actions
+    from video_star.graph.replies.answer import parse_score_turn
+    from video_star.graph.replies.sub_actions import parse_sub_actions
     from video_star.graph.state import Context, run_tools
     from video_star.graph.turn import inline
     from video_star.tools.execution.media_store import default_store
@@ -83,6 +85,7 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     from video_star.tools.video.clip import open_clip
 
     began, store, context = time.perf_counter(), default_store(), Context()
+    candidates = Candidates.of(ACTIONS)
     clip = await asyncio.to_thread(open_clip, clip_path)
     frames = await asyncio.to_thread(look, clip, context, store)
     about = {"start": clip.start, "end": clip.end}
@@ -92,10 +95,10 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
     said += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], ASK_DECOMPOSE)]
     reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
-    sub_actions = mapped(parse_sub_actions(reply, ACTIONS), ACTIONS)
+    sub_actions = mapped(parse_sub_actions(reply, candidates), ACTIONS)
     said += [reply, shortlisted("b", sub_actions, found.summary)]
     last = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
-    parse_score_turn(last.text, ACTIONS, ["a", "b"])
+    parse_score_turn(last.text, candidates, ["a", "b"])
     return time.perf_counter() - began
 
 

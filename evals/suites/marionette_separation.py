@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
+from ...graph.candidates import normalize_label
 from ...graph.records.trace import read, references
-from ...graph.replies.parse import normal
 from ...tools.execution.media_store import MediaStore
 from ..marionette.actions import ACTIONS
 
@@ -57,8 +57,8 @@ def mixed_up(data: Path, chains: Path) -> Iterator[str]:
 
 
 def _named(text: str, labels: set[str]) -> str | None:
-    plain = normal(text)
-    return next((label for label in sorted(labels) if normal(label) in plain), None)
+    plain = normalize_label(text)
+    return next((label for label in sorted(labels) if normalize_label(label) in plain), None)
 
 
 def _digests(text: str) -> set[str]:

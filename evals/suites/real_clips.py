@@ -19,8 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ...graph.candidates import normalize_label
 from ...graph.records.result import Recognition
-from ...graph.replies.parse import normal
 from ...graph.run import recognize
 from ...tools.knowledge import labels
 
@@ -44,7 +44,7 @@ class Asked:
 def candidates(action: str, pool: Sequence[str], count: int, seed: int) -> list[str]:
     """`action` and `count - 1` others drawn from the pool, in random order; the same for the same seed."""
     draw = random.Random(f"{seed}:{action}")
-    others = [label for label in pool if normal(label) != normal(action)]
+    others = [label for label in pool if normalize_label(label) != normalize_label(action)]
     chosen = [action, *draw.sample(others, count - 1)]
     draw.shuffle(chosen)
     return chosen

@@ -11,9 +11,12 @@ from langgraph.runtime import Runtime
 
 from ...tools.knowledge import shortlist
 from ...tools.knowledge.explain import explain_actions
+from ..candidates import Candidates
 from ..policies.grammar import decompose_form
 from ..prompts import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, plain, shortlisted
-from ..replies.parse import Malformed, as_decompose, parse_sub_actions
+from ..ranking import weights
+from ..replies.errors import MalformedReply
+from ..replies.sub_actions import normalize_decompose, parse_sub_actions
 from ..state import Context, Setup, State, run_tools, worse
 from ..turn import Stopwatch, emit, held, speak
 
@@ -29,21 +32,22 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     policy = await setup.speaker(context)
     schemas = run_tools(context)
     actions, notes = state["actions"], list(state["notes"])
+    candidates = Candidates.of(actions)
     form = held(policy, context, decompose_form, actions)
     limit = context.policy_seconds
     turns: list[AnyMessage] = []
     found: list[dict[str, Any]] = []
-    reply = as_decompose(await speak(policy, state["conversation"], watch, limit, schemas, form), actions)
+    reply = normalize_decompose(await speak(policy, state["conversation"], watch, limit, schemas, form), candidates)
     try:
-        found = parse_sub_actions(reply, actions)
-    except Malformed as wrong:
+        found = parse_sub_actions(reply, candidates)
+    except MalformedReply as wrong:
         turns = [plain(reply, LONGEST_REPEATED), by_graph(correction(str(wrong)), NODE)]
         told = [*state["conversation"], *turns]
-        reply = as_decompose(await speak(policy, told, watch, limit, schemas, form), actions)
+        reply = normalize_decompose(await speak(policy, told, watch, limit, schemas, form), candidates)
         notes.append(f"sub-actions corrected once: {wrong}")
         try:
-            found = parse_sub_actions(reply, actions)
-        except Malformed as still:
+            found = parse_sub_actions(reply, candidates)
+        except MalformedReply as still:
             notes[-1] = f"no sub-actions, the policy gave none that can be used: {still}"
     sub_actions = await asyncio.to_thread(mapped, found, actions)
     if sub_actions:
@@ -63,14 +67,13 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
 
 def mapped(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[dict[str, Any]]:
     """Sub-actions with rank, the paper's weight `w_k = n - k + 1`, and 2 to 3 candidates, looked up where not named."""
-    n = len(found)
     return [
         {
             "name": item["name"],
             "rank": k,
-            "weight": n - k + 1,
+            "weight": weight,
             "candidates": item["candidates"][:SHORTLIST] or shortlist(item["name"], actions, SHORTLIST),
             "scores": {},
         }
-        for k, item in enumerate(found, 1)
+        for k, (item, weight) in enumerate(zip(found, weights(len(found)), strict=True), 1)
     ]

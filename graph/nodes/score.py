@@ -8,10 +8,13 @@ from typing import Any
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
+from ..candidates import Candidates
 from ..policies.grammar import score_form
 from ..policies.kinematic.matching import rank_by_evidence
 from ..prompts import LONGEST_REPEATED, by_graph, correction, plain
-from ..replies.parse import Malformed, Scored, parse_score_turn, partial_score_turn, rank, weigh
+from ..ranking import rank, weigh
+from ..replies.answer import Scored, parse_score_turn, partial_score_turn
+from ..replies.errors import MalformedReply
 from ..state import Context, Setup, State, Status, run_tools, worse
 from ..turn import Stopwatch, emit, held, speak
 
@@ -24,6 +27,7 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     watch = Stopwatch(NODE, state, context.price)
     policy = await setup.speaker(context)
     actions, notes = state["actions"], list(state["notes"])
+    candidates = Candidates.of(actions)
     names = [item["name"] for item in state["sub_actions"]]
     limit, schemas = context.policy_seconds, run_tools(context)
     form = held(policy, context, score_form, state["sub_actions"], actions)
@@ -32,18 +36,19 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     scored: Scored | None
     status: Status = "ok"
     try:
-        scored = _consistent(reply.text, actions, names)
-    except Malformed as wrong:
+        scored = _consistent(reply.text, candidates, names)
+    except MalformedReply as wrong:
         asked = by_graph(correction(str(wrong)), NODE)
         turns = [plain(reply, LONGEST_REPEATED), asked]
         told = [*state["conversation"], *turns]
         again = await speak(policy, told, watch, limit, schemas, form)
         turns.append(plain(again))
         try:
-            scored = _consistent(again.text, actions, names)
+            scored = _consistent(again.text, candidates, names)
             notes.append(f"answer corrected once: {wrong}")
-        except Malformed as still:
-            scored = partial_score_turn(again.text, actions, names) or partial_score_turn(reply.text, actions, names)
+        except MalformedReply as still:
+            scored = partial_score_turn(again.text, candidates, names)
+            scored = scored or partial_score_turn(reply.text, candidates, names)
             notes.append(f"answer only partly usable: {still}")
             status = "degraded"
     concluded = _conclude(state, scored, notes, worse(state["status"], status))
@@ -54,14 +59,14 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     return {"conversation": turns, **concluded, **watch.update()}
 
 
-def _consistent(text: str, actions: Sequence[str], names: Sequence[str]) -> Scored:
+def _consistent(text: str, candidates: Candidates, names: Sequence[str]) -> Scored:
     """A parsed turn whose answer is the candidate its own weighted scores put first."""
-    scored = parse_score_turn(text, actions, names)
+    scored = parse_score_turn(text, candidates, names)
     totals = weigh(scored.scores, len(names))
     best = max(totals.values())
     if totals.get(scored.answer, 0.0) < best - 1e-9:
         first = next(label for label, total in totals.items() if total == best)
-        raise Malformed(f"your scores put {first!r} first, weighed by rank, but the answer is {scored.answer!r}")
+        raise MalformedReply(f"your scores put {first!r} first, weighed by rank, but the answer is {scored.answer!r}")
     return scored
 
 

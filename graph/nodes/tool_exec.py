@@ -18,8 +18,8 @@ from ...tools.execution.media_store import MediaStore, default_store
 from ...tools.library import Tool, ToolName, tool
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
+from ..candidates import Candidates
 from ..prompts import by_graph
-from ..replies.parse import match_label
 from ..state import Context, Setup, State, worse
 from ..turn import Stopwatch, aside, emit
 from .tool_select import fit
@@ -94,7 +94,8 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(state["video"], state["clip"]["start"], state["clip"]["end"], access=access)
     span = clip.span(args.get("start"), args.get("end"))
-    which = [label for text in args.get("actions", ()) if (label := match_label(text, state["actions"]))]
+    candidates = Candidates.of(state["actions"])
+    which = [label for text in args.get("actions", ()) if (label := candidates.match(text))]
     actions = which or state["actions"]
     # The address too: an error may name it, and names of videos stay with their runs.
     key = (store.root, one.name, one.engine, span.id, span.path, span.start, span.end, *actions, context.pixels)

@@ -21,7 +21,8 @@ from ...tools.video.source import VideoAccess
 from ..candidates import checked_actions
 from ..policies.grammar import choice_form
 from ..prompts import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, correction, opening, plain
-from ..replies.parse import MAX_CALLS, Malformed, tool_calls, with_calls
+from ..replies.errors import MalformedReply
+from ..replies.tool_calls import MAX_CALLS, normalize_calls, validated_calls
 from ..state import Context, Setup, State, Status, offered, run_tools, worse
 from ..turn import Stopwatch, emit, held, speak
 
@@ -144,17 +145,18 @@ async def _choose(
         return [by_graph(AIMessage("", tool_calls=calls), NODE)], [], "ok"
     schemas = run_tools(context)
     form = held(policy, context, choice_form, names)
-    reply = with_calls(await speak(policy, so_far, watch, context.policy_seconds, schemas, form), names)
+    reply = normalize_calls(await speak(policy, so_far, watch, context.policy_seconds, schemas, form), names)
     try:
-        return [reply if tool_calls(reply, names) else plain(reply)], [], "ok"
-    except Malformed as wrong:
+        return [reply if validated_calls(reply, names) else plain(reply)], [], "ok"
+    except MalformedReply as wrong:
         asked = by_graph(correction(str(wrong)), NODE)
         turns: list[AnyMessage] = [plain(reply, LONGEST_REPEATED), asked]
-        again = with_calls(await speak(policy, [*so_far, *turns], watch, context.policy_seconds, schemas, form), names)
+        again = await speak(policy, [*so_far, *turns], watch, context.policy_seconds, schemas, form)
+        again = normalize_calls(again, names)
         try:
-            said = again if tool_calls(again, names) else plain(again)
+            said = again if validated_calls(again, names) else plain(again)
             return [*turns, said], [f"tool choice corrected once: {wrong}"], "ok"
-        except Malformed as still:
+        except MalformedReply as still:
             return [*turns, _without_bad_calls(again, names)], [f"tool choice could not be used: {still}"], "degraded"
 
 

@@ -1,4 +1,7 @@
-"""JSON as models write it: fenced, in single quotes, with comments, trailing commas, bare keys. Nothing is run."""
+"""JSON repair: JSON as models write it, in code fences, with single quotes, comments, trailing commas or bare keys.
+
+Nothing is evaluated, nothing but `ValueError` is raised, and the time is linear in the length of the text.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import json
 import re
 from typing import Any, Final
 
-DEEPEST: Final = 60
-"""Nesting beyond this is no value anybody meant."""
-MOST_STARTS: Final = 32
-"""How many brackets of one text are tried as the start of a value: bounds the time on hostile text."""
+MAX_DEPTH: Final = 60
+"""Deeper nesting is rejected: no reply means it."""
+MAX_STARTS: Final = 32
+"""Number of brackets of a text that are tried as the start of a value: bounds the time on hostile text."""
 _FENCE: Final = re.compile(r"```[\w-]*\s*(.*?)(?:```|\Z)", re.DOTALL)
 _FENCE_START: Final = re.compile(r"\s*(?:```[\w-]*\s*)?")
 _START: Final = re.compile(r"[{\[]")
@@ -22,7 +25,7 @@ _COLON: Final = re.compile(r"=>|[:：=]")
 _ENDS_STRING: Final = re.compile(r"[ \t]*(?:[,，:：=}\]\n\r]|//|/\*|#|\Z)")
 _QUOTES: Final = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 _INSIDE: Final = {quote: re.compile(rf"[\\{quote}]") for quote in set(_QUOTES.values())}
-_WORDS: Final[dict[str, Any]] = {
+_LITERALS: Final[dict[str, Any]] = {
     "true": True,
     "false": False,
     "null": None,
@@ -36,23 +39,23 @@ _WORDS: Final[dict[str, Any]] = {
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-class _Broken(ValueError):
-    """No value; parsing got as far as `at`."""
+class _Unparsable(ValueError):
+    """There is no value; parsing stopped at the character `at`."""
 
     def __init__(self, at: int) -> None:
         super().__init__(f"no JSON value at character {at}")
         self.at = at
 
 
-def lenient_json(text: str) -> Any:
-    """The JSON value in `text`, or else the first object or list in it.
+def repair_json(text: str) -> Any:
+    """The JSON value that `text` is, or else the first object or list in it.
 
-    Mended are code fences, words before and after, quotes of other kinds, unescaped quotes inside a string, comments,
-    trailing and missing commas, keys and values without quotes, Python's words, and brackets missing at the end. A
-    number or string that the end of the text cuts off is not mended: how it goes on is not stated.
+    Repaired are code fences, text before and after, other kinds of quotes, unescaped quotes inside a string, comments,
+    trailing and missing commas, unquoted keys and values, Python's literals, and missing closing brackets. A number or
+    string cut off by the end of the text is not repaired: its rest is unknown.
 
     Raises:
-        ValueError: There is no such value. Nothing else is raised, whatever the text; time grows with its length.
+        ValueError: There is no such value.
     """
     fenced = _FENCE.search(text)
     for part in (text, *([fenced.group(1)] if fenced else [])):
@@ -61,30 +64,30 @@ def lenient_json(text: str) -> Any:
         except (ValueError, RecursionError):
             continue
     for part in (*([fenced.group(1)] if fenced else []), text):
-        if found := lenient_values(part, most=1):
+        if found := find_json(part, limit=1):
             return found[0][2]
     raise ValueError("there is no JSON object or list")
 
 
-def lenient_values(text: str, most: int = MOST_STARTS) -> list[tuple[int, int, Any]]:
-    """The first `most` objects and lists in `text`, not those inside others, as (start, end, value)."""
+def find_json(text: str, limit: int = MAX_STARTS) -> list[tuple[int, int, Any]]:
+    """The first `limit` top-level objects and lists in `text`, repaired, as (start, end, value)."""
     found: list[tuple[int, int, Any]] = []
     at = 0
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         start = _START.search(text, at)
-        if start is None or len(found) == most:
+        if start is None or len(found) == limit:
             break
         try:
-            value, at = _exact(text, start.start()) or _value(text, start.start(), 0)
+            value, at = _valid(text, start.start()) or _value(text, start.start(), 0)
             found.append((start.start(), at, value))
-        except _Broken as broken:
-            # An unfinished string reaches to the end of the text; what follows its opening may still hold a value.
+        except _Unparsable as broken:
+            # An unterminated string would reach to the end of the text; a value may still follow its opening quote.
             at = max(start.end(), broken.at)
     return found
 
 
 def json_prefix(text: str, at: int) -> int:
-    """Where the exact JSON objects and lists end that stand at `at`, fenced or not; `at` itself if there are none."""
+    """The end of the valid JSON objects and lists that start at `at`, fenced or not; `at` if there are none."""
     end = at
     while True:
         start = _FENCE_START.match(text, end)
@@ -97,10 +100,15 @@ def json_prefix(text: str, at: int) -> int:
             return end
 
 
+def replace_lone_surrogates(text: str) -> str:
+    """The text with `?` for each lone surrogate: JSON can escape one, but UTF-8 cannot encode it."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def is_shallow(value: Any) -> bool:
-    """Whether a JSON value is nested at most `DEEPEST` deep."""
+    """Whether a JSON value has at most `MAX_DEPTH` levels of nesting."""
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for each in level
@@ -111,7 +119,7 @@ def is_shallow(value: Any) -> bool:
     return False
 
 
-def _exact(text: str, at: int) -> tuple[Any, int] | None:
+def _valid(text: str, at: int) -> tuple[Any, int] | None:
     try:
         value, end = _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError):
@@ -120,8 +128,8 @@ def _exact(text: str, at: int) -> tuple[Any, int] | None:
 
 
 def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
-    if depth > DEEPEST:
-        raise _Broken(at)
+    if depth > MAX_DEPTH:
+        raise _Unparsable(at)
     first = text[at : at + 1]
     if first == "{":
         return _object(text, at + 1, depth)
@@ -137,43 +145,43 @@ def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
 def _object(text: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
     found: dict[str, Any] = {}
     while True:
-        at = _past_commas(text, at)
+        at = _skip_commas(text, at)
         if at >= len(text):
             return found, at
         if text[at] == "}":
             return found, at + 1
         if text[at] == "]":
-            raise _Broken(at)
+            raise _Unparsable(at)
         if text[at] in _QUOTES:
             key, after = _string(text, at)
         else:
             bare = _BARE_KEY.match(text, at)
             if bare is None:
-                raise _Broken(at + 1)
+                raise _Unparsable(at + 1)
             key, after = bare.group().strip(), bare.end()
-        after = _past_gap(text, after)
+        after = _skip_gap(text, after)
         colon = _COLON.match(text, after)
         if colon is None:
-            raise _Broken(max(after, at + 1))
-        found[key], at = _value(text, _past_gap(text, colon.end()), depth + 1)
+            raise _Unparsable(max(after, at + 1))
+        found[key], at = _value(text, _skip_gap(text, colon.end()), depth + 1)
 
 
 def _list(text: str, at: int, depth: int) -> tuple[list[Any], int]:
     found: list[Any] = []
     while True:
-        at = _past_commas(text, at)
+        at = _skip_commas(text, at)
         if at >= len(text):
             return found, at
         if text[at] == "]":
             return found, at + 1
         if text[at] == "}":
-            raise _Broken(at)
+            raise _Unparsable(at)
         value, at = _value(text, at, depth + 1)
         found.append(value)
 
 
 def _string(text: str, at: int) -> tuple[str, int]:
-    """A string; a quote inside it counts as its end only where something follows that can follow a string."""
+    """A string; a quote ends it only if what follows can follow a string."""
     quote = _QUOTES[text[at]]
     parts: list[str] = []
     here = at + 1
@@ -182,14 +190,14 @@ def _string(text: str, at: int) -> tuple[str, int]:
         here = mark.end()
         if mark.group() == quote:
             if _ENDS_STRING.match(text, here):
-                # Characters beyond 16 bits are escaped in two halves.
+                # Characters beyond the basic plane are escaped as surrogate pairs.
                 whole = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
                 return whole, here
             parts.append(quote)
         else:
             part, here = _escape(text, here)
             parts.append(part)
-    raise _Broken(at + 1)
+    raise _Unparsable(at + 1)
 
 
 def _escape(text: str, at: int) -> tuple[str, int]:
@@ -205,15 +213,15 @@ def _escape(text: str, at: int) -> tuple[str, int]:
 
 
 def _bare(text: str, at: int) -> tuple[Any, int]:
-    """A word, or a text without quotes, up to what ends a value."""
+    """A literal, or an unquoted string up to the end of the value."""
     match = _BARE.match(text, at)
     word = match.group() if match else ""
     word = re.split(r"\s//|\s#|/\*", word, maxsplit=1)[0]
     end = at + len(word)
     if not word.strip() or end >= len(text):
-        raise _Broken(max(end, at + 1))
+        raise _Unparsable(max(end, at + 1))
     word = word.strip()
-    return _WORDS.get(word.casefold(), word), end
+    return _LITERALS.get(word.casefold(), word), end
 
 
 def _number(digits: str) -> float | int:
@@ -222,13 +230,13 @@ def _number(digits: str) -> float | int:
     return float(digits)
 
 
-def _past_gap(text: str, at: int) -> int:
+def _skip_gap(text: str, at: int) -> int:
     gap = _GAP.match(text, at)
     return gap.end() if gap else at
 
 
-def _past_commas(text: str, at: int) -> int:
-    at = _past_gap(text, at)
+def _skip_commas(text: str, at: int) -> int:
+    at = _skip_gap(text, at)
     while text[at : at + 1] in (",", "，"):
-        at = _past_gap(text, at + 1)
+        at = _skip_gap(text, at + 1)
     return at

@@ -1,4 +1,4 @@
-"""The parts of a policy's text: what it thought, what it said, and its `<scores>` and `<answer>` blocks."""
+"""The sections of a reply: reasoning, visible text, and the `<scores>` and `<answer>` blocks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _TURN_START: Final = re.compile(r"\s*(?:<\|im_start\|>\s*)?(?:assistant\s*\n)?")
 
 
 def one_turn(text: str) -> str:
-    """The text up to where its turn ends: some models play the other side, too, and go on."""
+    """The text up to the end of the turn: some models continue with turns of the user."""
     text = text[match.end() :] if (match := _TURN_START.match(text)) else text
     return _TURN_END.split(text, maxsplit=1)[0]
 
 
 def without_thoughts(text: str) -> str:
-    """The text with spaces in the place of what stands in `<think>`. An unclosed `<think>` hides nothing.
+    """The text with each `<think>` section replaced by as many spaces; an unclosed `<think>` hides nothing.
 
-    Where a server's template has opened the thinking, it ends at a `</think>` without a beginning.
+    If the server's template opened the reasoning, it ends at a `</think>` without an opening tag.
     """
-    spoken: list[str] = []
+    visible: list[str] = []
     at, opened, depth, seen = 0, -1, 0, False
     for tag in _THINK.finditer(text):
         if not tag.group(1):
@@ -31,28 +31,28 @@ def without_thoughts(text: str) -> str:
             continue
         depth -= 1
         if opened >= 0:
-            spoken += [text[at:opened], " " * (tag.end() - opened)]
+            visible += [text[at:opened], " " * (tag.end() - opened)]
         elif (depth >= 0 or not seen) and text[tag.end() :].strip():
-            spoken = [" " * tag.end()]
+            visible = [" " * tag.end()]
         else:
             continue
         at, opened, seen = tag.end(), -1, True
-    return "".join([*spoken, text[at:]])
+    return "".join([*visible, text[at:]])
 
 
 def blocks(text: str, name: str) -> list[str]:
-    """What stands in each `<name>`, up to the next known tag or the end of the text: closing tags go missing.
+    """The content of each `<name>`, up to the next known tag or the end of the text: closing tags may be missing.
 
     Args:
         text: Any text.
-        name: `scores` or `answer`; case, attributes, `final_answer` and `score` make no difference.
+        name: `scores` or `answer`; case and attributes are ignored; `final_answer` and `score` are accepted too.
     """
     if "<" not in text and "&lt;" in text:
         text = html.unescape(text)
     found: list[str] = []
-    begin = -1
+    start = -1
     for tag in _MARK.finditer(text):
-        if begin >= 0:
-            found.append(text[begin : tag.start()])
-        begin = tag.end() if not tag.group(1) and name.rstrip("s") in tag.group(2).lower() else -1
-    return [block for block in (*found, *([text[begin:]] if begin >= 0 else [])) if block.strip()]
+        if start >= 0:
+            found.append(text[start : tag.start()])
+        start = tag.end() if not tag.group(1) and name.rstrip("s") in tag.group(2).lower() else -1
+    return [block for block in (*found, *([text[start:]] if start >= 0 else [])) if block.strip()]

@@ -8,7 +8,8 @@ from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, Final
 
-from ...graph.replies.parse import normal, weigh
+from ...graph.candidates import normalize_label
+from ...graph.ranking import weigh
 from ...tools.knowledge.entries import words
 from ...tools.motion import read_motion
 from ...tools.primitives import PRIMITIVES
@@ -108,7 +109,8 @@ def leak(record: Record, label: str, clip: str) -> str:
     if (name := PurePath(clip).stem) and len(name) > 3 and name.casefold() in text.casefold():
         return "names the file"
     first = [words for node, words in said if node == "tool_select"][:1]
-    named = {action for action in record["request"]["actions"] if first and normal(action) in normal(first[0])}
+    opening = normalize_label(first[0]) if first else ""
+    named = {action for action in record["request"]["actions"] if normalize_label(action) in opening}
     return f"names {label!r} before any evidence" if named == {label} and len(record["request"]["actions"]) > 1 else ""
 
 

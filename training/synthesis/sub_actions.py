@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...graph.policies.kinematic.matching import order_fit
 from ...graph.policies.kinematic.policy import Read
-from ...graph.replies.parse import weigh
+from ...graph.ranking import weigh
 from ...tools.knowledge import Definition, define
 from ...tools.primitives import PRIMITIVES
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from ...graph.replies.json_repair import lenient_json
+from ...graph.replies.json_repair import repair_json
 from ...graph.turn import Stopwatch, speak
 
 SYSTEM: Final = (
@@ -50,7 +50,7 @@ async def judge(record: Mapping[str, Any], verifier: BaseChatModel, seconds: flo
     reply = await speak(verifier, [SystemMessage(SYSTEM), HumanMessage([*shown, told])], watch, seconds)
     tokens = watch.update(fresh=True)["usage"]["tokens"]
     try:
-        said = lenient_json(reply.text)
+        said = repair_json(reply.text)
     except ValueError:
         said = None
     if not isinstance(said, dict) or not all(isinstance(said.get(name), bool) for name in ("sub_actions", "scores")):

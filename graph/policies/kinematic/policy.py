@@ -25,7 +25,7 @@ from ....tools.library import TOOL_NAMES
 from ....tools.motion import Observed, read_motion
 from ....tools.primitives import PRIMITIVES
 from ...prompts import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES
-from ...replies.parse import weigh
+from ...ranking import weigh
 from .matching import forecast, order_fit, posterior
 from .replies import call, json_after, last_turn, shortlists
 

@@ -16,20 +16,14 @@ pytest.importorskip("transformers", reason="needs the extra [local]")
 pytest.importorskip("xgrammar", reason="needs the extra [local]")
 
 from video_star.graph import build_graph  # noqa: E402
-from video_star.graph.candidates import checked_actions  # noqa: E402
+from video_star.graph.candidates import Candidates, checked_actions, normalize_label  # noqa: E402
 from video_star.graph.policies.grammar import Form, choice_form, decompose_form, score_form  # noqa: E402
 from video_star.graph.policies.local import TransformersPolicy, load  # noqa: E402
 from video_star.graph.policies.local_batching import Completion, Engine, Grammars, Request  # noqa: E402
 from video_star.graph.policies.token_policy import VISION_TOKENS  # noqa: E402
-from video_star.graph.replies.parse import (  # noqa: E402
-    as_decompose,
-    normal,
-    parse_score_turn,
-    parse_sub_actions,
-    tool_calls,
-    with_calls,
-)
-from video_star.graph.replies.tool_calls import parse_hermes  # noqa: E402
+from video_star.graph.replies.answer import parse_score_turn  # noqa: E402
+from video_star.graph.replies.sub_actions import normalize_decompose, parse_sub_actions  # noqa: E402
+from video_star.graph.replies.tool_calls import normalize_calls, parse_hermes, validated_calls  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.graph.state import Context  # noqa: E402
 from video_star.tools.errors import BadActions, PolicyUnavailable  # noqa: E402
@@ -111,17 +105,18 @@ def message(text: str) -> AIMessage:
 
 def holds(grammars: Grammars, tokenizer: Any, actions: Sequence[str], times: int) -> None:
     """Every turn in its form is taken without a correction, whatever the candidates are called."""
+    candidates = Candidates.of(actions)
     for text in texts(grammars, tokenizer, decompose_form(actions, REASONING), times):
-        found = parse_sub_actions(as_decompose(message(text), actions), actions)
+        found = parse_sub_actions(normalize_decompose(message(text), candidates), candidates)
         assert found and all(set(item["candidates"]) <= set(actions) for item in found)
     listed = [list(actions[:3]), list(actions[-2:])]
     names = ["arm swings", "legs stand"]
     form = score_form([{"candidates": labels} for labels in listed], actions, REASONING)
     for text in texts(grammars, tokenizer, form, times):
-        scored = parse_score_turn(text, actions, names)
+        scored = parse_score_turn(text, candidates, names)
         assert {k: set(row) for k, row in scored.scores.items()} == {1: set(listed[0]), 2: set(listed[1])}
     for text in texts(grammars, tokenizer, score_form([], actions, REASONING), times):
-        scored = parse_score_turn(text, actions, [])
+        scored = parse_score_turn(text, candidates, [])
         assert 1 <= len(scored.scores[0]) <= 3 and scored.answer in actions
 
 
@@ -131,7 +126,7 @@ def test_tools_are_called_once_each_with_arguments_of_their_own(
 ) -> None:
     made = []
     for text in texts(grammars, tokenizer, choice_form(offered, REASONING), 16):
-        calls = tool_calls(with_calls(message(text), offered), offered)
+        calls = validated_calls(normalize_calls(message(text), offered), offered)
         names = [call["name"] for call in calls]
         assert len(set(names)) == len(names) == text.count("<tool_call>")
         for call in calls:
@@ -146,7 +141,7 @@ def test_turns_in_their_form_need_no_correction(grammars: Grammars, tokenizer: A
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.text(max_size=20), min_size=1, max_size=5, unique_by=normal))
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=5, unique_by=normalize_label))
 def test_labels_of_any_characters_fit_the_form(grammars: Grammars, tokenizer: Any, given_actions: list[str]) -> None:
     try:
         actions = checked_actions(given_actions)
@@ -161,7 +156,7 @@ def test_every_label_can_be_answered(grammars: Grammars, tokenizer: Any) -> None
     for label in NASTY:
         form = score_form([], [label], REASONING)
         (text,) = texts(grammars, tokenizer, form, 1)
-        assert parse_score_turn(text, NASTY, []).answer == label
+        assert parse_score_turn(text, Candidates.of(NASTY), []).answer == label
         assert xgrammar.testing._is_grammar_accept_string(form.grammar, text)
 
 
@@ -169,7 +164,8 @@ def test_a_model_held_to_a_form_keeps_it(engine: Engine, tokenizer: Any) -> None
     form = score_form([{"candidates": NASTY[:2]}], NASTY, REASONING)
     futures = [engine.submit(asked(tokenizer, form.grammar)) for _ in range(2)]
     for done in [future.result(timeout=120) for future in futures]:
-        scored = parse_score_turn(tokenizer.decode(done.ids[:-1], skip_special_tokens=False), NASTY, ["arm swings"])
+        text = tokenizer.decode(done.ids[:-1], skip_special_tokens=False)
+        scored = parse_score_turn(text, Candidates.of(NASTY), ["arm swings"])
         assert set(scored.scores[1]) == set(NASTY[:2]) and done.ids[-1] == engine.end
 
 

@@ -14,18 +14,16 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
 from video_star.graph import Context, build_graph
+from video_star.graph.candidates import Candidates
+from video_star.graph.ranking import weigh
 from video_star.graph.records.result import Recognition
-from video_star.graph.replies.parse import (
-    Malformed,
-    as_decompose,
-    parse_score_turn,
-    parse_sub_actions,
-    tool_calls,
-    weigh,
-    with_calls,
-)
+from video_star.graph.replies.answer import parse_score_turn
+from video_star.graph.replies.errors import MalformedReply
+from video_star.graph.replies.sub_actions import normalize_decompose, parse_sub_actions
+from video_star.graph.replies.tool_calls import normalize_calls, validated_calls
 
 ACTIONS = ["walk", "run", "run fast", "ride bike", "shake_hands"]
+CANDIDATES = Candidates.of(ACTIONS)
 NAMES = ["legs swing in steps", "the body moves across the scene"]
 TURNS = ["tools", "decompose", "score"]
 CORPUS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("hostile_completions.yaml").read_text("utf-8"))
@@ -48,14 +46,14 @@ def understood(entry: dict[str, Any]) -> Any:
     """What the parser makes of an entry, in the form in which the corpus says what is meant."""
     said = message(entry)
     if entry["turn"] == "tools":
-        calls = tool_calls(with_calls(said, ["explain_actions"]), ["explain_actions"])
+        calls = validated_calls(normalize_calls(said, ["explain_actions"]), ["explain_actions"])
         return [{"name": call["name"], "args": call["args"]} for call in calls]
     if entry["turn"] == "decompose":
-        return [item["name"] for item in parse_sub_actions(as_decompose(said, ACTIONS), ACTIONS)]
-    scored = parse_score_turn(said.text, ACTIONS, NAMES)
+        return [item["name"] for item in parse_sub_actions(normalize_decompose(said, CANDIDATES), CANDIDATES)]
+    scored = parse_score_turn(said.text, CANDIDATES, NAMES)
     totals = weigh(scored.scores, len(NAMES))
     if totals.get(scored.answer, 0) < max(totals.values()):
-        raise Malformed("the answer is not the best scored")
+        raise MalformedReply("the answer is not the best scored")
     return {"answer": scored.answer, "scores": {str(k): row for k, row in scored.scores.items()}}
 
 
@@ -71,7 +69,7 @@ def test_what_is_meant_is_understood_and_nothing_else(entry: dict[str, Any]) -> 
     if "meant" in entry:
         assert understood(entry) == entry["meant"]
     else:
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedReply):
             raise AssertionError(f"taken for {understood(entry)}")
     assert time.perf_counter() - began < 3
 

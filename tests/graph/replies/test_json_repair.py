@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_star.graph.replies.json_repair import lenient_json, lenient_values
+from video_star.graph.replies.json_repair import find_json, repair_json
 
 words = st.text(st.characters(codec="utf-8"), max_size=20)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words
@@ -23,8 +23,8 @@ plain_values = st.recursive(
 
 @given(values)
 def test_json_is_read_as_it_is(value: Any) -> None:
-    assert lenient_json(json.dumps(value)) == value
-    assert lenient_json(json.dumps(value, ensure_ascii=False, indent=1)) == value
+    assert repair_json(json.dumps(value)) == value
+    assert repair_json(json.dumps(value, ensure_ascii=False, indent=1)) == value
 
 
 @given(plain_values)
@@ -39,13 +39,13 @@ def test_slips_are_mended(value: Any) -> None:
         text.replace('"', "'"),
         repr(value),
     ):
-        assert lenient_json(slip) == value, slip
+        assert repair_json(slip) == value, slip
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True), st.integers() | plain, min_size=1))
 def test_keys_without_quotes_are_read(value: dict[str, Any]) -> None:
     bare = ", ".join(f"{key}: {json.dumps(inner)}" for key, inner in value.items())
-    assert lenient_json(f"{{{bare}}}") == value
+    assert repair_json(f"{{{bare}}}") == value
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_keys_without_quotes_are_read(value: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_meant_is_read(text: str, value: Any) -> None:
-    assert lenient_json(text) == value
+    assert repair_json(text) == value
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_what_is_meant_is_read(text: str, value: Any) -> None:
 )
 def test_what_is_cut_off_or_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        lenient_json(text)
+        repair_json(text)
 
 
 @given(st.text() | st.text("{}[]\"':,\\/#*`= \n1a-", max_size=300))
 def test_no_text_breaks_it(text: str) -> None:
     try:
-        lenient_json(text)
+        repair_json(text)
     except ValueError:
         pass
-    for start, end, value in lenient_values(text):
+    for start, end, value in find_json(text):
         assert text[start] in "{[" and start < end <= len(text) and isinstance(value, dict | list)
 
 
@@ -89,7 +89,7 @@ def test_json_with_a_character_changed_breaks_nothing(value: Any, data: st.DataO
     text = json.dumps(value)
     at = data.draw(st.integers(0, len(text) - 1))
     try:
-        lenient_json(text[:at] + data.draw(st.text(max_size=2)) + text[at + 1 :])
+        repair_json(text[:at] + data.draw(st.text(max_size=2)) + text[at + 1 :])
     except ValueError:
         pass
 
@@ -103,8 +103,8 @@ def test_endless_text_takes_bounded_time(unit: str) -> None:
     began = time.perf_counter()
     for attempt in (text, "[" + text, '{"a": "' + text):
         try:
-            lenient_json(attempt)
+            repair_json(attempt)
         except ValueError:
             pass
-        lenient_values(attempt)
+        find_json(attempt)
     assert time.perf_counter() - began < 3

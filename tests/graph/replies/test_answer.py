@@ -1,0 +1,74 @@
+"""Score turns: whatever a model writes, the parser returns scores and an answer or says what is wrong."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from video_star.graph.candidates import Candidates
+from video_star.graph.replies.answer import parse_score_turn, partial_score_turn
+from video_star.graph.replies.errors import MalformedReply
+
+ACTIONS = ["ride bike", "walk", "Shake-Hands"]
+CANDIDATES = Candidates.of(ACTIONS)
+NAMES = ["legs swing", "body moves"]
+
+
+def turn(scores: str, answer: str) -> str:
+    return f"<think>because</think>\n<scores>{scores}</scores>\n<answer>{answer}</answer>"
+
+
+@pytest.mark.parametrize("key", ["1", " 1. ", "sub-action 1", "legs swing", "Legs_Swing"])
+def test_scores_may_be_keyed_by_number_or_name(key: str) -> None:
+    parsed = parse_score_turn(turn(json.dumps({key: {"walk": 8}}), "walk"), CANDIDATES, NAMES)
+    assert parsed.scores == {1: {"walk": 8.0}}
+    assert parsed.answer == "walk"
+
+
+def test_scores_in_a_code_fence_are_read_and_cut_to_the_scale() -> None:
+    parsed = parse_score_turn(turn('```json\n{"1": {"walk": 14, "ride bike": -2}}\n```', "walk"), CANDIDATES, NAMES)
+    assert parsed.scores == {1: {"walk": 10.0, "ride bike": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (turn("{", "walk"), "not a JSON object"),
+        (turn("[1]", "walk"), "not a JSON object"),
+        (turn('{"7": {"walk": 3}}', "walk"), "no known sub-action"),
+        (turn('{"1": {"walk": "high"}}', "walk"), "no known sub-action"),
+        (turn('{"1": {"walk": true}}', "walk"), "no known sub-action"),
+        (turn('{"1": {"walk": NaN}}', "walk"), "no known sub-action"),
+        ('<scores>{"1": {"walk": 3}}</scores>', "no <answer>"),
+        ("<answer>walk</answer>", "no <scores>"),
+        (turn('{"1": {"walk": 3}}', "swim"), "not one of the candidate actions"),
+        ("", "no <scores>"),
+    ],
+)
+def test_a_malformed_turn_says_what_is_wrong(text: str, wrong: str) -> None:
+    with pytest.raises(MalformedReply, match=wrong):
+        parse_score_turn(text, CANDIDATES, NAMES)
+
+
+def test_deeply_nested_json_is_malformed_not_a_crash() -> None:
+    with pytest.raises(MalformedReply):
+        parse_score_turn(turn("[" * 100_000, "walk"), CANDIDATES, NAMES)
+
+
+def test_what_can_be_saved_of_a_bad_turn_is_saved() -> None:
+    scored = partial_score_turn("well, <answer>walk</answer>", CANDIDATES, NAMES)
+    assert scored is not None and scored.answer == "walk"
+    scored = partial_score_turn('<scores>{"2": {"ride bike": 5}}</scores>', CANDIDATES, NAMES)
+    assert scored is not None and scored.answer == "ride bike"
+    assert partial_score_turn("no idea", CANDIDATES, NAMES) is None
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text: str) -> None:
+    for attempt in (text, turn(text, text), turn('{"1": {"walk": 3}}', text)):
+        try:
+            assert parse_score_turn(attempt, CANDIDATES, NAMES).answer in ACTIONS
+        except MalformedReply:
+            pass
+        partial_score_turn(attempt, CANDIDATES, NAMES)

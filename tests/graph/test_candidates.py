@@ -1,0 +1,46 @@
+"""A text names a candidate only if it is spelled like it, and finding it takes the same time among any number."""
+
+import time
+
+import pytest
+
+from video_star.graph.candidates import Candidates, checked_actions, normalize_label
+
+ACTIONS = ["ride bike", "walk", "Shake-Hands"]
+
+
+@pytest.mark.parametrize("text", ["ride_bike", " Ride Bike. ", '"ride-bike"', "RIDE  BIKE"])
+def test_a_label_is_recognised_however_it_is_spelt(text: str) -> None:
+    assert Candidates.of(ACTIONS).match(text) == "ride bike"
+
+
+@pytest.mark.parametrize("text", ["ride bikes", "", "walk or run", "bike"])
+def test_another_label_is_not_taken_for_a_candidate(text: str) -> None:
+    assert Candidates.of(ACTIONS).match(text) is None
+
+
+def test_labels_with_the_same_words_are_told_apart_by_spelling_only() -> None:
+    candidates = Candidates.of(["run!", "run?", "hop (high)"])
+    assert candidates.match("RUN?") == "run?" and candidates.match("run") is None
+    assert candidates.match("hop high") == "hop (high)"
+
+
+def test_the_lookup_is_made_once_for_the_labels_of_a_run() -> None:
+    assert Candidates.of(list(ACTIONS)) is Candidates.of(tuple(ACTIONS))
+    assert Candidates.of(ACTIONS).labels == tuple(ACTIONS)
+
+
+def test_the_cost_of_a_lookup_does_not_grow_with_the_number_of_labels() -> None:
+    def seconds(count: int) -> float:
+        candidates = Candidates.of(checked_actions([f"label number {k}" for k in range(count)]))
+        texts = [f"Label_number {k}" for k in range(0, count, max(1, count // 1000))][:1000] + ["no such label"] * 1000
+        began = time.process_time()
+        assert sum(candidates.match(text) is not None for text in texts) == len(texts) - 1000
+        return (time.process_time() - began) / len(texts)
+
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1000, 2000))
+    assert many < 1.5 * few
+
+
+def test_normalized_labels_are_fixed_points() -> None:
+    assert all(normalize_label(normalize_label(label)) == normalize_label(label) for label in ACTIONS)
