@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..graph.candidates import normalize_label
-from ..graph.prompts import CORRECTION
+from ..graph.prompts import was_corrected
 
 _FORMAT: Final = re.compile(r"\s*<think>.*?</think>\s*<scores>.*?</scores>\s*<answer>[^<]*</answer>\s*", re.DOTALL)
 Record = Mapping[str, Any]
@@ -53,8 +53,7 @@ def well_formed(record: Record) -> float:
     last = next((m for m in reversed(record["messages"]) if m.get("author") == "policy"), None)
     if last is None or last.get("node") != "score" or not isinstance(last["content"], str):
         return 0.0
-    corrected = any(str(message["content"]).startswith(CORRECTION) for message in record["messages"])
-    return float(_FORMAT.fullmatch(last["content"]) is not None and not corrected)
+    return float(_FORMAT.fullmatch(last["content"]) is not None and not was_corrected(record["messages"]))
 
 
 def tool_use(record: Record) -> float:

@@ -61,9 +61,9 @@ class Instant(BaseChatModel):
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        from video_star.graph.policies.kinematic.policy import request
+        from video_star.graph.prompts import requested
 
-        reply = REPLIES[request(messages)]
+        reply = REPLIES[requested(messages)]
         return ChatResult(generations=[ChatGeneration(message=reply.model_copy())])
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -75,7 +75,7 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     from video_star.graph.candidates import Candidates
     from video_star.graph.nodes.decompose import mapped
     from video_star.graph.nodes.tool_select import look
-    from video_star.graph.prompts import ASK_DECOMPOSE, ASK_TOOLS, fused, opening, shortlisted
+    from video_star.graph.prompts import fused, opening, shortlisted
     from video_star.graph.replies.answer import parse_score_turn
     from video_star.graph.replies.sub_actions import parse_sub_actions
     from video_star.graph.state import Context, run_tools
@@ -89,11 +89,11 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     clip = await asyncio.to_thread(open_clip, clip_path)
     frames = await asyncio.to_thread(look, clip, context, store)
     about = {"start": clip.start, "end": clip.end}
-    said: list[Any] = opening(ACTIONS, None, about, frames, ASK_TOOLS)
+    said: list[Any] = opening(ACTIONS, None, about, frames, "choose")
     schemas = run_tools(context)
     said.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store)))
     found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
-    said += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], ASK_DECOMPOSE)]
+    said += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], "decompose")]
     reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
     sub_actions = mapped(parse_sub_actions(reply, candidates), ACTIONS)
     said += [reply, shortlisted("b", sub_actions, found.summary)]

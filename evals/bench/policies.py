@@ -37,9 +37,9 @@ WORDS: Final = {
 
 def words(messages: Sequence[BaseMessage]) -> str:
     """What each turn must say, so that all runs do the same work."""
-    from video_star.graph.policies.kinematic.policy import request
+    from video_star.graph.prompts import requested
 
-    return WORDS[request(messages)]
+    return WORDS[requested(messages)]
 
 
 def in_process(path: str) -> BaseChatModel:

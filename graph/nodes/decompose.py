@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
 from ...tools.knowledge import shortlist
 from ...tools.knowledge.explain import explain_actions
 from ..candidates import Candidates
 from ..policies.grammar import decompose_form
-from ..prompts import ASK_WITHOUT, LONGEST_REPEATED, by_graph, correction, plain, shortlisted
+from ..prompts import LONGEST_REPEATED, correction, plain, shortlisted, without_sub_actions
 from ..ranking import weights
 from ..replies.errors import MalformedReply
 from ..replies.sub_actions import normalize_decompose, parse_sub_actions
@@ -41,7 +41,7 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     try:
         found = parse_sub_actions(reply, candidates)
     except MalformedReply as wrong:
-        turns = [plain(reply, LONGEST_REPEATED), by_graph(correction(str(wrong)), NODE)]
+        turns = [plain(reply, LONGEST_REPEATED), correction(str(wrong), NODE)]
         told = [*state["conversation"], *turns]
         reply = normalize_decompose(await speak(policy, told, watch, limit, schemas, form), candidates)
         notes.append(f"sub-actions corrected once: {wrong}")
@@ -56,9 +56,9 @@ async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) ->
         # What the explainer has said before stands here, too; it is not asked for more than its tool was.
         known = await asyncio.to_thread(explain_actions, listed, speaker=speaker, ask=False)
         answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, known.summary())
-        turns += [reply, by_graph(answer, NODE)]
+        turns += [reply, answer]
     else:
-        turns += [plain(reply, LONGEST_REPEATED), by_graph(HumanMessage(ASK_WITHOUT), NODE)]
+        turns += [plain(reply, LONGEST_REPEATED), without_sub_actions()]
     named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]
     emit(runtime, NODE, sub_actions=named, seconds=round(watch.seconds, 3))
     status = worse(state["status"], "ok" if sub_actions else "degraded")

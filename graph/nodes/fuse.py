@@ -8,7 +8,7 @@ from typing import Any, Final
 from langgraph.runtime import Runtime
 
 from ...tools.library import tool
-from ..prompts import ASK_MORE, asked_next, by_graph, fused
+from ..prompts import Request, fused, next_request
 from ..state import Context, Setup, State, offered
 from ..turn import Stopwatch, emit
 
@@ -27,7 +27,7 @@ async def fuse(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict
         and state["rounds"] < context.max_rounds
         and any(item["round"] == state["rounds"] for item in state["evidence"])
     )
-    ask = ASK_MORE if another else asked_next(context.mode != "no_sub_actions")
+    request: Request = "choose_more" if another else next_request(context.mode != "no_sub_actions")
     texts = [(item["tool"], item["summary"]) for item in new if tool(item["tool"]).shown]
     shown = [(item["tool"], item["frames"]) for item in worth_showing(new)]
     emit(
@@ -40,7 +40,7 @@ async def fuse(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict
     )
     return {
         # Without tools the opening turn has asked already.
-        "conversation": [by_graph(fused(texts, shown, ask), NODE)] if offered(context) else [],
+        "conversation": [fused(texts, shown, request)] if offered(context) else [],
         "another_round": another,
         **watch.update(),
     }

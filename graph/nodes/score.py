@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from ..candidates import Candidates
 from ..policies.grammar import score_form
 from ..policies.kinematic.matching import rank_by_evidence
-from ..prompts import LONGEST_REPEATED, by_graph, correction, plain
+from ..prompts import LONGEST_REPEATED, correction, plain
 from ..ranking import rank, weigh
 from ..replies.answer import Scored, parse_score_turn, partial_score_turn
 from ..replies.errors import MalformedReply
@@ -38,7 +38,7 @@ async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dic
     try:
         scored = _consistent(reply.text, candidates, names)
     except MalformedReply as wrong:
-        asked = by_graph(correction(str(wrong)), NODE)
+        asked = correction(str(wrong), NODE)
         turns = [plain(reply, LONGEST_REPEATED), asked]
         told = [*state["conversation"], *turns]
         again = await speak(policy, told, watch, limit, schemas, form)

@@ -20,7 +20,7 @@ from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import checked_actions
 from ..policies.grammar import choice_form
-from ..prompts import ASK_TOOLS, LONGEST_REPEATED, asked_next, by_graph, correction, opening, plain
+from ..prompts import LONGEST_REPEATED, Request, by_graph, correction, next_request, opening, plain
 from ..replies.errors import MalformedReply
 from ..replies.tool_calls import MAX_CALLS, normalize_calls, validated_calls
 from ..state import Context, Setup, State, Status, offered, run_tools, worse
@@ -89,7 +89,7 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
         "end": round(clip.end, 3),
         "note": told,
     }
-    ask = ASK_TOOLS if offered(context) else asked_next(context.mode != "no_sub_actions")
+    request: Request = "choose" if offered(context) else next_request(context.mode != "no_sub_actions")
     update = {
         "actions": actions,
         "settings": context.model_dump(),
@@ -101,7 +101,7 @@ def _begin(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
         "action": None,
         "error": None,
     }
-    return update, opening(actions, state.get("question"), about, frames, ask), missing
+    return update, opening(actions, state.get("question"), about, frames, request), missing
 
 
 def look(clip: Clip, context: Context, store: MediaStore) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ async def _choose(
     try:
         return [reply if validated_calls(reply, names) else plain(reply)], [], "ok"
     except MalformedReply as wrong:
-        asked = by_graph(correction(str(wrong)), NODE)
+        asked = correction(str(wrong), NODE)
         turns: list[AnyMessage] = [plain(reply, LONGEST_REPEATED), asked]
         again = await speak(policy, [*so_far, *turns], watch, context.policy_seconds, schemas, form)
         again = normalize_calls(again, names)

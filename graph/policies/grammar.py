@@ -80,10 +80,11 @@ def decompose_form(actions: Sequence[str], reasoning: int) -> Form:
 
 
 def score_form(sub_actions: Sequence[Mapping[str, Any]], actions: Sequence[str], reasoning: int) -> Form:
-    """Thought, a score of every sub-action's every candidate, and one of `actions`, as `ASK_SCORES` wants them.
+    """Thought, a score of every sub-action's every candidate, and one of `actions`, as the request `score` wants them.
 
     Args:
-        sub_actions: `candidates` by rank. Without any, the 2 or 3 best of `actions` are scored, as in `ASK_ANSWER`.
+        sub_actions: `candidates` by rank. Without any, the 2 or 3 best of `actions` are scored,
+            as the request `answer` wants them.
         actions: All candidates.
         reasoning: Most characters of the thought.
     """

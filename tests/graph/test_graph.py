@@ -277,6 +277,19 @@ async def test_a_second_run_on_a_thread_starts_afresh(lines: Any, make_policy: M
     assert len(second["evidence"]) == 2 and second["rounds"] == 1 and second["usage"]["policy_calls"] == 3
 
 
+async def test_requests_are_kept_in_a_checkpoint(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
+    saver, thread = InMemorySaver(), THREAD
+    star, whole = build_graph(), inputs(walking_clip, end=1)
+    await star.compile(checkpointer=saver, interrupt_before=["score"]).ainvoke(whole, thread)
+    resumed = star.compile(checkpointer=saver)
+    asked = [message.additional_kwargs["video_star"].get("request") for message in
+             (await resumed.aget_state(thread)).values["conversation"]]  # fmt: skip
+    assert [request for request in asked if request] == ["choose", "decompose", "score"]
+    out, straight = await resumed.ainvoke(None, thread), await star.compile().ainvoke(whole)
+    assert (out["action"], out["ranking"]) == (straight["action"], straight["ranking"])
+
+
 async def test_a_checkpoint_stays_small_and_plain(lines: Any, make_policy: Make, walking_clip: Path) -> None:
     saver, thread = InMemorySaver(), THREAD
     star = build_graph(context=Context(frames=48), policy=make_policy(lines.good())).compile(checkpointer=saver)

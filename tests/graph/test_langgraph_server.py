@@ -209,7 +209,9 @@ def test_two_runs_at_once_both_finish(dev: Dev, walking_clip: Path) -> None:
 
 def test_a_run_stops_at_a_breakpoint_goes_on_and_is_replayed_from_any_step(dev: Dev, walking_clip: Path) -> None:
     thread, heard = dev.stream(inputs(walking_clip), interrupt_before=["decompose"])
-    assert answer(heard) is None and dev.state(thread)["next"] == ["decompose"]
+    state = dev.state(thread)
+    assert answer(heard) is None and state["next"] == ["decompose"]
+    assert state["values"]["conversation"][-1]["additional_kwargs"]["video_star"]["request"] == "decompose"
     _, heard = dev.stream(None, thread)
     first = answer(heard)
     assert first in ACTIONS

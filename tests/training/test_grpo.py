@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("trl", reason="needs the extra [train]")
 datasets = pytest.importorskip("datasets", reason="needs the extra [train]")
 
-from video_star.graph.policies.kinematic.policy import request  # noqa: E402
 from video_star.graph.policies.local import TransformersPolicy  # noqa: E402
+from video_star.graph.prompts import requested  # noqa: E402
 from video_star.training.grpo import HIERARCHICAL_REWARD, EpisodeTrainer  # noqa: E402
 
 LENGTH = 220
@@ -42,7 +42,7 @@ def good(messages: Sequence[BaseMessage]) -> str:
         "choose": call("detect_people", end=0.5),
         "decompose": call("decompose", sub_actions=[{"name": "legs swing", "candidates": ["walk", "run"]}]),
         "score": '<think>t</think>\n<scores>{"1": {"walk": 8, "run": 3}}</scores>\n<answer>walk</answer>',
-    }[request(messages)]
+    }[requested(messages)]
 
 
 def bad(messages: Sequence[BaseMessage]) -> str:
@@ -50,7 +50,7 @@ def bad(messages: Sequence[BaseMessage]) -> str:
         "choose": "I need no tool.",
         "decompose": call("decompose", sub_actions=[{"name": "arms swing", "candidates": ["walk", "run"]}]),
         "score": '<think>t</think>\n<scores>{"1": {"run": 8, "walk": 3}}</scores>\n<answer>run</answer>',
-    }[request(messages)]
+    }[requested(messages)]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from video_star import recognize
-from video_star.graph.prompts import correction
 from video_star.graph.records.trace import read
 from video_star.training.rewards import Reward, accuracy, reward, sub_actions, tool_use, well_formed
 
@@ -23,7 +22,7 @@ def record(**changes: Any) -> dict[str, Any]:
     return {
         "messages": [
             {"role": "assistant", "author": made["author"], "node": "tool_select", "content": "", "tool_calls": calls},
-            *({"role": "user", "author": "graph", "content": text} for text in made["corrected"]),
+            *made["corrected"],
             {"role": "assistant", "author": "policy", "node": "score", "content": made["text"]},
         ],
         "recognition": {
@@ -66,8 +65,13 @@ def test_a_turn_of_another_form_gets_no_format_reward(text: str) -> None:
 
 
 def test_what_had_to_be_corrected_gets_no_format_reward() -> None:
-    asked = correction("there is no <answer>").text
-    assert well_formed(record(corrected=[asked])) == 0.0 and well_formed(record(corrected=["Go on."])) == 1.0
+    asked = {"role": "user", "author": "graph", "node": "score", "content": "?"}
+    turn = {"role": "assistant", "author": "policy", "node": "score", "content": "walk"}
+    for request, corrected in (("correct", True), ("score", False)):
+        assert well_formed(record(corrected=[turn, {**asked, "request": request}])) == 1.0 - corrected
+    # Records of before carry no requests.
+    assert well_formed(record(corrected=[turn, asked])) == 0.0 and well_formed(record(corrected=[asked])) == 1.0
+    assert well_formed(record(corrected=[{**turn, "node": "decompose"}, {**asked, "node": "decompose"}])) == 1.0
 
 
 def test_tools_must_have_worked_and_be_the_policy_s_own_choice() -> None:

@@ -20,8 +20,9 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ...graph.policies.kinematic.matching import posterior
-from ...graph.policies.kinematic.policy import KinematicPolicy, Read, read_conversation, request
+from ...graph.policies.kinematic.policy import KinematicPolicy, Read, read_conversation
 from ...graph.policies.kinematic.replies import call, last_turn, shortlists
+from ...graph.prompts import requested
 from ...tools.primitives import PRIMITIVES
 from .sub_actions import Part, definition, in_order, parts, reversed_by, scored
 
@@ -70,11 +71,11 @@ class ScriptedTeacher(KinematicPolicy):
     ) -> ChatResult:
         spoken = sum(isinstance(message, AIMessage) for message in messages)
         say = Sayings(random.Random(f"{self.seed} {spoken} {self.label}"))
-        read, wanted = read_conversation(messages), request(messages)
-        if wanted == "choose":
+        read, request = read_conversation(messages), requested(messages)
+        if request in ("choose", "choose_more"):
             offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
             reply = _choose(read, messages, offered, bool(self.shown), say)
-        elif wanted == "decompose":
+        elif request == "decompose":
             found = parts(read, self._answer(read), self.shown, say.chance)
             reply = AIMessage(
                 say("break_down", first=found[0].name),

@@ -21,10 +21,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ....tools.knowledge import Definition
 from ....tools.knowledge.explain import parse
-from ....tools.library import TOOL_NAMES
 from ....tools.motion import Observed, read_motion
 from ....tools.primitives import PRIMITIVES
-from ...prompts import ASK_ANSWER, ASK_DECOMPOSE, ASK_MORE, ASK_SCORES, ASK_TOOLS, CANDIDATES
+from ...prompts import CANDIDATES, requested
 from ...ranking import weigh
 from .matching import forecast, order_fit, posterior
 from .replies import call, json_after, last_turn, shortlists
@@ -39,13 +38,6 @@ SEEN = 0.3
 """Support from which a primitive is named as seen."""
 UNNAMED = 0.4
 """What a sub-action counts for a candidate whose definition does not name it."""
-ASKS = {
-    ASK_DECOMPOSE: "decompose",
-    ASK_ANSWER: "score",
-    ASK_SCORES: "score",
-    ASK_TOOLS: "choose",
-    ASK_MORE: "choose",
-}
 MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
 
 
@@ -83,10 +75,10 @@ class KinematicPolicy(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
-        read, wanted = read_conversation(messages), request(messages)
-        if wanted == "decompose":
+        read, request = read_conversation(messages), requested(messages)
+        if request == "decompose":
             reply = _decompose(read)
-        elif wanted == "score":
+        elif request in ("score", "answer"):
             reply = _score(read, shortlists(messages))
         else:
             reply = _choose(read, offered, messages)
@@ -109,18 +101,6 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
         observed = found if found.measured else observed
         definitions |= parse(text)
     return Read(actions, observed, {label: definitions[label] for label in actions if label in definitions})
-
-
-def request(messages: Sequence[BaseMessage]) -> str:
-    """What was asked last: `decompose`, `score`, or `choose` tools.
-
-    The graph ends its turns with what it asks. The same words within a turn, or in what a tool found, are evidence.
-    """
-    for message in reversed(messages):
-        if isinstance(message, HumanMessage) or (isinstance(message, ToolMessage) and message.name not in TOOL_NAMES):
-            if found := next((step for ask, step in ASKS.items() if message.text.endswith(ask)), None):
-                return found
-    return "choose"
 
 
 def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage]) -> AIMessage:

@@ -14,20 +14,18 @@ from video_star.evals.marionette.dataset import encode
 from video_star.evals.suites.real_clips import ask, candidates, read_manifest
 from video_star.graph import build_graph
 from video_star.graph.policies.kinematic.matching import forecast, order_fit, posterior, rank_by_evidence
-from video_star.graph.policies.kinematic.policy import KinematicPolicy, read_conversation, request
+from video_star.graph.policies.kinematic.policy import KinematicPolicy, read_conversation
 from video_star.graph.prompts import (
-    ASK_ANSWER,
-    ASK_DECOMPOSE,
-    ASK_MORE,
-    ASK_SCORES,
-    ASK_TOOLS,
-    ASK_WITHOUT,
-    asked_next,
+    ASK,
+    by_graph,
     correction,
     fused,
+    next_request,
     opening,
+    requested,
     shortlisted,
     tool_schema,
+    without_sub_actions,
 )
 from video_star.tools.knowledge import Definition, define, labels, read_entries
 from video_star.tools.knowledge.explain import Explanations
@@ -93,7 +91,7 @@ def test_times_tell_actions_that_differ_in_order_alone(
     explained = Explanations(tuple(definitions.values()), ()).summary()
     asked = [
         HumanMessage(f"Candidate actions (JSON): {json.dumps(REVERSED)}"),
-        fused([("explain_actions", explained), ("track_motion", report)], [], ASK_ANSWER),
+        fused([("explain_actions", explained), ("track_motion", report)], [], "answer"),
     ]
     reply = replies(KinematicPolicy(), asked).text
     assert f"<answer>{REVERSED[right]}</answer>" in reply and f"{REVERSED[right]} +0." in reply
@@ -144,9 +142,9 @@ def test_it_offers_only_calls_of_tools_on_offer() -> None:
 
 
 def test_it_asks_for_what_tells_candidates_apart_and_no_more() -> None:
-    reply = replies(KinematicPolicy(), [HumanMessage(f"{QUESTION}\n{ASK_TOOLS}")], *TOOL_NAMES)
+    reply = replies(KinematicPolicy(), [HumanMessage(QUESTION)], *TOOL_NAMES)
     assert {call["name"] for call in reply.tool_calls} == {"track_motion", "explain_actions"}
-    again = replies(KinematicPolicy(), [HumanMessage(QUESTION), reply, HumanMessage(ASK_MORE)], *TOOL_NAMES)
+    again = replies(KinematicPolicy(), [HumanMessage(QUESTION), reply, fused([], [], "choose_more")], *TOOL_NAMES)
     assert not again.tool_calls
 
 
@@ -158,31 +156,50 @@ def test_all_tools_lead_it_to_the_same_answer_and_people_still_see_skeletons(wal
     assert drawn.tool == "track_motion" and len(some.evidence) == 2 < len(everything.evidence)
 
 
-@pytest.mark.parametrize("cue", [ASK_DECOMPOSE, ASK_ANSWER, ASK_SCORES, ASK_MORE])
+@pytest.mark.parametrize("cue", ASK.values())
 def test_a_description_that_copies_a_request_steers_nothing(cue: str) -> None:
-    asked = [HumanMessage(f"{QUESTION}\n{ASK_TOOLS}")]
+    asked = opening(["walk"], None, {"start": 0, "end": 1}, [], "choose")
     copied: list[list[Any]] = [
         [*asked, ToolMessage(f"a yard. {cue}", tool_call_id="1", name="describe_video")],
-        [fused([("describe_video", f"Written by x, in its words: {cue}\n{cue}")], [], ASK_TOOLS)],
-        [*asked, correction(cue)],
+        [fused([("describe_video", f"Written by x, in its words: {cue}\n{cue}")], [], "choose")],
+        [*asked, correction(cue, "tool_select")],
     ]
-    assert [request(messages) for messages in copied] == ["choose"] * 3
+    assert [requested(messages) for messages in copied] == ["choose"] * 3
 
 
 def test_what_the_graph_asks_is_what_it_does() -> None:
     shown = [("track_motion", [{"url": "media://x", "time": 1.0}])]
     about = {"start": 0, "end": 1}
-    assert request([HumanMessage("hello")]) == request(opening(["walk"], None, about, [], ASK_TOOLS)) == "choose"
-    for sub_actions, step in ((True, "decompose"), (False, "score")):
-        ask = asked_next(sub_actions)
-        assert request(opening(["walk"], None, about, [], ask)) == request([fused([], shown, ask)]) == step
-    assert request([HumanMessage(ASK_WITHOUT)]) == "score"
-    told = [HumanMessage(ASK_DECOMPOSE), shortlisted("1", [], "DEFINITION: walk")]
-    assert request(told) == "score" == request([*told, correction("no scores")])
+    assert requested([HumanMessage("hello")]) == requested(opening(["walk"], None, about, [], "choose")) == "choose"
+    for sub_actions, step in ((True, "decompose"), (False, "answer")):
+        ask = next_request(sub_actions)
+        assert requested(opening(["walk"], None, about, [], ask)) == requested([fused([], shown, ask)]) == step
+    assert requested([without_sub_actions()]) == "answer"
+    told = [fused([], [], "decompose"), shortlisted("1", [], "DEFINITION: walk")]
+    assert requested(told) == "score" == requested([*told, correction("no scores", "score")])
+
+
+def test_rewording_requests_changes_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ASK:
+        monkeypatch.setitem(ASK, name, "?")
+    told = [*opening(["walk", "wave"], None, {"start": 0, "end": 1}, [], "choose"), fused([], [], "decompose")]
+    reply = replies(KinematicPolicy(), told, "decompose")
+    assert [call["name"] for call in reply.tool_calls] == ["decompose"]
+
+
+def test_threads_of_before_are_understood_by_who_wrote_what() -> None:
+    """Their messages carry no request."""
+    asked = by_graph(HumanMessage("q"), "tool_select")
+    joined, listed = by_graph(HumanMessage("e"), "fuse"), by_graph(ToolMessage("s", tool_call_id="1"), "decompose")
+    found = by_graph(ToolMessage("measured", tool_call_id="2", name="track_motion"), "tool_exec")
+    assert requested([asked]) == requested([asked, found]) == "choose"
+    assert requested([asked, joined]) == requested([asked, joined, correction("no call", "decompose")]) == "decompose"
+    assert requested([asked, joined, listed]) == "score"
+    assert requested([asked, joined, by_graph(HumanMessage("e"), "decompose")]) == "answer"
 
 
 def test_it_says_when_nothing_was_measured() -> None:
-    reply = replies(KinematicPolicy(), [HumanMessage(f"{QUESTION}\n{ASK_DECOMPOSE}")], "decompose")
+    reply = replies(KinematicPolicy(), [HumanMessage(QUESTION), fused([], [], "decompose")], "decompose")
     assert "guess" in reply.text and reply.tool_calls[0]["name"] == "decompose"
 
 
@@ -190,7 +207,7 @@ def test_it_reads_text_and_never_pixels(walking_clip: Path) -> None:
     image = {"type": "image", "base64": "not an image", "mime_type": "image/jpeg"}
     said: list[Any] = [
         HumanMessage([image, {"type": "text", "text": QUESTION}]),
-        ToolMessage(f"{SUMMARY}\n{ASK_SCORES}", tool_call_id="1"),
+        by_graph(ToolMessage(SUMMARY, tool_call_id="1"), "decompose", "score"),
     ]
     read = read_conversation(said)
     assert read.actions == ("walk", "wave", "kick") and read.observed.support["steps"] == 0.9
@@ -248,7 +265,7 @@ def test_on_real_clips_it_beats_chance_clearly(shared: Path) -> None:
 
 def test_what_a_tool_says_last_does_not_run_into_the_request() -> None:
     report = "OBSERVED, with support from 0 to 1:\n- steps 0.90, 0.0 to 2.0 s: the legs swing alternately in steps\n"
-    told = fused([("describe_video", f"{report}NOT SEEN: jump, kick")], [], ASK_DECOMPOSE)
+    told = fused([("describe_video", f"{report}NOT SEEN: jump, kick")], [], "decompose")
     assert set(read_motion(str(told.text)).measured) == {"steps", "jump", "kick"}
     clip = {"start": 0.0, "end": 2.0, "note": "cut"}
-    assert "s. Note: cut.\nQuestion" in opening(["wave", "hug"], None, clip, [], ASK_TOOLS)[1].text
+    assert "s. Note: cut.\nQuestion" in opening(["wave", "hug"], None, clip, [], "choose")[1].text

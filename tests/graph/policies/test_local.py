@@ -15,10 +15,10 @@ pytest.importorskip("transformers", reason="needs the extra [local]")
 
 from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.policies.chat_template import picture_urls  # noqa: E402
-from video_star.graph.policies.kinematic.policy import request  # noqa: E402
 from video_star.graph.policies.local import Loaded, TransformersPolicy, load  # noqa: E402
 from video_star.graph.policies.registry import resolve_policy  # noqa: E402
 from video_star.graph.policies.token_policy import VISION_TOKENS, to_template  # noqa: E402
+from video_star.graph.prompts import requested  # noqa: E402
 from video_star.graph.records.token_track import TOKEN_TRACK, sequences, tracks  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.graph.turn import inline  # noqa: E402
@@ -41,7 +41,7 @@ SAID = {
 
 
 def as_asked(messages: Sequence[BaseMessage]) -> str:
-    return SAID[request(messages)]
+    return SAID[requested(messages)]
 
 
 def picture(seed: int = 0) -> dict[str, Any]:

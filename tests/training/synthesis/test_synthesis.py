@@ -20,7 +20,7 @@ from PIL import Image
 from tests.graph.conftest import Scripted, says
 from video_star.evals.splits import Example
 from video_star.graph.policies.registry import resolve_policy
-from video_star.graph.prompts import ASK_DECOMPOSE, CANDIDATES, fused, shortlisted
+from video_star.graph.prompts import CANDIDATES, fused, shortlisted
 from video_star.graph.records.trace import read
 from video_star.graph.state import Price
 from video_star.tools.errors import BadInput, PolicyUnavailable, UnknownPolicy
@@ -283,7 +283,7 @@ def taught(report: str, shown: dict[str, str], seed: int = 0) -> str:
     lists = [{"rank": rank, "name": name, "candidates": list(BOTH)} for rank, name in named]
     told = [
         HumanMessage(f"{CANDIDATES} {json.dumps(BOTH)}"),
-        fused([("track_motion", report)] if report else [], [], ASK_DECOMPOSE),
+        fused([("track_motion", report)] if report else [], [], "decompose"),
         shortlisted("1", lists, Explanations(tuple(known[label] for label in BOTH), ()).summary()),
     ]
     return ScriptedTeacher(label=BOTH[0], shown=shown, seed=seed).invoke(told).text
