@@ -1,35 +1,38 @@
-# Everything from a bare clone, with python3 and make alone:
-#   make demo    recognise the bundled clip        (core environment)
-#   make test    all tests, with coverage          (full environment)
-#   make check   lint, types, import order         make setup   only build the full environment
-#   make lock    refresh requirements/*.txt        make bench   print the figures of evals/bench
+# Everything from a bare clone, with python3 and make alone; `make help` lists the targets.
 
+PYTHON ?= >=3.11,<3.14
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv || echo .uv/bin/uv)
 EXTRAS := search,yolo,quantized,train,api,providers,evals,studio
 DEMO := runs/demo
 
-.PHONY: demo test check setup setup-core lock bench clean
+.PHONY: help demo quick test check setup setup-core bench lock clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.core
+help: ## list the targets; PYTHON=3.12 chooses the version that a new environment is built with
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.core ## recognize the bundled clip, with the core dependencies alone
 	$(BIN)/video-star demo --out $(DEMO)
 
-test: $(VENV)/.full
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
+quick: $(VENV)/.full ## the quick tests: no servers, no training, no browser, no torch
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
-check: $(VENV)/.full
+test: $(VENV)/.full ## all tests, in two processes, with coverage
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=97 $(ARGS)
+
+check: $(VENV)/.full ## lint, format, types, import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-setup: $(VENV)/.full
+setup: $(VENV)/.full ## build the full environment
 
-setup-core: $(VENV)/.core
+setup-core: $(VENV)/.core ## build the environment of the core
 
-bench: $(VENV)/.full
+bench: $(VENV)/.full ## print the figures of evals/bench
 	$(BIN)/python -m video_star.evals.bench.cold_start
 	$(BIN)/python -m video_star.evals.bench.overhead
 	$(BIN)/python -m video_star.evals.bench.decode
@@ -40,7 +43,7 @@ $(VENV)/.full: $(VENV)/.core requirements/all.txt
 	touch $@
 
 $(VENV)/.core: requirements/core.txt pyproject.toml | $(UV)
-	test -x $(BIN)/python || $(UV) venv --quiet --python ">=3.11,<3.14" $(VENV)
+	test -x $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/core.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
@@ -49,9 +52,9 @@ $(VENV)/.core: requirements/core.txt pyproject.toml | $(UV)
 	python3 -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check uv
 
-lock: | $(UV)
+lock: | $(UV) ## refresh requirements/*.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --upgrade pyproject.toml --all-extras --group dev --custom-compile-command "make lock" --output-file requirements/all.txt
 	$(UV) pip compile --quiet --universal --generate-hashes pyproject.toml --constraint requirements/all.txt --custom-compile-command "make lock" --output-file requirements/core.txt
 
-clean:
+clean: ## delete the environments and what was built
 	rm -rf $(VENV) .uv build *.egg-info .langgraph_api

@@ -1,5 +1,6 @@
 """What every test may ask for: the bundled clip, the shared folder where there is one, a media store of its own."""
 
+import re
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,14 @@ from . import tiny_qwen as tiny
 from .tools.video.hostile import HostileFiles
 
 SHARED = Path(__file__).parents[2] / "shared"
+SLOW_FILE = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m "not slow"`, files that are slow as a whole are not even imported: most of them load torch."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return bool(SLOW_FILE.search(collection_path.read_text(encoding="utf-8"))) or None
 
 
 @pytest.fixture

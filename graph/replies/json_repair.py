@@ -19,7 +19,7 @@ _START: Final = re.compile(r"[{\[]")
 _DECODER: Final = json.JSONDecoder(strict=False)
 _GAP: Final = re.compile(r"(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)+", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[,，}\]\"'\n#]|//|/\*))")
-_BARE: Final = re.compile(r"[^,，{}\[\]\n\"]*")
+_BARE: Final = re.compile(r"(?:(?!\s//|\s#|/\*)[^,，{}\[\]\n\"])*")
 _BARE_KEY: Final = re.compile(r"[^:：=,，{}\[\]\n\"']{1,200}")
 _COLON: Final = re.compile(r"=>|[:：=]")
 _ENDS_STRING: Final = re.compile(r"[ \t]*(?:[,，:：=}\]\n\r]|//|/\*|#|\Z)")
@@ -216,7 +216,6 @@ def _bare(text: str, at: int) -> tuple[Any, int]:
     """A literal, or an unquoted string up to the end of the value."""
     match = _BARE.match(text, at)
     word = match.group() if match else ""
-    word = re.split(r"\s//|\s#|/\*", word, maxsplit=1)[0]
     end = at + len(word)
     if not word.strip() or end >= len(text):
         raise _Unparsable(max(end, at + 1))

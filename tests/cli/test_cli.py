@@ -16,6 +16,8 @@ from video_star.cli.doctor import EXTRAS
 
 from ..console import SCRIPT, SPAN, Ended, invoke, typed
 
+pytestmark = pytest.mark.slow
+
 RESULT = {"action", "ranking", "sub_actions", "evidence", "status", "usage"}
 
 

@@ -11,6 +11,8 @@ import pytest
 from ..console import SCRIPT, SPAN, invoke, one_typed_line, typed
 from ..tools.video.hostile import HostileFiles
 
+pytestmark = pytest.mark.slow
+
 BAD_FILES = [
     "missing",
     "text",

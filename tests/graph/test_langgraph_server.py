@@ -32,6 +32,8 @@ from .dev_server import (  # noqa: F401 (fixtures)
     server,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_configuration_is_valid_without_a_warning() -> None:
     command = [sys.executable, "-m", "langgraph_cli", "validate", "--config", str(CONFIG)]

@@ -16,6 +16,8 @@ from video_star.tools.errors import BadRecord
 from video_star.tools.execution.media_store import MediaStore, default_store
 from video_star.training.export import export, rows
 
+pytestmark = pytest.mark.slow
+
 datasets = pytest.importorskip("datasets", reason="needs the extra [train]")
 ACTIONS = ["walk", "run", "hug"]
 

@@ -17,6 +17,8 @@ from video_star.graph.policies.local import TransformersPolicy  # noqa: E402
 from video_star.graph.prompts import requested  # noqa: E402
 from video_star.training.grpo import HIERARCHICAL_REWARD, EpisodeTrainer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 220
 
 

@@ -20,6 +20,8 @@ from video_star.tools.execution.media_store import MediaStore
 from video_star.training.export import rows
 from video_star.training.synthesis.folder import REJECTED
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 50
 """One round through the actions, and two clips of the second, which is for testing."""
 NOVEL = [label for label, action in ACTIONS.items() if action.split == "novel"]

@@ -14,6 +14,8 @@ from video_star.tools.vision.yolo import Yolo
 from video_star.training import pose_detector as train_pose
 from video_star.training.pose_detector import HELD_OUT, MIRRORED, NAME, compare, filmed, train, write_set
 
+pytestmark = pytest.mark.slow
+
 
 def test_labels_say_where_people_are(tmp_path: Path) -> None:
     about = yaml.safe_load(write_set(tmp_path, 20).read_text())

@@ -22,6 +22,8 @@ from video_star.evals.splits import read_split
 from video_star.tools.errors import BadInput
 from video_star.tools.video.reader import probe, read_frames
 
+pytestmark = pytest.mark.slow
+
 BASE = [label for label, action in ACTIONS.items() if action.split == "base"]
 NOVEL = [label for label, action in ACTIONS.items() if action.split == "novel"]
 SAMPLE = ["walk forwards", "hug", "sit down", "pick up the box", "climb the ladder", "swing the bat"]

@@ -12,6 +12,8 @@ from video_star.tools.motion import measure_motion
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.pose import Poses
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("raise both arms", "sit down")
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from video_star.evals.suites.motion import TARGETED, Outcome, main, measure, rate_line, under_target
 
+pytestmark = pytest.mark.slow
+
 
 def outcomes(kind: str, right: int, wrong: int) -> list[Outcome]:
     found = [("thing_moves_left",)] * right + [()] * wrong

@@ -44,10 +44,13 @@ def test_two_hundred_different_queries_of_four_kinds() -> None:
     assert len({query.text for query in QUERIES}) == 200
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.text)
-def test_every_right_answer_is_an_entry(query: Query) -> None:
-    assert 1 <= len(set(query.answers)) == len(query.answers) <= 3
-    assert set(query.answers) <= set(knowledge.labels())
+def test_every_right_answer_is_an_entry() -> None:
+    known = set(knowledge.labels())
+    assert not [
+        query
+        for query in QUERIES
+        if not 1 <= len(set(query.answers)) == len(query.answers) <= 3 or not set(query.answers) <= known
+    ]
 
 
 def test_no_query_is_a_name_of_an_entry() -> None:

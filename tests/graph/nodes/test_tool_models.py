@@ -22,7 +22,7 @@ from video_star.tools.library import Finding, tool
 from .. import dashscope_server, model_server
 from ..conftest import Scripted, says
 
-pytestmark = pytest.mark.usefixtures("warm")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 ACTIONS = ["walk", "run", "zorbing downhill"]
 SEEN = "Five people walk across a yard, arms swinging."
 ZORB = {"definition": "one rolls down a slope in a ball.", "sub_actions": [{"name": "a ball rolls", "primitives": []}]}

@@ -21,6 +21,8 @@ from video_star.graph.policies.chat_template import apply_to, chat_template, pic
 
 from ..conversations import UNICODE, Held, record_all, scripts
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("transformers")
 pytest.importorskip("torch")
 pytest.importorskip("trl")

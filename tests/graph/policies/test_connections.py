@@ -20,6 +20,8 @@ from langchain_openai import ChatOpenAI
 
 from video_star.graph.policies.connections import LoopwiseClient
 
+pytestmark = pytest.mark.slow
+
 
 class Counting(Server):
     opened = 0

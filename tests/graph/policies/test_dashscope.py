@@ -30,6 +30,8 @@ from video_star.tools.execution.media_store import default_store  # noqa: E402
 
 from ..dashscope_server import GOOD, KEY, LOOK, NAME, PATH, Body, Raw, Reply, Server, Turn, refusal, serving
 
+pytestmark = pytest.mark.slow
+
 NODES = {"tool_select", "tool_exec", "fuse", "decompose", "score"}
 TOOLS = [tool_schema("detect_people"), tool_schema("decompose")]
 

@@ -23,6 +23,8 @@ from video_star.tools.execution.chat_model import throttled  # noqa: E402
 from .. import model_server as compatible  # noqa: E402
 from ..dashscope_server import EVENTS, KEY, Body, Raw, Reply, Server, Turn, error_event, refusal, serving
 
+pytestmark = pytest.mark.slow
+
 NODES = {"tool_select", "tool_exec", "fuse", "decompose", "score"}
 
 

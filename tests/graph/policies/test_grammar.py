@@ -29,6 +29,8 @@ from video_star.graph.state import Context  # noqa: E402
 from video_star.tools.errors import BadActions, PolicyUnavailable  # noqa: E402
 from video_star.tools.library import TOOL_NAMES, tool  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 REASONING = 12
 SCORES = 151936
 NASTY = [

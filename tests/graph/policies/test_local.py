@@ -26,6 +26,8 @@ from video_star.tools.execution.media_store import default_store  # noqa: E402
 
 from ... import tiny_qwen as tiny  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ACTIONS = ["walk", "run", "hug"]
 
 

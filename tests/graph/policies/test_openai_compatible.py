@@ -33,6 +33,8 @@ from ..model_server import (
     with_tokens,
 )
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 
 NODES = {"tool_select", "tool_exec", "fuse", "decompose", "score"}

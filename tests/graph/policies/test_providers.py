@@ -29,6 +29,7 @@ from ..provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAM
 pytest.importorskip("langchain", reason="needs the extra [api]")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("warm"),
     # langchain-core reads the body of a refused request, which aiohttp gives to who awaits it.
     pytest.mark.filterwarnings("ignore:coroutine 'ClientResponse.json' was never awaited"),

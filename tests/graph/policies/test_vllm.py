@@ -30,7 +30,11 @@ from video_star.tools.execution.media_store import MediaStore, default_store
 from ..conversations import record_all
 from ..vllm_server import PYTHON, VllmServer
 
-pytestmark = [pytest.mark.vllm, pytest.mark.skipif(PYTHON not in os.environ, reason=f"needs vLLM: set {PYTHON}")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    pytest.mark.skipif(PYTHON not in os.environ, reason=f"needs vLLM: set {PYTHON}"),
+]
 
 ACTIONS = ["walk", "run", "hug", "jump"]
 SETTINGS: dict[str, Any] = {"frames": 4, "end": 2, "structured": "auto", "reasoning": 40, "temperature": 1.0}

@@ -11,6 +11,8 @@ import pytest
 
 from video_star.graph.policies.vllm_serve import serve_command
 
+pytestmark = pytest.mark.slow
+
 
 def option(command: list[str], name: str) -> str:
     return command[command.index(name) + 1]

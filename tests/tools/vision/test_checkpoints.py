@@ -19,6 +19,8 @@ from video_star.cli import app
 from video_star.tools.errors import BadInput, BadWeights, DownloadFailed
 from video_star.tools.vision.checkpoints import NAMES, SHA256, digest, locate, pull
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN = "yolo11l-pose"
 """Weights whose checksum nobody publishes: trusted on first use."""
 

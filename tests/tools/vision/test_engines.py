@@ -18,6 +18,8 @@ from video_star.tools.vision.engines import EMBEDDED, Engine, engine, engine_nam
 from video_star.tools.vision.people import People, detect_people
 from video_star.tools.vision.pose import estimate_pose
 
+pytestmark = pytest.mark.slow
+
 
 def frames_of(*images: np.ndarray, scale: float = 1.0) -> Frames:
     return Frames(np.stack(images), np.arange(len(images), dtype=np.float64) / 8, scale)

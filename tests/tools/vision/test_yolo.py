@@ -14,6 +14,8 @@ from video_star.tools.errors import BadWeights
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.yolo import GREY, Letterbox, Yolo
 
+pytestmark = pytest.mark.slow
+
 
 def frames_of(image: np.ndarray, count: int = 1) -> Frames:
     return Frames(np.stack([image] * count), np.arange(count, dtype=np.float64), 1.0)

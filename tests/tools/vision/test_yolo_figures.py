@@ -20,6 +20,8 @@ from video_star.tools.vision.engines import engine_name
 from video_star.tools.vision.yolo import Yolo
 from video_star.training.pose_detector import HELD_OUT, NAME, filmed
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).parents[2] / "weights" / NAME
 FILMS = 16
 """Of other seeds than any the model was trained on or chosen by."""

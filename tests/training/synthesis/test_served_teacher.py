@@ -12,6 +12,8 @@ from tests.graph.model_server import Body, Handler, Reply, Server, completion
 from video_star.graph.records.trace import read
 from video_star.tools.video.writer import cut_clip
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 
 PARTS = [

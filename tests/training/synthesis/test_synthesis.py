@@ -34,6 +34,8 @@ from video_star.training.synthesis.gallery import HEIGHT, page, unlike
 from video_star.training.synthesis.rules import fingerprint, reasons
 from video_star.training.synthesis.scripted_teacher import ScriptedTeacher
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["walk", "hug", "wave"]
 KINEMATIC = Settings("kinematic", context={"tools": ["track_motion", "explain_actions"], "frames": 2})
 
