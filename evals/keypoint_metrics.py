@@ -11,8 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ..tools.vision.blazepose import Skeletons
-from ..tools.vision.tracking import areas, overlaps
+from ..tools.vision.detections import Skeletons, box_areas, box_iou
 
 SIGMAS: Final = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 """How far annotators of COCO place each keypoint apart, in parts of a person's size (cocoeval.py, `kpt_oks_sigmas`)."""
@@ -100,8 +99,8 @@ def measure(found: Sequence[Skeletons], truths: Sequence[Truth]) -> Accuracy:
     """How well what an engine found in each picture fits who is there."""
     unions, alike, iou, likeness = [], [], [0.0], [0.0]
     for (boxes, _, keypoints), truth in zip(found, truths, strict=True):
-        unions.append(overlaps(boxes, truth.boxes))
-        alike.append(oks(keypoints, truth.keypoints, BODY * areas(truth.boxes)))
+        unions.append(box_iou(boxes, truth.boxes))
+        alike.append(oks(keypoints, truth.keypoints, BODY * box_areas(truth.boxes)))
         # Of each true person the box that fits best, whatever else is found.
         for person, best in enumerate(unions[-1].argmax(axis=0) if len(boxes) else ()):
             iou.append(unions[-1][best, person])

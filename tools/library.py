@@ -15,7 +15,7 @@ from .errors import UnknownTool
 from .execution.media_store import remembered
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
 from .video.reader import read_frames
-from .vision.engines import EMBEDDED, engine_name
+from .vision.engines import EMBEDDED, engine, engine_name
 
 if TYPE_CHECKING:
     from .execution.chat_model import Speaker
@@ -188,7 +188,7 @@ def _detect_people(clip: Clip, actions: Sequence[str], most: int) -> Finding:
     from .drawing.annotators import PeopleAnnotator
     from .vision.people import People, detect_people
 
-    people = remembered((*_key(clip), "people"), People, lambda: detect_people(clip.frames()))
+    people = remembered((*_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
     return Finding(people.summary(), people, _drawn(clip, people, PeopleAnnotator().annotate, most))
 
 
@@ -237,7 +237,7 @@ def poses_of(clip: Clip) -> Poses:
     """The poses of a clip, from memory where they have been estimated before."""
     from .vision.pose import Poses, estimate_pose
 
-    return remembered((*_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames()))
+    return remembered((*_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
 
 
 def _motion(clip: Clip) -> Motion:

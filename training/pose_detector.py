@@ -24,9 +24,9 @@ from ..evals.keypoint_metrics import Accuracy, Truth, measure
 from ..evals.marionette.actions import ACTIONS
 from ..evals.marionette.film import film
 from ..tools.video.reader import Frames
-from ..tools.vision.blazepose import BLAZEPOSE, Skeletons
-from ..tools.vision.pose import PoseEstimator
-from ..tools.vision.yolo import Yolo, to_itself
+from ..tools.vision.blazepose import BLAZEPOSE
+from ..tools.vision.detections import PoseEstimator, Skeletons
+from ..tools.vision.yolo import Yolo, isolated_ultralytics
 
 NAME: Final = "yolo11n-pose-figures.pt"
 SIZE: Final = 192
@@ -87,7 +87,7 @@ def train(folder: Path, epochs: int, pictures: int, threads: int) -> Path:
         return made
     import torch
 
-    with to_itself():
+    with isolated_ultralytics():
         yolo = import_module("ultralytics").YOLO
     data = write_set(folder, pictures)
     last = folder / "run" / "weights" / "last.pt"

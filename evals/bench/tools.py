@@ -79,7 +79,7 @@ def batches(rounds: int) -> None:
     """Whether BlazePose's landmarks gain from frames in one batch, threads, or callers. SSDLite takes one a time."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from video_star.tools.vision.people import WEIGHTS
+    from video_star.tools.vision.ssdlite import WEIGHTS
 
     def model(threads: int, size: int) -> Callable[[], None]:
         interpreter = Interpreter(model_path=str(WEIGHTS / "pose_landmark_full.tflite"), num_threads=threads)

@@ -22,6 +22,7 @@ from ...tools.library import fine_frames
 from ...tools.motion import Motion, measure_motion
 from ...tools.primitives import PRIMITIVES
 from ...tools.video.clip import open_clip
+from ...tools.vision.engines import engine
 from ...tools.vision.pose import Poses, estimate_pose
 from ..marionette.annotations import Truth
 from ..marionette.knowledge import shown
@@ -87,7 +88,7 @@ def motions(clip: Path) -> tuple[Motion, Motion]:
     """What is measured in `<data set>/clips/<id>.mp4`, from the poses that the engine finds and from the true ones."""
     span = open_clip(str(clip))
     frames, fine = span.frames(), fine_frames(span)
-    found = estimate_pose(frames)
+    found = estimate_pose(frames, engine().estimator)
     truth = Truth.load(clip.parent.parent / "annotations" / f"{clip.stem}.npz")
     poses = found, true_poses(truth, frames.times, found.size)
     embedded, true = (measure_motion(one, frames, fine) for one in poses)

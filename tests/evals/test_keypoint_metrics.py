@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from video_star.evals.keypoint_metrics import BODY, SIGMAS, Truth, average_precision, measure, oks
-from video_star.tools.vision.blazepose import Skeletons
+from video_star.tools.vision.detections import Skeletons
 
 
 def person(x: float = 0, y: float = 0, visibility: float = 2) -> np.ndarray:

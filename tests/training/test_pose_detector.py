@@ -8,8 +8,7 @@ import yaml
 from PIL import Image
 
 from video_star.tools.video.reader import Frames
-from video_star.tools.vision.blazepose import Skeletons
-from video_star.tools.vision.pose import KEYPOINTS
+from video_star.tools.vision.detections import KEYPOINTS, Skeletons
 from video_star.tools.vision.yolo import Yolo
 from video_star.training import pose_detector as train_pose
 from video_star.training.pose_detector import HELD_OUT, MIRRORED, NAME, compare, filmed, train, write_set

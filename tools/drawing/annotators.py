@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..vision.detections import SKELETON, VISIBLE
 from ..vision.people import People
-from ..vision.pose import SKELETON, Poses
-from ..vision.tracking import VISIBLE
+from ..vision.pose import Poses
 from .fonts import drawable
 
 Colour = tuple[int, int, int]

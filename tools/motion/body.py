@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from ..vision.detections import VISIBLE
 from ..vision.pose import Poses
-from ..vision.tracking import VISIBLE
 
 NOSE, L_EYE, R_EYE, L_EAR, R_EAR = 0, 1, 2, 3, 4
 L_SHOULDER, R_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST = 5, 6, 7, 8, 9, 10

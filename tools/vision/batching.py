@@ -1,4 +1,4 @@
-"""Pictures of several calls looked at together: what different runs ask of one network at once is one batch."""
+"""Dynamic batching: concurrent calls of one network share batches."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _Request:
     rows: np.ndarray
-    answer: Future[np.ndarray] = field(default_factory=Future)
+    result: Future[np.ndarray] = field(default_factory=Future)
 
 
-class Batches:
-    """A function of (n, ...) arrays, row by row, that threads may call at once.
+class Batcher:
+    """A row-wise function of (n, ...) arrays that threads may call concurrently.
 
-    One batch is at work at a time. Who calls meanwhile waits, and the next batch takes all that wait, so that nobody
-    waits for company. If a batch fails, each call of it is tried alone: one's fault is not the others'.
+    One batch runs at a time. Calls that arrive meanwhile wait, and the next batch takes all of them; a call never waits
+    for a batch to fill up. If a batch fails, each of its calls is retried alone, so that a bad call fails alone.
 
     Args:
-        run: (n, ...) to (n, ...), each row for itself.
-        most: Rows in a batch; a call of more is a batch of its own.
+        run: (n, ...) to (n, ...), each row independent of the others.
+        max_rows: Rows in a batch; a larger call is a batch of its own.
     """
 
-    def __init__(self, run: Callable[[np.ndarray], np.ndarray], most: int) -> None:
-        self._run, self._most = run, most
-        self._waiting: list[_Asked] = []
-        self._guard, self._turn = threading.Lock(), threading.Lock()
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray], max_rows: int) -> None:
+        self._run, self._max_rows = run, max_rows
+        self._waiting: list[_Request] = []
+        self._lock, self._running = threading.Lock(), threading.Lock()
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """What `run` makes of these rows; whatever it raises for them alone is raised."""
-        mine = _Asked(rows)
-        with self._guard:
-            self._waiting.append(mine)
-        with self._turn:
-            while not mine.answer.done():
+        """`run` of these rows; raises what it raises for these rows alone."""
+        request = _Request(rows)
+        with self._lock:
+            self._waiting.append(request)
+        with self._running:
+            while not request.result.done():
                 self._serve(self._next())
-        return mine.answer.result()
+        return request.result.result()
 
-    def _next(self) -> list[_Asked]:
-        """Those who waited longest, as far as their rows have one shape and fit into a batch."""
-        with self._guard:
-            taken = [self._waiting[0]]
-            for asked in self._waiting[1:]:
-                count = sum(len(one.rows) for one in taken) + len(asked.rows)
-                if asked.rows.shape[1:] == taken[0].rows.shape[1:] and count <= self._most:
-                    taken.append(asked)
-            self._waiting = [asked for asked in self._waiting if asked not in taken]
-            return taken
+    def _next(self) -> list[_Request]:
+        """The oldest requests whose rows have one shape and fit into one batch."""
+        with self._lock:
+            batch = [self._waiting[0]]
+            for request in self._waiting[1:]:
+                count = sum(len(each.rows) for each in batch) + len(request.rows)
+                if request.rows.shape[1:] == batch[0].rows.shape[1:] and count <= self._max_rows:
+                    batch.append(request)
+            self._waiting = [request for request in self._waiting if request not in batch]
+            return batch
 
-    def _serve(self, taken: Sequence[_Asked]) -> None:
+    def _serve(self, batch: Sequence[_Request]) -> None:
         try:
-            outputs = self._run(np.concatenate([asked.rows for asked in taken]) if len(taken) > 1 else taken[0].rows)
+            outputs = self._run(np.concatenate([each.rows for each in batch]) if len(batch) > 1 else batch[0].rows)
         except BaseException as error:
-            alone = isinstance(error, Exception) and len(taken) > 1
-            for asked in taken:
+            alone = isinstance(error, Exception) and len(batch) > 1
+            for request in batch:
                 if alone:
-                    self._serve([asked])
+                    self._serve([request])
                 else:
-                    asked.answer.set_exception(error)
+                    request.result.set_exception(error)
             return
         start = 0
-        for asked in taken:
-            asked.answer.set_result(outputs[start : start + len(asked.rows)])
-            start += len(asked.rows)
+        for request in batch:
+            request.result.set_result(outputs[start : start + len(request.rows)])
+            start += len(request.rows)

@@ -1,8 +1,8 @@
 """The embedded pose estimator: BlazePose (Bazarevsky et al. 2020, arXiv:2006.10204) on ai-edge-litert.
 
-People are looked for in three places: where a body of the frames before must be by now, in the boxes of the person
-detector, and where BlazePose's own detector sees a body. Two skeletons are never one person: a second one on the same
-body is dropped, and where known people overlap, the pixels of the surer one are hidden from the look at the next.
+Candidates come from three sources: the positions predicted from the previous frames, the boxes of the person detector,
+and BlazePose's own detector. Each person gets one skeleton: a second one on the same body is dropped, and where known
+people overlap, the pixels of the more certain one are masked before the next one is estimated.
 """
 
 from __future__ import annotations
@@ -16,51 +16,49 @@ import numpy as np
 from PIL import Image
 
 from ..video.reader import Frames
-from .people import SSDLITE, WEIGHTS, SsdLite, suppress
-from .tracking import GAP, VISIBLE, areas, overlaps, pose_distance
+from .detections import VISIBLE, Skeletons, box_areas, box_iou, non_maximum_suppression, pose_distance
+from .ssdlite import SSDLITE, WEIGHTS, SsdLite
+from .tracking import MAX_GAP
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
-Skeletons = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""One frame's boxes (people, 4), scores (people,) and keypoints (people, 17, 3), in pixels of the picture looked at."""
-
 _COCO: Final = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-"""BlazePose's index of each of COCO's 17 keypoints."""
+"""BlazePose's index of each of the 17 COCO keypoints."""
 
 
 @dataclass(frozen=True)
 class _Region:
-    """The turned square BlazePose looks at: hips in the middle, the head towards its upper edge. In pixels."""
+    """The rotated square that the landmark model reads: hips in the centre, head towards the upper edge. In pixels."""
 
     MARGIN: ClassVar[float] = 1.25
 
     centre: np.ndarray
-    """(2,): the middle of the hips."""
+    """(2,): midpoint of the hips."""
     up: np.ndarray
-    """(2,): from the centre to the end of the body; the square reaches `MARGIN` times as far."""
+    """(2,): from the centre to the end of the body; the square extends `MARGIN` times as far."""
 
     @classmethod
     def of_box(cls, box: np.ndarray) -> _Region:
-        """Where to look for an upright person in a box (4,): x0, y0, x1, y1."""
+        """The region of an upright person in a box (4,): x0, y0, x1, y1."""
         low, high = box.astype(np.float64).reshape(2, 2)
         return cls((low + high) / 2, np.array([0.0, -(high - low).max() / 2]))
 
     def moved(self, shift: np.ndarray) -> _Region:
         return _Region(self.centre + shift, self.up)
 
-    def towards(self, other: _Region) -> _Region:
-        """The region halfway to another."""
+    def midway(self, other: _Region) -> _Region:
+        """The region halfway to another one."""
         return _Region((self.centre + other.centre) / 2, (self.up + other.up) / 2)
 
-    def strayed(self, other: _Region) -> float:
-        """How differently two regions look at a picture: distance of centres or of upper ends, in reaches."""
+    def distance(self, other: _Region) -> float:
+        """The larger of the distances between centres and between upper ends, relative to the length of `up`."""
         centres = float(np.linalg.norm(self.centre - other.centre))
         ends = float(np.linalg.norm(self.centre + self.up - other.centre - other.up))
         return max(centres, ends) / max(float(np.linalg.norm(self.up)), 1e-6)
 
     def affine(self) -> np.ndarray:
-        """(2, 3) matrix from the model's input, in pixels 0..256, to the picture."""
+        """(2, 3) matrix from the model's input, in pixels 0..256, to the image."""
         up = self.up * self.MARGIN / 128
         matrix = np.array([[-up[1], -up[0]], [up[0], -up[1]]])
         return np.column_stack([matrix, self.centre - matrix @ [128, 128]])
@@ -68,59 +66,59 @@ class _Region:
 
 @dataclass(eq=False)
 class _Body:
-    """One skeleton in one frame."""
+    """One person in one frame."""
 
     box: np.ndarray
     """(4,) pixels."""
     keypoints: np.ndarray
-    """(17, 3): x, y, visibility."""
+    """(17, 3): x, y in pixels, then visibility."""
     region: _Region
-    """Where to look for this person next."""
+    """Where to look for this person in the next frame."""
     presence: float
-    """How sure the landmark model is that this is a body, 0..1."""
+    """The landmark model's confidence that this is a body, in [0, 1]."""
     mask: Image.Image
-    """Which pixels of the model's input are this body."""
+    """Which pixels of the model's input belong to this body."""
     affine: np.ndarray
-    """From the model's input to the picture, (2, 3)."""
+    """(2, 3) matrix from the model's input to the image."""
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
-    """Pixels per second of the region's centre."""
+    """(2,) pixels per second of the region's centre."""
     time: float = 0.0
     """Seconds of the video."""
     score: float = 0.0
-    """That of the detector which last saw this person, 0..1."""
+    """Score of the detector that last found this person, in [0, 1]."""
     confirmed: float = 0.0
-    """Seconds of the video when that was."""
+    """Time of that detection in seconds of the video."""
 
     @property
     def partial(self) -> bool:
-        """Whether the hips are hidden or out of the picture, so that the keypoints tell little of the body's extent."""
+        """Whether the hips are hidden or outside the frame, so that the keypoints do not show the whole body."""
         return bool(self.keypoints[11:13, 2].min() < VISIBLE)
 
     def confirm(self, score: float, time: float) -> None:
-        """A detector sees this person; of several the best score counts."""
+        """Record that a detector found this person; of several scores at one time the best is kept."""
         self.score = max(score, self.score) if self.confirmed == time else score
         self.confirmed = time
 
-    def accounts_for(self, box: np.ndarray) -> bool:
-        """Whether a detector's box is this person: they agree, or the skeleton is what shows of somebody close up."""
+    def matches_box(self, box: np.ndarray) -> bool:
+        """Whether a detector's box is this person: the boxes agree, or the skeleton is part of a close-up."""
         of_body, of_box = _shares(self.box, box)
-        return bool(overlaps(self.box[None], box[None])[0, 0] >= 0.4 or (of_body > 0.8 and of_box > 0.1))
+        return bool(box_iou(self.box[None], box[None])[0, 0] >= 0.4 or (of_body > 0.8 and of_box > 0.1))
 
-    def repeats(self, other: _Body) -> bool:
-        """Whether this is somebody else's face or arm taken for a small body, or a second guess at a close-up."""
+    def duplicates(self, other: _Body) -> bool:
+        """Whether this is the other's face or arm mistaken for a small body, or a second skeleton of a close-up."""
         of_body, of_other = _shares(self.box, other.box)
         return (of_body > 0.8 and of_other < 0.5) or (self.partial and other.partial and min(of_body, of_other) > 0.5)
 
 
 class _LiteRtModel:
-    """One tflite model, read at first use. An interpreter serves one thread at a time, hence one for each at once."""
+    """One TFLite model, loaded on first use; an interpreter serves one thread, so concurrent calls get their own."""
 
     def __init__(self, weights: Path) -> None:
         self._weights = weights
         self._idle: list[Interpreter] = []
 
     def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs by name for one input, both without the batch axis."""
+        """Outputs by name for one input; input and outputs without the batch axis."""
         try:
             model = self._idle.pop()
         except IndexError:
@@ -134,92 +132,94 @@ class _LiteRtModel:
     def _read(self) -> Interpreter:
         from ai_edge_litert.interpreter import Interpreter
 
-        # One thread: a second one costs 40 % more processor time and saves less than 10 % of the wait, whereas two
-        # calls at once, which `service` sees to, keep two cores busy.
+        # A second thread costs 40 % more processor time and saves less than 10 % of the latency; concurrent calls,
+        # which the executor admits, use the other cores.
         model = Interpreter(model_path=str(self._weights), num_threads=1)
         model.allocate_tensors()
         return model
 
 
 class BlazePose:
-    """SSDLite boxes, BlazePose's detector and its landmarks ("full"); a `PoseEstimator`.
+    """A `PoseEstimator`: SSDLite boxes, BlazePose's detector and its "full" landmark model.
 
-    Safe to share between threads; the models are read at first use.
+    Thread-safe; the models are loaded on first use.
     """
 
-    PRESENT: Final = 0.5
-    """Least presence, as the landmark model gives it, at which a skeleton is believed that a detector vouches for."""
-    PRESENT_ALONE: Final = 0.7
-    """The same for a body in no box of the person detector."""
-    PRESENT_UNSEEN: Final = 0.9
-    """The same for a body carried on from the frame before that no detector sees now."""
-    STRAYED: Final = 0.2
-    """A skeleton whose own region differs this much from the one looked at is looked at again, there."""
-    SAME: Final = 0.12
-    """Known people whose skeletons come nearer than this, in square roots of the box's area, have become one."""
-    SAME_AS_KNOWN: Final = 0.25
-    """A skeleton found anew must keep this far away from the known ones to be somebody else."""
+    MIN_PRESENCE: Final = 0.5
+    """Minimum presence of a skeleton confirmed by the person detector."""
+    MIN_PRESENCE_UNBOXED: Final = 0.7
+    """The same outside the boxes of the person detector."""
+    MIN_PRESENCE_UNCONFIRMED: Final = 0.9
+    """The same for a person tracked from the previous frame and found by no detector in this one."""
+    REFIT_DISTANCE: Final = 0.2
+    """If the region derived from a skeleton differs by this much from the region read, the landmarks are read again
+    there."""
+    MERGE_DISTANCE: Final = 0.12
+    """Tracked people whose skeletons are closer than this, in square roots of the box area, are one person."""
+    MIN_NEW_DISTANCE: Final = 0.25
+    """A new skeleton must be at least this far from the tracked ones to be another person."""
 
-    CUT: Final = 40.0
-    """Mean difference of grey levels 0..255, at 16x16 pixels, between two frames that are not of one scene: 41 to 79
-    over the five cuts of a film sampled at 5 frames/s, below 28 between its other frames but one (a taxi driving up,
-    40). A wildly shaken camera passes for a cut too, which costs no more than finding everybody anew."""
+    SCENE_CUT: Final = 40.0
+    """Mean difference of grey levels (0..255, at 16x16 pixels) from which two frames belong to different scenes.
+    Measured on a film sampled at 5 frames/s: 41 to 79 at its five cuts, below 28 elsewhere, except once 40 (an
+    approaching taxi). A violently shaken camera counts as a cut too; people are then only detected again."""
 
-    def __init__(self, boxes: SsdLite = SSDLITE, weights: Path = WEIGHTS) -> None:
-        self._boxes = boxes
-        self._detector = _LiteRtModel(weights / "pose_detection.tflite")
+    def __init__(self, detector: SsdLite = SSDLITE, weights: Path = WEIGHTS) -> None:
+        self._person_detector = detector
+        self._body_detector = _LiteRtModel(weights / "pose_detection.tflite")
         self._landmarks = _LiteRtModel(weights / "pose_landmark_full.tflite")
 
     def poses(self, frames: Frames) -> list[Skeletons]:
         """The people of each frame, in pixels of `frames.images`."""
         found: list[Skeletons] = []
         known: list[_Body] = []
-        before = np.zeros(0)
+        previous = np.zeros(0)
         for image, time in zip(frames.images, frames.times.tolist(), strict=True):
             picture = Image.fromarray(image)
-            gist = np.asarray(picture.resize((16, 16), Image.Resampling.BOX), np.float64)
-            known = [] if before.size and np.abs(gist - before).mean() >= self.CUT else known
-            before = gist
-            bodies, lost = self._carried(picture, [body for body in known if time - body.time <= GAP], time)
-            boxes, scores = self._boxes.look(picture)
-            bare = self._boxed(picture, bodies, boxes, scores, time)
-            self._alone(picture, bodies, time)
-            bodies = [body for body in bodies if self._believed(body, bodies, time)]
-            bare = [i for i in bare if not any(body.accounts_for(boxes[i]) for body in bodies)]
+            thumbnail = np.asarray(picture.resize((16, 16), Image.Resampling.BOX), np.float64)
+            known = [] if previous.size and np.abs(thumbnail - previous).mean() >= self.SCENE_CUT else known
+            previous = thumbnail
+            bodies, lost = self._track(picture, [body for body in known if time - body.time <= MAX_GAP], time)
+            boxes, scores = self._person_detector.detect(picture)
+            bare = self._add_from_boxes(picture, bodies, boxes, scores, time)
+            self._add_from_proposals(picture, bodies, time)
+            bodies = [body for body in bodies if self._accepted(body, bodies, time)]
+            bare = [i for i in bare if not any(body.matches_box(boxes[i]) for body in bodies)]
             found.append(_skeletons(bodies, boxes[bare], scores[bare]))
             known = bodies + lost
         return found
 
-    def _carried(self, picture: Image.Image, known: Sequence[_Body], time: float) -> tuple[list[_Body], list[_Body]]:
-        """The bodies of earlier frames: those found again where they must be by now, and those not found."""
+    def _track(self, picture: Image.Image, known: Sequence[_Body], time: float) -> tuple[list[_Body], list[_Body]]:
+        """The bodies of earlier frames: those found again at their predicted positions, and those lost."""
         bodies: list[_Body] = []
         lost: list[_Body] = []
         for body in sorted(known, key=lambda each: -each.presence):
             gap = time - body.time
             expected = body.region.moved(body.velocity * gap)
             again = self._read(picture, expected, bodies)
-            if again.presence < self.PRESENT:
+            if again.presence < self.MIN_PRESENCE:
                 again = self._read(picture, again.region, bodies)
-            if again.presence < self.PRESENT or self._same(bodies, again, self.SAME):
+            if again.presence < self.MIN_PRESENCE or self._same(bodies, again, self.MERGE_DISTANCE):
                 lost.append(body)
                 continue
             again.velocity = (again.region.centre - body.region.centre) / gap / 2
-            # The model's own next region leans towards whoever stands out more where people overlap: go half the way.
-            again.region = expected.towards(again.region)
+            # Where people overlap, the model's own next region drifts towards the more prominent one: go halfway.
+            again.region = expected.midway(again.region)
             again.time, again.score, again.confirmed = time, body.score, body.confirmed
             bodies.append(again)
         return bodies, lost
 
-    def _boxed(
+    def _add_from_boxes(
         self, picture: Image.Image, bodies: list[_Body], boxes: np.ndarray, scores: np.ndarray, time: float
     ) -> list[int]:
-        """Add the bodies in boxes that no body accounts for yet; returns which boxes stay without."""
+        """Add the bodies in boxes that no known body matches; returns the indices of boxes without a body."""
         bare = []
         for i, (box, score) in enumerate(zip(boxes, scores.tolist(), strict=True)):
-            owners = [body for body in bodies if body.accounts_for(box)]
-            surest = max((body.presence for body in owners), default=0.0)
-            if surest < self.PRESENT_ALONE and (body := self._fit(picture, _Region.of_box(box), self.PRESENT)):
-                if body.presence > surest:
+            owners = [body for body in bodies if body.matches_box(box)]
+            presence = max((body.presence for body in owners), default=0.0)
+            if presence < self.MIN_PRESENCE_UNBOXED:
+                body = self._fit(picture, _Region.of_box(box), self.MIN_PRESENCE)
+                if body and body.presence > presence:
                     bodies[:] = [each for each in bodies if each not in owners]
                     owners = [self._add(bodies, body, time)]
             for body in owners:
@@ -230,25 +230,26 @@ class BlazePose:
                 bare.append(i)
         return bare
 
-    def _alone(self, picture: Image.Image, bodies: list[_Body], time: float) -> None:
-        """Add the bodies that only BlazePose's own detector sees: close up, or one behind another."""
+    def _add_from_proposals(self, picture: Image.Image, bodies: list[_Body], time: float) -> None:
+        """Add the bodies that only BlazePose's own detector finds: close up, or partly hidden by another person."""
         for region, score in self._proposals(picture):
-            body = next((each for each in bodies if region.strayed(each.region) < 2 * self.STRAYED), None)
-            if not body and (fitted := self._fit(picture, region, self.PRESENT_ALONE)):
+            body = next((each for each in bodies if region.distance(each.region) < 2 * self.REFIT_DISTANCE), None)
+            if not body and (fitted := self._fit(picture, region, self.MIN_PRESENCE_UNBOXED)):
                 body = self._add(bodies, fitted, time)
             if body:
                 body.confirm(score, time)
 
-    def _believed(self, body: _Body, bodies: Sequence[_Body], time: float) -> bool:
+    def _accepted(self, body: _Body, bodies: Sequence[_Body], time: float) -> bool:
+        """Whether a body is not a duplicate, and is confirmed now, or clearly visible and confirmed recently."""
         rivals = [other for other in bodies if (other.score, other.presence) > (body.score, body.presence)]
-        if any(body.repeats(other) for other in rivals):
+        if any(body.duplicates(other) for other in rivals):
             return False
-        seen_lately = body.presence >= self.PRESENT_UNSEEN and time - body.confirmed <= GAP
-        return body.confirmed == time or seen_lately
+        recent = body.presence >= self.MIN_PRESENCE_UNCONFIRMED and time - body.confirmed <= MAX_GAP
+        return body.confirmed == time or recent
 
     def _add(self, bodies: list[_Body], body: _Body, time: float) -> _Body:
-        """Take a new body in unless it is one already there; returns the one that stays."""
-        if same := self._same(bodies, body, self.SAME_AS_KNOWN):
+        """Add a new body unless it is already known; returns the one that is kept."""
+        if same := self._same(bodies, body, self.MIN_NEW_DISTANCE):
             return same
         body.time = time
         bodies.append(body)
@@ -256,31 +257,31 @@ class BlazePose:
 
     @staticmethod
     def _same(bodies: Sequence[_Body], body: _Body, within: float) -> _Body | None:
-        """The one among `bodies` whose skeleton this one is."""
+        """The body whose skeleton lies closer than `within` to this one's; None if there is none."""
         for other in bodies:
-            size = float(np.sqrt(areas(np.stack([body.box, other.box])).min()))
+            size = float(np.sqrt(box_areas(np.stack([body.box, other.box])).min()))
             if pose_distance(body.keypoints, other.keypoints, size) < within:
                 return other
         return None
 
-    def _fit(self, picture: Image.Image, region: _Region, least: float) -> _Body | None:
-        """The body in a region, looked at once more where the model would have placed the region elsewhere."""
+    def _fit(self, picture: Image.Image, region: _Region, min_presence: float) -> _Body | None:
+        """The body in a region, read again if the model places its region elsewhere; None below `min_presence`."""
         body = self._read(picture, region)
-        if body.presence >= least and region.strayed(body.region) > self.STRAYED:
+        if body.presence >= min_presence and region.distance(body.region) > self.REFIT_DISTANCE:
             body = self._read(picture, body.region)
-        return body if body.presence >= least else None
+        return body if body.presence >= min_presence else None
 
-    def _read(self, picture: Image.Image, region: _Region, hidden: Sequence[_Body] = ()) -> _Body:
-        """What the landmark model sees in a region, the pixels of the `hidden` bodies painted over."""
+    def _read(self, picture: Image.Image, region: _Region, masked: Sequence[_Body] = ()) -> _Body:
+        """The body that the landmark model finds in a region, with the pixels of the `masked` bodies painted over."""
         affine = region.affine()
         crop = _warp(picture, affine)
-        for body in hidden:
-            crop.paste((128, 128, 128), mask=_warp(body.mask, _chained(affine, body.affine)))
+        for body in masked:
+            crop.paste((128, 128, 128), mask=_warp(body.mask, _composed(affine, body.affine)))
         out = self._landmarks(np.asarray(crop, np.float32) / 255)
         points = out["Identity"].reshape(39, 5).astype(np.float64)
         points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
         within = ((points[:, :2] >= 0) & (points[:, :2] <= picture.size)).all(axis=1)
-        # The model's last two columns: seen, and inside the crop at all.
+        # The model's last two columns are the logits of visibility and of lying inside the crop.
         landmarks = np.column_stack([points[:, :2], _sigmoid(points[:, 3:].min(axis=1)) * within])[:33]
         return _Body(
             box=_extent(landmarks, picture.size),
@@ -292,20 +293,21 @@ class BlazePose:
         )
 
     def _proposals(self, picture: Image.Image) -> list[tuple[_Region, float]]:
-        """BlazePose's own detections: where to look, and scores."""
+        """Regions and scores from BlazePose's own detector."""
         scale = 224 / max(picture.size)
         small = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR)
         square = Image.new("RGB", (224, 224))
         corner = ((224 - small.width) // 2, (224 - small.height) // 2)
         square.paste(small, corner)
-        out = self._detector(np.asarray(square, np.float32) / 127.5 - 1)
+        out = self._body_detector(np.asarray(square, np.float32) / 127.5 - 1)
         scores = _sigmoid(out["Identity_1"][:, 0].astype(np.float64))
         likely = scores >= 0.5
         offsets = out["Identity"][likely].astype(np.float64).reshape(-1, 6, 2)
-        # Box centre, box size, then four alignment points of which the first two are hips and end of the body.
+        # Box centre, box size, then four alignment points; the first two are the hips and the end of the body.
         points = (offsets[:, [0, 2, 3]] + _ANCHORS[likely, None] * 224 - corner) / scale
         half = offsets[:, 1] / scale / 2
-        kept = suppress(np.concatenate([points[:, 0] - half, points[:, 0] + half], axis=1), scores[likely], overlap=0.3)
+        boxes = np.concatenate([points[:, 0] - half, points[:, 0] + half], axis=1)
+        kept = non_maximum_suppression(boxes, scores[likely], iou=0.3)
         return [(_Region(points[i, 1], points[i, 2] - points[i, 1]), float(scores[likely][i])) for i in kept]
 
 
@@ -314,7 +316,7 @@ BLAZEPOSE: Final = BlazePose()
 
 
 def _anchors() -> np.ndarray:
-    """Centres of the detector's anchors, x and y in 0..1 of its input: (2254, 2)."""
+    """Centres of the detector's anchors: (2254, 2), x and y in 0..1 of its input."""
     layers = []
     for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
         cells = 224 // stride
@@ -327,13 +329,13 @@ _ANCHORS: Final = _anchors()
 
 
 def _warp(picture: Image.Image, affine: np.ndarray) -> Image.Image:
-    """256x256 pixels of a picture; `affine` (2, 3) leads from there to the picture, black lies outside."""
+    """256x256 pixels of an image; `affine` (2, 3) maps from them to the image, and pixels outside are black."""
     coefficients = affine.ravel().tolist()
     return picture.transform((256, 256), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
 
 
-def _chained(affine: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """From the input of one look to that of another by way of the picture, (2, 3)."""
+def _composed(affine: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(2, 3) matrix from the model input of `affine` to that of `other`."""
     back = np.linalg.inv(other[:, :2])
     return np.column_stack([back @ affine[:, :2], back @ (affine[:, 2] - other[:, 2])])
 
@@ -343,10 +345,10 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def _extent(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The box (4,) around the landmarks (33, 3) that are seen, or around all where hardly any is, in the picture."""
+    """The box (4,) around the visible landmarks of (33, 3), or around all if hardly any is; within the image."""
     eyes, shoulders = landmarks[[2, 5]].mean(axis=0), landmarks[[11, 12]].mean(axis=0)
-    # No landmark lies on the crown: it is as far above the eyes as 0.55 of the way from shoulders to eyes
-    # (shoulders at 0.818, eyes at 0.936 of the body's height; Drillis and Contini 1966).
+    # No landmark lies on the crown: it is 0.55 of the distance from shoulders to eyes above the eyes
+    # (shoulders at 0.818, eyes at 0.936 of body height; Drillis and Contini 1966).
     crown = np.append(eyes[:2] + 0.55 * (eyes - shoulders)[:2], min(eyes[2], shoulders[2]))
     points = np.concatenate([landmarks, crown[None]])
     seen = points[points[:, 2] >= VISIBLE, :2]
@@ -357,14 +359,14 @@ def _extent(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _shares(box: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """The part of each of two boxes that lies in the other, 0..1."""
+    """The fraction of each of two boxes that lies in the other, in [0, 1]."""
     common = np.concatenate([np.maximum(box, other)[:2], np.minimum(box, other)[2:]])
-    size, rest, shared = areas(np.stack([box, other, common]))
+    size, rest, shared = box_areas(np.stack([box, other, common]))
     return float(shared / max(size, 1e-9)), float(shared / max(rest, 1e-9))
 
 
 def _skeletons(bodies: Sequence[_Body], boxes: np.ndarray, scores: np.ndarray) -> Skeletons:
-    """Bodies, and people of whom there is a box only, their keypoints at its centre and not visible."""
+    """Bodies, then boxes without a body, whose keypoints are put at the box centre with visibility 0."""
     centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     unknown = np.concatenate([np.repeat(centres, 17, axis=1), np.zeros((len(boxes), 17, 1))], axis=2)
     return (

@@ -1,4 +1,4 @@
-"""Skeletons in words: how somebody holds trunk, limbs and hands, and how far apart people are."""
+"""Posture of a skeleton in words: trunk, limbs and hands; joint angles and body height."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from .tracking import VISIBLE
+from .detections import VISIBLE
 
 TRUNK: Final = 0.288
-"""Trunk (shoulders to hips) as a part of the body's height: Drillis and Contini 1966, as given by Winter 2009."""
+"""Trunk length (shoulders to hips) as a fraction of body height: Drillis and Contini 1966, cited in Winter 2009."""
 _SHOULDERS, _WRISTS, _HIPS = (5, 6), (9, 10), (11, 12)
 _HAND_HEIGHTS: Final = (
     (-0.15, "below the hips"),
@@ -18,12 +18,12 @@ _HAND_HEIGHTS: Final = (
     (1.15, "at the shoulders"),
     (1.6, "at the head"),
 )
-"""Up to where along the trunk, 0 at the hips and 1 at the shoulders, a hand is where."""
+"""Upper limits along the trunk, 0 at the hips and 1 at the shoulders, and the words for a hand below each."""
 _LIMBS: Final = {"elbow": ((5, 7, 9), (6, 8, 10)), "knee": ((11, 13, 15), (12, 14, 16))}
 
 
 def joint_angle(points: np.ndarray) -> float:
-    """Degrees at the second of three joints (3, 3: x, y, visibility), 180 for straight; NaN where one is unseen."""
+    """Degrees at the second of three joints (3, 3: x, y, visibility); 180 is straight, NaN if any is not visible."""
     if points[:, 2].min() < VISIBLE:
         return float("nan")
     one, other = points[0, :2] - points[1, :2], points[2, :2] - points[1, :2]
@@ -31,38 +31,38 @@ def joint_angle(points: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
-def middle(pose: np.ndarray, pair: tuple[int, int]) -> np.ndarray | None:
-    """Midpoint (2,) of two joints of a skeleton (17, 3); None where one is unseen."""
+def midpoint(pose: np.ndarray, pair: tuple[int, int]) -> np.ndarray | None:
+    """Midpoint (2,) of two keypoints of a skeleton (17, 3); None if either is not visible."""
     return None if pose[list(pair), 2].min() < VISIBLE else np.asarray(pose[list(pair), :2].mean(axis=0))
 
 
 def body_height(poses: np.ndarray, boxes: np.ndarray) -> float:
-    """Standing height in pixels of one person, from all their sightings.
+    """Standing height of one person in pixels, at least 1, from all their detections.
 
     Args:
-        poses: (sightings, 17, 3) keypoints.
-        boxes: (sightings, 4); their largest height is the answer where the trunk is never seen.
+        poses: (detections, 17, 3) keypoints.
+        boxes: (detections, 4); their largest height is returned if the trunk is never visible.
     """
     trunks = [
         float(np.linalg.norm(shoulders - hips))
         for pose in poses
-        if (shoulders := middle(pose, _SHOULDERS)) is not None and (hips := middle(pose, _HIPS)) is not None
+        if (shoulders := midpoint(pose, _SHOULDERS)) is not None and (hips := midpoint(pose, _HIPS)) is not None
     ]
-    # A bent or turned trunk looks shorter, never longer, hence a high percentile.
+    # A bent or turned trunk looks shorter, never longer; hence a high percentile.
     height = float(np.percentile(trunks, 90)) / TRUNK if trunks else float((boxes[:, 3] - boxes[:, 1]).max())
     return max(height, 1.0)
 
 
 def posture(pose: np.ndarray) -> str:
-    """One skeleton (17, 3) in words: trunk, knees, elbows and hands, as far as they are seen."""
+    """One skeleton (17, 3) in words: trunk, knees, elbows and hands, as far as they are visible."""
     parts = [_trunk(pose), *(_limbs(pose, name) for name in ("knee", "elbow")), _hands(pose)]
     if not any(parts):
-        return "only head and shoulders in view" if middle(pose, _SHOULDERS) is not None else "joints not seen"
+        return "only head and shoulders in view" if midpoint(pose, _SHOULDERS) is not None else "joints not seen"
     return ", ".join(part for part in parts if part)
 
 
 def _trunk(pose: np.ndarray) -> str:
-    shoulders, hips = middle(pose, _SHOULDERS), middle(pose, _HIPS)
+    shoulders, hips = midpoint(pose, _SHOULDERS), midpoint(pose, _HIPS)
     if shoulders is None or hips is None:
         return ""
     x, y = shoulders - hips
@@ -90,8 +90,8 @@ def _hands(pose: np.ndarray) -> str:
 
 
 def _hand(pose: np.ndarray, wrist: int) -> str:
-    """Where a hand is along the trunk, whichever way the trunk points."""
-    shoulders, hips = middle(pose, _SHOULDERS), middle(pose, _HIPS)
+    """Position of a hand along the trunk, whichever way the trunk points."""
+    shoulders, hips = midpoint(pose, _SHOULDERS), midpoint(pose, _HIPS)
     if pose[wrist, 2] < VISIBLE or shoulders is None:
         return ""
     if hips is None:

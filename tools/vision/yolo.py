@@ -1,13 +1,13 @@
 """YOLO11 (Jocher and Qiu 2024, ultralytics) as a `PersonDetector` and a `PoseEstimator`.
 
-Three ways to run it, by what the weights are: a .pt checkpoint by torch, an .onnx file by onnxruntime, a folder of
-OpenVINO's. Pictures are prepared and boxes read here, the same way for all three. Only the first needs ultralytics
-itself, and of it only the reader of checkpoints: nothing is installed, downloaded or reported by it.
+The format of the weights selects the runtime: torch for a .pt checkpoint, onnxruntime for an .onnx file, OpenVINO for
+an exported folder. Preprocessing and postprocessing are the same for all three. Only .pt needs ultralytics, and only
+its checkpoint reader: it installs, downloads and reports nothing.
 
-A checkpoint is a pickle, which may run anything when it is read. Ultralytics' own loading runs it; here it is read with
-the restricted reader, which builds known layers from plain data and refuses all else.
+A checkpoint is a pickle, which can execute code when it is loaded. Ultralytics' default loader would execute it; this
+module uses its restricted reader, which builds known layers from plain data and refuses everything else.
 
-Ultralytics' code and weights are AGPL-3.0; exports keep the licence of the weights.
+The code and weights of ultralytics are AGPL-3.0; exports keep the licence of the weights.
 """
 
 from __future__ import annotations
@@ -30,16 +30,14 @@ from PIL import Image
 from ..errors import BadWeights, MissingExtra
 from ..video.reader import Frames
 from ..video.source import home
-from .batching import Batches
-from .blazepose import Skeletons
+from .batching import Batcher
+from .detections import KEYPOINTS, Detections, Skeletons, non_maximum_suppression
 from .onnx_model import THREADS, OnnxModel
-from .people import Detections, suppress
 
-JOINTS: Final = 17
 STRIDE: Final = 32
 """Width and height of the network's input are multiples of this."""
 GREY: Final = 114
-"""What surrounds a picture in the network's input, as in training."""
+"""Grey level of the padding around the image in the network's input, as in training."""
 
 
 @dataclass(frozen=True)
@@ -47,50 +45,55 @@ class Network:
     """A loaded model."""
 
     run: Callable[[np.ndarray], np.ndarray]
-    """(n, 3, height, width) float32 RGB in 0..1 to (n, 4 + classes + 3 * keypoints, places) float: box centre and size,
-    a score per class, then x, y and visibility, in pixels of the input."""
+    """(n, 3, height, width) float32 RGB in 0..1 to (n, 4 + classes + 3 * keypoints, anchors) float: box centre and
+    size, a score per class, then x, y and visibility of each keypoint, in pixels of the input."""
     classes: Mapping[int, str]
     keypoints: int
-    """0 of a detector."""
+    """0 for a detector."""
     size: int
-    """Pixels of the longer side of what it was trained on, or exported for."""
+    """Pixels of the longer side that it was trained on or exported for."""
     batch: int = 16
-    """Pictures looked at together at most, or always where `fixed`."""
+    """Largest batch, or the exact batch if `fixed`."""
     fixed: tuple[int, int] | None = None
-    """Height and width of the only input it takes; None where it takes any."""
+    """Height and width of the input if they are fixed; None if any size is accepted."""
 
     @property
     def person(self) -> int:
-        """Which class is a person: the one of that name, or the only one, or the first of a model without names."""
+        """The index of the class person: the one of that name, the only one, or the first of a model without names.
+
+        Raises:
+            BadWeights: None of the classes is a person.
+        """
         for number, name in self.classes.items():
             if name.lower() in ("person", "0") or len(self.classes) == 1:
                 return number
-        raise BadWeights(f"the model knows {', '.join(self.classes.values())[:200]}, but no person; give another one")
+        classes = ", ".join(self.classes.values())[:200]
+        raise BadWeights(f"the model has no class person (its classes: {classes}); give another one")
 
 
 class Yolo:
-    """One YOLO11 model, read at first use. Safe to share between threads: what they ask at once is one batch.
+    """One YOLO11 model, loaded on first use. Thread-safe: concurrent calls share batches.
 
     Args:
         weights: A .pt or .onnx file, or the folder of an OpenVINO export.
-        size: Pixels of the longer side of what the network sees; by default that of its training, which is 640 of the
-            published ones. 320 is four times as fast, and blind to small people.
+        size: Pixels of the longer side of the input; by default that of its training, 640 for the published weights.
+            320 is four times as fast but misses small people.
 
     Raises:
         MissingExtra: The package that runs such weights is not installed.
-        BadWeights: There are none of that kind at that path.
+        BadWeights: There are no such weights at that path.
     """
 
-    LEAST_SCORE: ClassVar[float] = 0.25
-    OVERLAP: ClassVar[float] = 0.7
-    """Of two boxes that share this part of their union one goes."""
-    MOST: ClassVar[int] = 1000
-    """Boxes considered per picture, best first."""
+    MIN_SCORE: ClassVar[float] = 0.25
+    MAX_IOU: ClassVar[float] = 0.7
+    """Threshold of non-maximum suppression."""
+    MAX_BOXES: ClassVar[int] = 1000
+    """Boxes considered per frame, best first."""
 
     def __init__(self, weights: Path, size: int | None = None) -> None:
         if not weights.exists():
             raise BadWeights(f"{weights} does not exist; give the path of a .pt, .onnx or OpenVINO folder")
-        self._load, package, install = _reader(weights)
+        self._load, package, install = _runtime(weights)
         if find_spec(package) is None:
             raise MissingExtra(f"{weights.name} needs the package {package}: pip install {install}")
         self._weights = weights
@@ -100,86 +103,86 @@ class Yolo:
 
     def people(self, frames: Frames) -> list[Detections]:
         """The people of each frame, in pixels of `frames.images`, best score first."""
-        return [(boxes, scores) for boxes, scores, _ in self._found(frames.images)]
+        return [(boxes, scores) for boxes, scores, _ in self._run(frames.images)]
 
     def poses(self, frames: Frames) -> list[Skeletons]:
         """The people of each frame with their keypoints, in pixels of `frames.images`, best score first.
 
         Raises:
-            BadWeights: The model finds no keypoints, or other ones than COCO's 17.
+            BadWeights: The model finds no keypoints, or not the 17 of COCO.
         """
-        if (found := self._loaded().keypoints) != JOINTS:
-            raise BadWeights(f"{self._weights.name} finds {found} keypoints, not COCO's {JOINTS}; give a pose model")
-        return self._found(frames.images)
+        if (found := self._loaded().keypoints) != len(KEYPOINTS):
+            raise BadWeights(f"{self._weights.name} finds {found} keypoints, not the 17 of COCO; give a pose model")
+        return self._run(frames.images)
 
-    def _found(self, images: np.ndarray) -> list[Skeletons]:
+    def _run(self, images: np.ndarray) -> list[Skeletons]:
         network = self._loaded()
         letterbox = Letterbox.fit(images.shape[1:3], network.fixed or self._size or network.size)
         found: list[Skeletons] = []
         for start in range(0, len(images), network.batch):
-            some = images[start : start + network.batch]
-            inputs = np.stack([letterbox.put(image) for image in some])
-            short = network.batch - len(some) if network.fixed else 0
-            inputs = np.concatenate([inputs, np.zeros((short, *inputs.shape[1:]), np.float32)])
+            batch = images[start : start + network.batch]
+            inputs = np.stack([letterbox.apply(image) for image in batch])
+            padding = network.batch - len(batch) if network.fixed else 0
+            inputs = np.concatenate([inputs, np.zeros((padding, *inputs.shape[1:]), np.float32)])
             outputs = network.run(inputs)
-            found += [self._read(output, network, letterbox) for output in outputs[: len(some)]]
+            found += [self._decode(output, network, letterbox) for output in outputs[: len(batch)]]
         return found
 
-    def _read(self, output: np.ndarray, network: Network, letterbox: Letterbox) -> Skeletons:
-        """The people in one picture's output (4 + classes + 3 * keypoints, places)."""
+    def _decode(self, output: np.ndarray, network: Network, letterbox: Letterbox) -> Skeletons:
+        """The people in one frame's output (4 + classes + 3 * keypoints, anchors)."""
         count = len(network.classes)
         if len(output) != 4 + count + 3 * network.keypoints:
-            raise BadWeights(f"{self._weights.name} answers in another form; export it from YOLO11, with nms=False")
+            raise BadWeights(f"{self._weights.name} has outputs of another shape; export it from YOLO11 with nms=False")
         rows = output.T[np.isfinite(output).all(axis=0) & (output[2:4] > 0).all(axis=0)].astype(np.float32)
         scores = rows[:, 4 : 4 + count]
-        sure = np.flatnonzero((scores.argmax(axis=1) == network.person) & (scores.max(axis=1) >= self.LEAST_SCORE))
-        best = sure[np.argsort(-scores[sure, network.person], kind="stable")][: self.MOST]
-        rows, likely = rows[best], scores[best, network.person]
+        people = np.flatnonzero((scores.argmax(axis=1) == network.person) & (scores.max(axis=1) >= self.MIN_SCORE))
+        best = people[np.argsort(-scores[people, network.person], kind="stable")][: self.MAX_BOXES]
+        rows, scores = rows[best], scores[best, network.person]
         corners = np.stack([rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], axis=1)
-        # No box goes for lying inside a better one, as a child before an adult does: half bodies are not found here.
-        kept = suppress(corners.reshape(-1, 4), likely, self.OVERLAP, inside=1.01)
-        boxes = letterbox.back(corners).clip(0, letterbox.picture).reshape(-1, 4)
+        # YOLO does not find half bodies, so a box inside a better one is kept: it may be a child in front of an adult.
+        kept = non_maximum_suppression(corners.reshape(-1, 4), scores, self.MAX_IOU, containment=None)
+        boxes = letterbox.invert(corners).clip(0, letterbox.picture).reshape(-1, 4)
         kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(axis=1)]
         points = rows[kept, 4 + count :].reshape(len(kept), network.keypoints, 3)
-        keypoints = np.concatenate([letterbox.back(points[:, :, :2]), points[:, :, 2:].clip(0, 1)], axis=2)
-        return boxes[kept].astype(np.float32), likely[kept].clip(0, 1), keypoints.astype(np.float32)
+        keypoints = np.concatenate([letterbox.invert(points[:, :, :2]), points[:, :, 2:].clip(0, 1)], axis=2)
+        return boxes[kept].astype(np.float32), scores[kept].clip(0, 1), keypoints.astype(np.float32)
 
     def _loaded(self) -> Network:
         with self._lock:
             if self._network is None:
                 try:
                     network = self._load(self._weights)
-                    # Pictures of different runs go through the network together.
-                    self._network = replace(network, run=Batches(network.run, network.batch))
+                    # Frames of concurrent runs share batches.
+                    self._network = replace(network, run=Batcher(network.run, network.batch))
                 except (BadWeights, MissingExtra):
                     raise
                 except Exception as error:
-                    # Each runtime has its own exceptions for a file it cannot read.
+                    # Each runtime has its own exceptions for a file that it cannot load.
                     reason = " ".join(str(error).split())[:300]
                     raise BadWeights(
-                        f"{self._weights} cannot be read as YOLO weights ({reason}); fetch or export them anew"
+                        f"{self._weights} cannot be loaded as YOLO weights ({reason}); download or export them again"
                     ) from error
             return self._network
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a picture lies in the network's input: shrunk or enlarged, in the middle, grey around it."""
+    """Where an image lies in the network's input: scaled, centred, padded with grey."""
 
     picture: tuple[int, int]
     """Width and height in pixels."""
     inner: tuple[int, int]
-    """Width and height of the picture in the input."""
+    """Width and height of the image within the input, in pixels."""
     outer: tuple[int, int]
-    """Width and height of the input."""
+    """Width and height of the input, in pixels."""
 
     @classmethod
     def fit(cls, picture: tuple[int, ...], into: int | tuple[int, int]) -> Letterbox:
-        """The letterbox for one size of pictures.
+        """The letterbox for images of one size.
 
         Args:
             picture: Height and width in pixels.
-            into: The longer side of the input, which is then as small as holds the picture; or its height and width.
+            into: The longer side of the input, whose other side is then as short as possible; or its height and width.
         """
         height, width = picture
         rows, columns = into if isinstance(into, tuple) else (into, into)
@@ -190,18 +193,18 @@ class Letterbox:
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Where the picture's upper left corner lies, x and y."""
-        # The odd pixel of the margin goes right and below, as in training.
+        """Position of the image's upper left corner in the input, x and y."""
+        # An odd pixel of padding goes to the right and bottom, as in training.
         return (self.outer[0] - self.inner[0]) // 2, (self.outer[1] - self.inner[1]) // 2
 
-    def put(self, image: np.ndarray) -> np.ndarray:
-        """A picture (height, width, 3) uint8 as the network takes it: (3, height, width) float32 in 0..1."""
-        seen = Image.new("RGB", self.outer, (GREY, GREY, GREY))
-        seen.paste(Image.fromarray(image).resize(self.inner, Image.Resampling.BILINEAR), self.corner)
-        return np.asarray(seen).transpose(2, 0, 1).astype(np.float32) / 255
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """An image (height, width, 3) uint8 as network input: (3, height, width) float32 in [0, 1]."""
+        canvas = Image.new("RGB", self.outer, (GREY, GREY, GREY))
+        canvas.paste(Image.fromarray(image).resize(self.inner, Image.Resampling.BILINEAR), self.corner)
+        return np.asarray(canvas).transpose(2, 0, 1).astype(np.float32) / 255
 
-    def back(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 2) of the input, x and y, in pixels of the picture."""
+    def invert(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the input, x and y, converted to pixels of the image."""
         return np.asarray((points - self.corner) * np.divide(self.picture, self.inner))
 
 
@@ -209,20 +212,20 @@ def _multiple(pixels: int) -> int:
     return -(-pixels // STRIDE) * STRIDE
 
 
-def _reader(weights: Path) -> tuple[Callable[[Path], Network], str, str]:
-    """What reads such weights, the package it takes, and what to install for it."""
+def _runtime(weights: Path) -> tuple[Callable[[Path], Network], str, str]:
+    """The loader of such weights, the package it needs, and what to install for it."""
     if weights.suffix == ".pt":
-        return _torch, "ultralytics", "'video-star[yolo]'"
+        return _load_torch, "ultralytics", "'video-star[yolo]'"
     if weights.suffix == ".onnx":
-        return _onnx, "onnxruntime", "video-star"
+        return _load_onnx, "onnxruntime", "video-star"
     if weights.is_dir():
-        return _openvino, "openvino", "openvino"
-    raise BadWeights(f"{weights} is of no kind that is known; give a .pt, an .onnx or the folder of an OpenVINO export")
+        return _load_openvino, "openvino", "openvino"
+    raise BadWeights(f"{weights} is not a known format; give a .pt file, an .onnx file or an OpenVINO folder")
 
 
-def _torch(weights: Path) -> Network:
+def _load_torch(weights: Path) -> Network:
     torch = import_module("torch")
-    with to_itself():
+    with isolated_ultralytics():
         reader = import_module("ultralytics.nn.tasks").torch_safe_load
     checkpoint, _ = reader(str(weights), safe_only=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -242,23 +245,23 @@ def _torch(weights: Path) -> Network:
 
 
 @contextmanager
-def to_itself() -> Iterator[None]:
-    """What ultralytics reads of the environment at its import: a folder of ours, nothing installed, nothing sent.
+def isolated_ultralytics() -> Iterator[None]:
+    """An environment in which importing ultralytics installs nothing, sends nothing and writes to our own folder only.
 
-    Torch is imported before: ultralytics would hold a torch imported after it to one thread. A program that has
-    imported ultralytics itself keeps its own settings; none of them matters to what is used here.
+    Import torch first: ultralytics would limit a torch imported later to one thread. A program that has already
+    imported ultralytics keeps its own settings; none of them matters here.
     """
-    ours = {
+    isolated = {
         "YOLO_CONFIG_DIR": str(home()),
         "YOLO_OFFLINE": "1",
         "YOLO_AUTOINSTALL": "false",
         "YOLO_VERBOSE": "false",
         "ULTRALYTICS_SAFE_LOAD": "1",
     }
-    before = {name: os.environ.get(name) for name in (*ours, "OMP_NUM_THREADS")}
-    # It puts an opener of pictures in Pillow that wants to install another package for what is no picture.
+    before = {name: os.environ.get(name) for name in (*isolated, "OMP_NUM_THREADS")}
+    # It replaces Image.open by one that tries to install another package for files that are not images.
     opener = Image.open
-    os.environ.update(ours)
+    os.environ.update(isolated)
     try:
         yield
     finally:
@@ -270,21 +273,21 @@ def to_itself() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _onnx(weights: Path) -> Network:
+def _load_onnx(weights: Path) -> Network:
     model = OnnxModel(weights)
     about = model.session.get_modelmeta().custom_metadata_map
     known = {name: literal_eval(about[name]) for name in ("names", "kpt_shape", "imgsz") if name in about}
     return _network(lambda inputs: model(inputs)[0], known, model.shape)
 
 
-def _openvino(weights: Path) -> Network:
+def _load_openvino(weights: Path) -> Network:
     openvino = import_module("openvino")
     (model,) = weights.glob("*.xml")
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(str(model), "CPU", settings)
 
     def run(inputs: np.ndarray) -> np.ndarray:
-        # A copy: the array of the answer is written over by the next one.
+        # A copy: OpenVINO reuses the output array for the next call.
         return np.array(compiled(inputs)[0])
 
     about = yaml.safe_load((weights / "metadata.yaml").read_text(encoding="utf-8"))
@@ -293,12 +296,12 @@ def _openvino(weights: Path) -> Network:
 
 
 def _network(run: Callable[[np.ndarray], np.ndarray], about: Mapping[str, Any], shape: Sequence[int | None]) -> Network:
-    """A network as a checkpoint or an export tells of it.
+    """A network, with the metadata of its checkpoint or export.
 
     Args:
         run: As in `Network`.
-        about: `names`, and `kpt_shape` and `imgsz` where it says so.
-        shape: Of its input, None for sides that may have any length.
+        about: `names`, and optionally `kpt_shape` and `imgsz`.
+        shape: Of the input; None for sides of any length.
     """
     batch, _, height, width = shape
     sides = np.atleast_1d(about.get("imgsz") or 640)

@@ -28,7 +28,7 @@ from video_star.tools.execution import executor as service
 from video_star.tools.execution import media_store as media
 from video_star.tools.execution.executor import Service
 from video_star.tools.vision.blazepose import BlazePose
-from video_star.tools.vision.people import SsdLite
+from video_star.tools.vision.ssdlite import SsdLite
 
 ACTIONS = ["walk", "run", "hug"]
 

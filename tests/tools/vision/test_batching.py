@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from video_star.tools.vision.batching import Batches
+from video_star.tools.vision.batching import Batcher
 
 
 class Network:
@@ -27,7 +27,7 @@ class Network:
 
 def meanwhile(network: Network, most: int, asked: list[np.ndarray]) -> list[Future[np.ndarray]]:
     """Ask for one row, and for all of these while that is at work."""
-    together = Batches(network, most)
+    together = Batcher(network, most)
     with ThreadPoolExecutor(len(asked) + 1) as pool:
         first = pool.submit(together, np.ones((1, 2)))
         assert network.begun.wait(30)

@@ -123,7 +123,7 @@ def test_nobody_is_an_empty_result(
     if weights:
         monkeypatch.setenv("VIDEO_STAR_VISION", str(request.getfixturevalue("yolo_weights") / weights))
     dark = frames_of(*np.random.default_rng(0).integers(0, 30, (2, 120, 160, 3), np.uint8))
-    people, poses = detect_people(dark), estimate_pose(dark)
+    people, poses = detect_people(dark, engine().detector), estimate_pose(dark, engine().estimator)
     assert len(people) == len(poses) == 0 and people.size == (160, 120) and poses.keypoints.shape == (0, 17, 3)
     assert people.summary() == "No people found in 2 frames."
 
@@ -161,11 +161,11 @@ def test_results_of_engines_and_weights_never_mix(
         (".", "OpenVINO folder"),
         ("rtmpose:missing.onnx", "path of an exported model"),
         ("rtmpose:", "path of an exported model"),
-        ("nowhere:x", "No module named 'nowhere'.*rtmpose:PATH, or MODULE:WHAT"),
-        ("json:x", "no attribute 'engine'.*MODULE:WHAT"),
-        ("my_vision:forty", "invalid literal.*MODULE:WHAT"),
-        ("https://example.org/x.onnx", "MODULE:WHAT"),
-        ("nothing_made:", "NoneType.*MODULE:WHAT"),
+        ("nowhere:x", "No module named 'nowhere'.*rtmpose:PATH, or MODULE:ARGUMENT"),
+        ("json:x", "no attribute 'engine'.*MODULE:ARGUMENT"),
+        ("my_vision:forty", "invalid literal.*MODULE:ARGUMENT"),
+        ("https://example.org/x.onnx", "MODULE:ARGUMENT"),
+        ("nothing_made:", "NoneType.*MODULE:ARGUMENT"),
     ],
 )
 def test_an_engine_that_is_not_here_says_what_to_do_at_once(
@@ -221,3 +221,29 @@ def test_settings_of_an_engine_are_part_of_its_name(documented: Path, monkeypatc
         monkeypatch.setenv("VIDEO_STAR_VISION", f"my_vision:{least}")
         names.append(tool("detect_people").engine)
     assert names == ["moving-1 40", "moving-1 250"]
+
+
+WRITTEN_FOR_0_1 = """
+from pathlib import Path
+from video_star.tools.engines import Engine
+from video_star.tools.errors import BadWeights, MissingExtra
+from video_star.tools.rtmpose import RtmPose
+
+def engine(what: str) -> Engine:
+    if not what:
+        raise BadWeights("give the path of an exported model")
+    model = RtmPose(Path(what))
+    return Engine("old-1", model, model)
+"""
+
+
+def test_a_module_written_for_0_1_still_works(
+    rtmpose_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old_vision.py").write_text(WRITTEN_FOR_0_1)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("VIDEO_STAR_VISION", f"old_vision:{rtmpose_onnx}")
+    assert isinstance(engine(), Engine) and engine_name().startswith("old-1 ")
+    monkeypatch.setenv("VIDEO_STAR_VISION", "old_vision:")
+    with pytest.raises(BadWeights, match="path of an exported model"):
+        engine()

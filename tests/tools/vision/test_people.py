@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from video_star.tools.video.reader import Frames, read_frames
-from video_star.tools.vision.people import People, detect_people, suppress
+from video_star.tools.vision.people import People, detect_people
+from video_star.tools.vision.ssdlite import SSDLITE
 
 TIMES = np.array([0.0, 0.5, 1.0])
 
 
 @cache
 def walking(path: Path) -> People:
-    return detect_people(read_frames(path, np.arange(0.1, 6.9, 0.2), max_side=768))
+    return detect_people(read_frames(path, np.arange(0.1, 6.9, 0.2), max_side=768), SSDLITE)
 
 
 def some_people(**changes: object) -> People:
@@ -40,8 +41,8 @@ def test_walking_people_are_found_and_followed(walking_clip: Path) -> None:
 
 
 def test_boxes_are_in_pixels_of_the_original_whatever_the_scale(walking_clip: Path) -> None:
-    half = detect_people(read_frames(walking_clip, np.array([0.1, 0.3]), max_side=512))
-    whole = detect_people(read_frames(walking_clip, np.array([0.1, 0.3]), max_side=768))
+    half = detect_people(read_frames(walking_clip, np.array([0.1, 0.3]), max_side=512), SSDLITE)
+    whole = detect_people(read_frames(walking_clip, np.array([0.1, 0.3]), max_side=768), SSDLITE)
     assert half.size == whole.size == (768, 576)
     large = half.boxes[np.argmax(half.boxes[:, 3])]
     assert np.abs(whole.boxes - large).max(axis=1).min() < 15
@@ -49,14 +50,14 @@ def test_boxes_are_in_pixels_of_the_original_whatever_the_scale(walking_clip: Pa
 
 def test_people_in_close_up_are_one_box(shared: Path) -> None:
     frames = read_frames(shared / "clips" / "carphone_pristine.mp4", np.arange(0.1, 3.9, 0.5), max_side=768)
-    people = detect_people(frames)
+    people = detect_people(frames, SSDLITE)
     assert np.bincount(people.frame, minlength=len(frames.times)).tolist() == [1] * len(frames.times)
     assert set(people.tracks) == {1}
 
 
 def test_an_empty_picture_holds_nobody() -> None:
     noise = np.random.default_rng(0).integers(0, 30, (2, 120, 160, 3), np.uint8)
-    people = detect_people(Frames(noise, np.array([0.0, 1.0]), 1.0))
+    people = detect_people(Frames(noise, np.array([0.0, 1.0]), 1.0), SSDLITE)
     assert len(people) == 0 and people.size == (160, 120)
     assert people.summary() == "No people found in 2 frames."
 
@@ -97,9 +98,3 @@ def test_summary_stays_short_in_a_crowd() -> None:
     frame, scores = np.zeros(crowd, np.int64), np.ones(crowd, np.float32)
     text = People(TIMES, (200, 100), frame, boxes, scores, np.arange(1, crowd + 1)).summary()
     assert len(text) < 1500 and "288 more" in text
-
-
-def test_suppression_keeps_the_best_of_boxes_on_one_person() -> None:
-    boxes = np.array([[0, 0, 10, 20], [1, 0, 11, 20], [2, 2, 8, 10], [40, 0, 50, 20]], np.float32)
-    assert suppress(boxes, np.array([0.8, 0.9, 0.95, 0.5])).tolist() == [2, 3]
-    assert suppress(boxes, np.array([0.8, 0.9, 0.3, 0.5])).tolist() == [1, 3]

@@ -7,8 +7,8 @@ import pytest
 
 from video_star.tools.errors import BadWeights
 from video_star.tools.video.reader import Frames
+from video_star.tools.vision.detections import Detections
 from video_star.tools.vision.engines import engine
-from video_star.tools.vision.people import Detections
 from video_star.tools.vision.pose import estimate_pose
 from video_star.tools.vision.rtmpose import RtmPose
 
@@ -107,5 +107,5 @@ def test_models_of_another_form_are_refused(heat_maps_onnx: Path, tmp_path: Path
         with pytest.raises(BadWeights, match="give another export"):
             RtmPose(weights, Known((10, 10, 60, 90))).poses(picture)
     (tmp_path / "page.onnx").write_bytes(b"<html>not found</html>")
-    with pytest.raises(BadWeights, match="page.onnx cannot be read"):
+    with pytest.raises(BadWeights, match="page.onnx cannot be loaded"):
         RtmPose(tmp_path / "page.onnx", Known((10, 10, 60, 90))).poses(picture)

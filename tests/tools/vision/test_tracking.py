@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_star.tools.vision.tracking import GAP, overlaps, pose_distance, renumber, track
+from video_star.tools.vision.tracking import MAX_GAP, renumber, track
 
 TIMES = np.arange(12) / 8.0
 
@@ -39,7 +39,7 @@ def test_a_short_gap_keeps_the_identity_and_a_long_one_ends_it() -> None:
     box = np.tile([10.0, 10.0, 40.0, 100.0], (3, 1))
     times = np.arange(30) / 8
     assert track([0, 5, 6], box, np.ones(3), times).tolist() == [1, 1, 1]
-    assert track([0, int(GAP * 8) + 2, 29], box, np.ones(3), times).tolist() == [1, 2, 3]
+    assert track([0, int(MAX_GAP * 8) + 2, 29], box, np.ones(3), times).tolist() == [1, 2, 3]
 
 
 def test_sparse_frames_still_link_somebody_who_stays() -> None:
@@ -81,18 +81,6 @@ def test_the_order_of_detections_within_a_frame_does_not_matter(data: st.DataObj
     for index in np.unique(frame):
         assert len(np.unique(tracks[frame == index])) == (frame == index).sum()
     assert set(tracks) == set(range(1, len(set(tracks)) + 1))
-
-
-def test_overlap_is_one_for_equal_and_zero_for_distant_boxes() -> None:
-    boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 5], [50, 50, 60, 60]])
-    assert np.allclose(overlaps(boxes, boxes)[0], [1, 0.5, 0])
-
-
-def test_pose_distance_needs_four_joints_seen_in_both() -> None:
-    pose = np.ones((17, 3))
-    assert pose_distance(pose, pose + [10, 0, 0], size=100) == 0.1
-    hidden = pose * [1, 1, 0]
-    assert np.isnan(pose_distance(pose, hidden, size=100))
 
 
 def test_renumber_closes_the_holes() -> None:

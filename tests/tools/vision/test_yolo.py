@@ -25,16 +25,16 @@ def test_a_letterbox_keeps_the_shape_and_the_middle() -> None:
     image = np.zeros((100, 200, 3), np.uint8)
     image[20:40, 50:60] = (255, 0, 0)
     box = Letterbox.fit((100, 200), 640)
-    seen = box.put(image)
+    seen = box.apply(image)
     assert seen.shape == (3, 320, 640) and seen.dtype == np.float32
     ys, xs = np.nonzero(seen[0] > 0.5)
-    assert np.allclose(box.back(np.array([xs.min(), ys.min()])), (50, 20), atol=0.5)
-    assert np.allclose(box.back(np.array([xs.max() + 1, ys.max() + 1])), (60, 40), atol=0.5)
+    assert np.allclose(box.invert(np.array([xs.min(), ys.min()])), (50, 20), atol=0.5)
+    assert np.allclose(box.invert(np.array([xs.max() + 1, ys.max() + 1])), (60, 40), atol=0.5)
     assert seen[1:, ys, xs].max() < 0.5, "red comes first"
     square = Letterbox.fit((100, 200), (640, 640))
-    assert square.put(image).shape == (3, 640, 640) and square.corner == (0, 160)
-    assert np.allclose(square.put(image)[:, 0, 0], GREY / 255)
-    assert np.allclose(square.back(np.array([320.0, 320.0])), (100, 50))
+    assert square.apply(image).shape == (3, 640, 640) and square.corner == (0, 160)
+    assert np.allclose(square.apply(image)[:, 0, 0], GREY / 255)
+    assert np.allclose(square.invert(np.array([320.0, 320.0])), (100, 50))
 
 
 @pytest.mark.parametrize("height, width", [(320, 640), (100, 200), (33, 640), (640, 31)])
@@ -112,7 +112,7 @@ def test_a_checkpoint_cannot_run_anything(tmp_path: Path) -> None:
     torch.load(weights, weights_only=False)
     assert mark.is_dir(), "the file is as harmful as it is meant to be"
     mark.rmdir()
-    with pytest.raises(BadWeights, match="cannot be read"):
+    with pytest.raises(BadWeights, match="cannot be loaded"):
         Yolo(weights).people(frames_of(np.zeros((32, 32, 3), np.uint8)))
     assert not mark.exists()
 

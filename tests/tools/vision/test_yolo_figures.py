@@ -15,7 +15,7 @@ from video_star.tools.library import poses_of
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames
 from video_star.tools.video.writer import write_video
-from video_star.tools.vision.blazepose import Skeletons
+from video_star.tools.vision.detections import Skeletons
 from video_star.tools.vision.engines import engine_name
 from video_star.tools.vision.yolo import Yolo
 from video_star.training.pose_detector import HELD_OUT, NAME, filmed

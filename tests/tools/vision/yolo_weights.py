@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from video_star.tools.vision.yolo import to_itself
+from video_star.tools.vision.yolo import isolated_ultralytics
 
 LARGE = 2
 """Index of the head's level of stride 32."""
@@ -14,7 +14,7 @@ LARGE = 2
 def architecture() -> Any:
     """A `YOLO` of ultralytics with random weights, its normalisation set so that pictures make a difference."""
     torch = import_module("torch")
-    with to_itself():
+    with isolated_ultralytics():
         yolo = import_module("ultralytics").YOLO
     torch.manual_seed(0)
     model = yolo("yolo11n-pose.yaml")
