@@ -1,7 +1,7 @@
-"""Split files: which clips there are and which action each shows, in the two formats data sets are published in.
+"""Reads split files: which clips a data set has and what each one shows, in the two formats in common use.
 
-A listing has a line for each clip, `<file> <id>` or `<file>,<id>`. What the ids mean stands in another file: rows of
-`<id>,<name>`, with or without the header `id,name`, or one JSON object from id to name.
+A listing has one line per clip, `<file> <id>` or `<file>,<id>`. A second file maps ids to names: rows of `<id>,<name>`,
+with or without the header `id,name`, or one JSON object.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Example:
     """A clip and the action it shows."""
 
     clip: str
-    """Its path as the listing writes it, relative to the folder of the data set."""
+    """Path as written in the listing, relative to the folder of the data set."""
     label: str
 
 
 def read_labels(path: Path) -> dict[int, str]:
-    """What the ids of a split mean.
+    """The names of a split's ids.
 
     Raises:
-        BadInput: The file is missing or in neither form.
+        BadInput: The file is missing or in neither format.
     """
     text = _text(path)
     try:
@@ -41,22 +41,22 @@ def read_labels(path: Path) -> dict[int, str]:
         rows = [row for row in csv.reader(text.splitlines()) if row]
         return {int(number): name.strip() for number, name in rows[rows[:1] == [["id", "name"]] :]}
     except (ValueError, AttributeError):
-        raise BadInput(f"{path} gives no labels; write rows of id,name or a JSON object from id to name") from None
+        raise BadInput(f"{path} holds no labels; write rows of id,name or a JSON object from id to name") from None
 
 
 def read_split(listing: Path, labels: Path) -> list[Example]:
-    """The clips of a split, in its order.
+    """The clips of a split, in the order of its listing.
 
     Args:
         listing: The file of clips.
         labels: The file of labels.
 
     Raises:
-        BadInput: A file is missing, empty or in another form, a clip lies outside its data set's folder, or an id has
-            no label.
+        BadInput: A file is missing, empty or in another format, a clip lies outside the data set's folder, or an id
+            has no label.
     """
     names = read_labels(labels)
-    found = []
+    examples = []
     for number, line in enumerate(_text(listing).splitlines(), 1):
         if not line.strip():
             continue
@@ -68,14 +68,14 @@ def read_split(listing: Path, labels: Path) -> list[Example]:
             raise BadInput(f"{listing}, line {number}: {clip[:80]!r} lies outside the folder of the data set")
         if label not in names:
             raise BadInput(f"{listing}, line {number}: {labels} has no label {label}; give the labels of this split")
-        found.append(Example(clip, names[label]))
-    if not found:
-        raise BadInput(f"{listing} lists no clip")
-    return found
+        examples.append(Example(clip, names[label]))
+    if not examples:
+        raise BadInput(f"{listing} lists no clips")
+    return examples
 
 
-def actions(examples: Sequence[Example]) -> list[str]:
-    """The labels of a split, each once, in order of the alphabet."""
+def unique_labels(examples: Sequence[Example]) -> list[str]:
+    """The labels of a split without repetitions, in alphabetical order."""
     return sorted({example.label for example in examples})
 
 

@@ -1,12 +1,11 @@
-"""The figures of Marionette: `python -m video_star.evals.suites.marionette DATA --trace FOLDER`.
+"""The agent's accuracy on Marionette: `python -m video_star.evals.suites.marionette DATA --trace FOLDER`.
 
-The agent on base and novel classes with tools, without sub-actions and without tools, each with a 95 % interval, beside
-chance. What a single frame gives away is told by `one_frame`.
+Base and novel classes with tools, without sub-actions and without tools, each with its 95 % confidence interval, beside
+chance. `marionette_one_frame` measures what a single frame gives away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,60 +14,62 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...graph.concurrency import wait_for
 from ..marionette.knowledge import use
-from ..runner import Answer, Rate, answers, harmonic, rate
-from ..splits import Example, actions, read_split
+from ..metrics import Estimate, accuracy, harmonic_mean
+from ..runner import run_split
+from ..splits import Example, read_split, unique_labels
+
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def split(data: Path, name: str) -> list[Example]:
-    """`base_train`, `base_val` or `novel_val` of a data set that `make` wrote."""
+    """`base_train`, `base_val` or `novel_val` of a data set written by `video-star marionette make`."""
     lists = data / "splits" / "lists"
     return read_split(lists / f"{name}.txt", lists / f"marionette_{name.split('_')[0]}_labels.csv")
 
 
-def _right(found: Sequence[Answer]) -> list[bool]:
-    return [answer.right for answer in found]
+def correct(
+    examples: list[Example], data: Path, trace: Path, concurrency: int, policy: str, mode: str, title: str
+) -> list[bool]:
+    """Whether the agent is right on each clip, with a progress bar."""
+    with Progress(*COLUMNS, transient=True) as progress:
+        task = progress.add_task(title, total=len(examples))
+        answers = run_split(
+            examples,
+            data,
+            trace,
+            concurrency=concurrency,
+            on_answer=lambda count: progress.update(task, completed=count),
+            policy=policy,
+            mode=mode,
+        )
+        return [answer.correct for answer in wait_for(answers)]
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="Folder that `video-star marionette make` wrote.")],
-    trace: Annotated[Path, typer.Option(help="Folder for the runs; begun ones are gone on with.")],
+    data: Annotated[Path, typer.Argument(help="Folder written by `video-star marionette make`.")],
+    trace: Annotated[Path, typer.Option(help="Folder for the runs; an interrupted evaluation is resumed.")],
     policy: Annotated[str, typer.Option(help="Policy, as for recognize.")] = "kinematic",
     modes: Annotated[
-        str, typer.Option(help="Ways to run, parted by commas: agentic, static, no_sub_actions, no_tools.")
+        str, typer.Option(help="Comma-separated: agentic, static, no_sub_actions, no_tools.")
     ] = "agentic,no_sub_actions,no_tools",
-    clips: Annotated[int, typer.Option(min=0, help="The first so many clips of each split; 0 for all.")] = 0,
-    at_once: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 4,
+    clips: Annotated[int, typer.Option(min=0, help="Only the first N clips of each split; 0: all.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 4,
 ) -> None:
-    """Print accuracy on base and novel classes in each way to run, and chance."""
+    """Print the accuracy on base and novel classes in each mode, and chance."""
     use(data)
     base, novel = (split(data, name)[: clips or None] for name in ("base_val", "novel_val"))
-    print(f"{len(base)} base clips of {len(actions(base))} actions, {len(novel)} novel of {len(actions(novel))}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    classes = len(unique_labels(base)), len(unique_labels(novel))
+    print(f"{len(base)} base clips of {classes[0]} classes, {len(novel)} novel clips of {classes[1]}")
     for mode in (name.strip() for name in modes.split(",")):
-        found = []
-        for name, part in (("base", base), ("novel", novel)):
-            with Progress(*columns, transient=True) as bars:
-                bar = bars.add_task(f"{mode} {name}", total=len(part))
-
-                def tell(done: int, bars: Progress = bars, bar: object = bar) -> None:
-                    bars.update(bar, completed=done)  # type: ignore[arg-type]
-
-                asked = answers(
-                    part,
-                    data,
-                    trace / f"{mode}_{name}",
-                    at_once=at_once,
-                    on_answer=tell,
-                    policy=policy,
-                    mode=mode,
-                )
-                found.append(_right(wait_for(asked)))
-        _line(f"{policy}, {mode}", rate(found[0]), rate(found[1]), harmonic(*found))
-    chances = 1 / len(actions(base)), 1 / len(actions(novel))
-    print(f"{'chance':<28}{100 * chances[0]:5.1f} %{'':15}{100 * chances[1]:5.1f} %")
+        results = [
+            correct(examples, data, trace / f"{mode}_{name}", concurrency, policy, mode, f"{mode} {name}")
+            for name, examples in (("base", base), ("novel", novel))
+        ]
+        _line(f"{policy}, {mode}", accuracy(results[0]), accuracy(results[1]), harmonic_mean(*results))
+    print(f"{'chance':<28}{100 / classes[0]:5.1f} %{'':15}{100 / classes[1]:5.1f} %")
 
 
-def _line(name: str, base: Rate, novel: Rate, both: Rate) -> None:
+def _line(name: str, base: Estimate, novel: Estimate, both: Estimate) -> None:
     print(f"{name:<28}{base!s:<22}{novel!s:<22}HM {both}")
 
 

@@ -20,9 +20,9 @@ from ...tools.library import fine_frames, tool
 from ...tools.motion import Observed, measure_motion, read_motion
 from ...tools.video.clip import open_clip
 from ...tools.vision.pose import Poses
+from ..metrics import wilson
 from ..tabletop.kinds import KINDS
 from ..tabletop.scenes import WAYS, render, write
-from .retrieval import wilson
 
 TARGET: Final = 0.95
 TARGETED: Final = ("direction", "order", "count")
@@ -114,8 +114,8 @@ _READ: Final[dict[str, Callable[[Observed], tuple[str, ...]]]] = {
 def rate_line(name: str, outcomes: Sequence[Outcome]) -> str:
     """One line: how many, the part that is right in percent, and its interval."""
     right = sum(outcome.right for outcome in outcomes)
-    low, high = wilson(right, len(outcomes))
-    return f"{name:<32} {right:>4} of {len(outcomes):>4}  {right / len(outcomes):6.1%} [{low:6.1%}, {high:6.1%}]"
+    rate = wilson(right, len(outcomes))
+    return f"{name:<32} {right:>4} of {len(outcomes):>4}  {rate.value:6.1%} [{rate.low:6.1%}, {rate.high:6.1%}]"
 
 
 def under_target(outcomes: Sequence[Outcome]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from langchain_core.language_models import BaseChatModel
 
-from ...evals.splits import Example, actions
+from ...evals.splits import Example, unique_labels
 from ...graph import build_graph
 from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
@@ -133,7 +133,7 @@ async def synthesize(
             settings.
         PolicyUnavailable: The teacher or the verifier is out of reach again and again; what was made is kept.
     """
-    labels = actions(examples)
+    labels = unique_labels(examples)
     _check(examples, labels, root, settings)
     chains = Chains(out, asdict(settings), Progress(target, price=price, verifier_price=verifier_price))
     if on_progress is not None:
