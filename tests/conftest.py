@@ -1,7 +1,6 @@
 """What every test may ask for: the bundled clip, the shared folder where there is one, a media store of its own."""
 
 import re
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from PIL import Image
 
 from video_star.tools.execution.executor import SERVICE
+from video_star.tools.video.source import DEMO_CLIP
 
 from . import tiny_qwen as tiny
 from .tools.video.hostile import HostileFiles
@@ -35,7 +35,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def walking_clip() -> Path:
     """The bundled real clip: five people walking, 768x576, 10 frames/s, 7 s."""
-    return Path(str(files("video_star.tools") / "clips" / "people_walking.mp4"))
+    return DEMO_CLIP
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,1 @@
-"""Speed and size, measured: each script prints figures against a named alternative in the same run."""
+"""Speed and memory benchmarks: each script prints its figures beside those of an alternative in the same run."""

@@ -1,19 +1,16 @@
-"""What the state machine itself costs: an episode with a policy and a tool that answer at once.
+"""Overhead of the state machine: an episode with a policy and a tool that answer immediately.
 
-Run as `python -m video_star.evals.bench.overhead`. The episode is measured beside the same policy turns, the same tool
-call and the same look at the frames, made one after the other in a plain async loop. Policy and tool take no time, and
-the clip was decoded before; what is left is LangGraph, our nodes, the media store, and the pictures inlined for turns.
+Run as `python -m video_star.evals.bench.overhead`. The alternative is a plain async loop that makes the same policy
+calls and the same tool call and reads the same frames. Policy and tool take no time and the clip is already decoded;
+what remains is LangGraph, our nodes, the media store, and inlining the pictures for each turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import sys
-import tempfile
 import time
-from importlib.resources import files
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -21,6 +18,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessag
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
+
+from .common import temporary_home, verdict
 
 ROUNDS = 60
 ACTIONS = ["walk", "run", "hug", "wave"]
@@ -35,21 +34,20 @@ REPLIES = {
 
 
 class Instant(BaseChatModel):
-    """A policy that answers at once, and keeps the time LangChain itself spends on a call."""
+    """A policy that answers immediately and measures the time LangChain spends on each call."""
 
-    _spent: float = PrivateAttr(default=0.0)
+    _seconds: float = PrivateAttr(default=0.0)
 
-    @property
-    def spent(self) -> float:
-        """Seconds inside calls since the last time this was asked."""
-        spent, self._spent = self._spent, 0.0
-        return spent
+    def reset(self) -> float:
+        """Seconds inside calls since the last reset."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
     async def agenerate_prompt(self, *args: Any, **kwargs: Any) -> LLMResult:
-        """Time the whole call, with LangChain's own work around the model."""
-        began = time.perf_counter()
+        """Time the whole call, including LangChain's own work."""
+        start = time.perf_counter()
         result = await super().agenerate_prompt(*args, **kwargs)
-        self._spent += time.perf_counter() - began
+        self._seconds += time.perf_counter() - start
         return result
 
     @property
@@ -57,7 +55,7 @@ class Instant(BaseChatModel):
         return "instant"
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        """Offer tools."""
+        """Bind tools."""
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -71,7 +69,7 @@ class Instant(BaseChatModel):
 
 
 async def plain_loop(clip_path: str, policy: Instant) -> float:
-    """Seconds of the same calls without a graph."""
+    """Seconds for the same calls without a graph."""
     from video_star.graph.candidates import Candidates
     from video_star.graph.nodes.decompose import mapped
     from video_star.graph.nodes.tool_select import look
@@ -84,64 +82,63 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     from video_star.tools.library import tool
     from video_star.tools.video.clip import open_clip
 
-    began, store, context = time.perf_counter(), default_store(), Context()
+    start, store, context = time.perf_counter(), default_store(), Context()
     candidates = Candidates.of(ACTIONS)
     clip = await asyncio.to_thread(open_clip, clip_path)
     frames = await asyncio.to_thread(look, clip, context, store)
     about = {"start": clip.start, "end": clip.end}
-    said: list[Any] = opening(ACTIONS, None, about, frames, "choose")
+    messages: list[Any] = opening(ACTIONS, None, about, frames, "choose")
     schemas = run_tools(context)
-    said.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store)))
+    messages.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, messages, store)))
     found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
-    said += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], "decompose")]
-    reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
+    messages += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], "decompose")]
+    reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, messages, store))
     sub_actions = mapped(parse_sub_actions(reply, candidates), ACTIONS)
-    said += [reply, shortlisted("b", sub_actions, found.summary)]
-    last = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, said, store))
+    messages += [reply, shortlisted("b", sub_actions, found.summary)]
+    last = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, messages, store))
     parse_score_turn(last.text, candidates, ["a", "b"])
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 async def bare_tool(clip_path: str) -> float:
-    """Seconds of the tool call alone, which the episode's overhead leaves out."""
+    """Seconds for the tool call alone, which does not count as overhead."""
     from video_star.tools.library import tool
     from video_star.tools.video.clip import open_clip
 
     clip = open_clip(clip_path)
-    began = time.perf_counter()
+    start = time.perf_counter()
     await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 async def measure() -> tuple[list[float], ...]:
-    """Seconds of episode, its policy calls, its tool call, and the plain loop, taken in turn."""
+    """Seconds for the episode, its policy calls, its tool call and the plain loop, one of each per round."""
     from video_star.graph import build_graph
+    from video_star.tools.video.source import DEMO_CLIP
 
-    clip = str(files("video_star.tools") / "clips" / "people_walking.mp4")
-    policy = Instant()
+    clip, policy = str(DEMO_CLIP), Instant()
     star = build_graph(policy=policy).compile()
     episodes, policies, tools, plain = [], [], [], []
     for round_number in range(ROUNDS + 5):
-        began = time.perf_counter()
+        start = time.perf_counter()
         out = await star.ainvoke({"video": clip, "actions": ACTIONS})
-        took = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         if out["status"] != "ok":
             raise RuntimeError(f"the episode ended {out['status']}: {out['notes']}")
-        spoken = policy.spent
-        loop, tool_alone = await plain_loop(clip, policy), await bare_tool(clip)
-        _ = policy.spent
+        policy_seconds = policy.reset()
+        loop, tool_seconds = await plain_loop(clip, policy), await bare_tool(clip)
+        policy.reset()
         if round_number >= 5:
-            episodes.append(took)
-            policies.append(spoken)
-            tools.append(tool_alone)
+            episodes.append(seconds)
+            policies.append(policy_seconds)
+            tools.append(tool_seconds)
             plain.append(loop)
     return episodes, policies, tools, plain
 
 
 def main() -> int:
-    """Print one line per figure; 1 when a target is missed."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["VIDEO_STAR_HOME"] = home
+    """Print one line per figure; 1 if a target is missed."""
+    with temporary_home():
         measured = asyncio.run(measure())
     episodes, policies, tools, plain = measured
     episode, policy, tool_alone, loop = (1000 * statistics.median(values) for values in measured)
@@ -151,9 +148,11 @@ def main() -> int:
     print(f"{'  of which three policy calls':<40}{policy:8.2f} ms")
     print(f"{'  of which the tool call':<40}{tool_alone:8.2f} ms")
     print(f"{'same calls in a plain async loop':<40}{loop:8.2f} ms")
-    print(f"{'PASS' if overhead < 15 else 'FAIL'}  overhead {overhead:.2f} ms (target under 15)")
-    print(f"{'PASS' if ratio < 1.5 else 'FAIL'}  episode / plain loop {ratio:.2f}x (target under 1.5)")
-    return 0 if overhead < 15 and ratio < 1.5 else 1
+    passed = [
+        verdict(overhead < 15, f"overhead {overhead:.2f} ms (target under 15)"),
+        verdict(ratio < 1.5, f"episode / plain loop {ratio:.2f}x (target under 1.5)"),
+    ]
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

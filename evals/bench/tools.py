@@ -1,11 +1,11 @@
-"""What the tools cost, alone and from many runs at once, beside the same calls made one at a time.
+"""Time of the tools, alone and in concurrent runs, compared with one run at a time.
 
-Run as `python -m video_star.evals.bench.tools [--clips FOLDER] [--engine NAME_OR_PATH]... [--soak CALLS]`. Runs are
-whole runs of the graph, of one tool, with the embedded policy, over two seconds of video (16 frames) that nothing is
-cached of; baseline and measured take turns, and ratios are medians. Beside them is what the processors allow at that
-moment: plain work in two threads against one. Engines are the embedded one, YOLO11n-pose by torch, ONNX and OpenVINO as
-far as they are installed (untrained: the weights do not change what a network costs), and those named, as
-VIDEO_STAR_VISION may name them. With clips, the tools that the policy chooses are timed against all tools.
+Run as `python -m video_star.evals.bench.tools [--clips FOLDER] [--engine NAME_OR_PATH]... [--soak CALLS]`. A run is a
+run of the graph with one tool and the embedded policy over two seconds of video (16 frames), with nothing cached. The
+two sides take turns, and ratios are medians; beside them is what the processors allow at that moment: plain work in two
+threads compared with one. Engines are the embedded one, YOLO11n-pose on torch, ONNX and OpenVINO if installed
+(untrained: weights do not change the cost of a network), and those given, named as in VIDEO_STAR_VISION. With clips,
+the tools chosen by the policy are timed against all tools.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from hashlib import sha256
-from importlib.resources import files
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,50 +31,29 @@ from typing import Any, Final
 import av
 import numpy as np
 
+from video_star.tools.video.source import DEMO_CLIP
+
+from .common import temporary_home, verdict
+
 RUNS: Final = 8
 ACTIONS: Final = ["walk", "run", "hug", "shake hands", "ride a bike", "sit down"]
-SOAKED: Final = ("detect_people", "estimate_pose", "track_motion", "describe_video", "explain_actions")
-
-
-def bundled() -> Path:
-    """The clip that ships with the package: 768x576, 10 frames/s, 7 s."""
-    return Path(str(files("video_star.tools") / "clips" / "people_walking.mp4"))
-
-
-@contextmanager
-def fresh() -> Iterator[None]:
-    """A store of its own, in which nothing is cached."""
-    before = os.environ.get("VIDEO_STAR_HOME")
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["VIDEO_STAR_HOME"] = home
-        try:
-            yield
-        finally:
-            del os.environ["VIDEO_STAR_HOME"]
-            if before is not None:
-                os.environ["VIDEO_STAR_HOME"] = before
+TOOLS: Final = ("detect_people", "estimate_pose", "track_motion", "describe_video", "explain_actions")
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def line(what: str, value: float, unit: str, more: str = "") -> None:
-    """One figure."""
-    print(f"{what:<52}{value:9.2f} {unit:<10} {more}".rstrip())
-
-
-def target(passed: bool, what: str) -> bool:
-    """One verdict; returns whether it is missed."""
-    print(f"{'PASS' if passed else 'FAIL'}  {what}")
-    return not passed
+def line(name: str, value: float, unit: str, note: str = "") -> None:
+    """Print one figure."""
+    print(f"{name:<52}{value:9.2f} {unit:<10} {note}".rstrip())
 
 
 def batches(rounds: int) -> None:
-    """Whether BlazePose's landmarks gain from frames in one batch, threads, or callers. SSDLite takes one a time."""
+    """Time of BlazePose landmarks by batch size, threads and concurrent callers. SSDLite takes one frame at a time."""
     from ai_edge_litert.interpreter import Interpreter
 
     from video_star.tools.vision.ssdlite import WEIGHTS
@@ -95,25 +72,25 @@ def batches(rounds: int) -> None:
 
     one, other = model(1, 1), model(1, 1)
 
-    def beside() -> None:
+    def concurrently() -> None:
         threads = [Thread(target=each) for each in (one, other)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    ways = {
+    variants = {
         "one by one, 1 thread": (one, 8),
         "one by one, 2 threads": (model(2, 1), 8),
         "batch of 8, 1 thread": (model(1, 8), 8),
         "batch of 8, 2 threads": (model(2, 8), 8),
-        "two callers, 1 thread each": (beside, 16),
+        "two callers, 1 thread each": (concurrently, 16),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    milliseconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
-        for name, (way, frames) in ways.items():
-            taken[name].append(1000 * seconds(way) / frames)
-    for name, times in taken.items():
+        for name, (work, frames) in variants.items():
+            milliseconds[name].append(1000 * seconds(work) / frames)
+    for name, times in milliseconds.items():
         line(f"landmarks, {name}", median(times), "ms/frame")
 
 
@@ -127,34 +104,39 @@ for format in sys.argv[1:]:
 
 
 def untrained(folder: Path) -> dict[str, str]:
-    """YOLO11n-pose by what runs it, made in a folder: what VIDEO_STAR_VISION may name."""
-    there = [name for name in ("ultralytics", "torch", "onnx", "onnxruntime", "openvino") if find_spec(name)]
-    if not {"ultralytics", "torch"} <= set(there):
-        print("YOLO11n-pose: left out, needs ultralytics and torch")
+    """An untrained YOLO11n-pose, exported into a folder: title to path."""
+    installed = [name for name in ("ultralytics", "torch", "onnx", "onnxruntime", "openvino") if find_spec(name)]
+    if not {"ultralytics", "torch"} <= set(installed):
+        print("YOLO11n-pose: skipped, needs ultralytics and torch")
         return {}
-    named = {"torch": "yolo11n-pose.pt"}
-    if {"onnx", "onnxruntime"} <= set(there):
-        named["onnx"] = "yolo11n-pose.onnx"
-    if {"onnx", "openvino"} <= set(there):
-        named["openvino"] = "yolo11n-pose_openvino_model"
-    for missing in {"onnx", "openvino"} - named.keys():
-        print(f"YOLO11n-pose by {missing}: left out, needs onnx and {missing.replace('onnx', 'onnxruntime')}")
-    # By itself: ultralytics sets threads for the whole process, and would install, download and report if it were let.
-    own = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_CONFIG_DIR": str(folder)}
-    command = [sys.executable, "-c", _UNTRAINED, *(name for name in named if name != "torch")]
-    made = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True)
-    if made.returncode:
-        raise RuntimeError(f"YOLO11n-pose could not be made: {made.stderr[-500:]}")
-    return {f"YOLO11n-pose, {name}": str(folder / path) for name, path in named.items()}
+    exports = {"torch": "yolo11n-pose.pt"}
+    if {"onnx", "onnxruntime"} <= set(installed):
+        exports["onnx"] = "yolo11n-pose.onnx"
+    if {"onnx", "openvino"} <= set(installed):
+        exports["openvino"] = "yolo11n-pose_openvino_model"
+    for missing in {"onnx", "openvino"} - exports.keys():
+        print(f"YOLO11n-pose on {missing}: skipped, needs onnx and {missing.replace('onnx', 'onnxruntime')}")
+    # In its own process: ultralytics sets the threads of the whole process, and by default it downloads and reports.
+    offline = {
+        "YOLO_OFFLINE": "1",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "YOLO_CONFIG_DIR": str(folder),
+    }
+    command = [sys.executable, "-c", _UNTRAINED, *(name for name in exports if name != "torch")]
+    done = subprocess.run(command, cwd=folder, env=os.environ | offline, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"YOLO11n-pose could not be exported: {done.stderr[-500:]}")
+    return {f"YOLO11n-pose, {name}": str(folder / path) for name, path in exports.items()}
 
 
 def pose(engines: Mapping[str, str], rounds: int) -> None:
-    """Seconds of estimate_pose on 16 frames of the bundled clip, by engine; they take turns."""
+    """Seconds of estimate_pose on 16 frames of the demo clip; the engines take turns."""
     from video_star.tools.video.clip import open_clip
     from video_star.tools.vision.engines import VARIABLE, engine
     from video_star.tools.vision.pose import estimate_pose
 
-    frames = open_clip(str(bundled()), 0, 2).frames()
+    frames = open_clip(str(DEMO_CLIP), 0, 2).frames()
     before, ready = os.environ.get(VARIABLE), {}
     for name, choice in engines.items():
         os.environ[VARIABLE] = choice
@@ -163,24 +145,24 @@ def pose(engines: Mapping[str, str], rounds: int) -> None:
         del os.environ[VARIABLE]
     else:
         os.environ[VARIABLE] = before
-    took: dict[str, list[float]] = {name: [] for name in ready}
+    times: dict[str, list[float]] = {name: [] for name in ready}
     for number in range(rounds + 1):
         for name, estimator in ready.items():
-            passed = seconds(lambda estimator=estimator: estimate_pose(frames, estimator))  # type: ignore[misc]
-            # The first look loads the model.
-            took[name] += [passed] if number else []
-    for name, times in took.items():
+            elapsed = seconds(lambda estimator=estimator: estimate_pose(frames, estimator))  # type: ignore[misc]
+            # The first call loads the model.
+            times[name] += [elapsed] if number else []
+    for name, measured in times.items():
         line(
             f"pose on {len(frames)} frames, {name}",
-            median(times),
+            median(measured),
             "s",
-            f"{1000 * median(times) / len(frames):.0f} ms/frame",
+            f"{1000 * median(measured) / len(frames):.0f} ms/frame",
         )
 
 
 def other_clips(folder: Path) -> list[Path]:
-    """`RUNS` clips of two seconds: parts of the bundled one, encoded anew, every second one mirrored."""
-    with av.open(str(bundled())) as source:
+    """`RUNS` clips of two seconds each: re-encoded parts of the demo clip, every second one mirrored."""
+    with av.open(str(DEMO_CLIP)) as source:
         images = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
     paths = []
     for number in range(RUNS):
@@ -189,8 +171,8 @@ def other_clips(folder: Path) -> list[Path]:
             stream = output.add_stream("libx264", rate=10, options={"preset": "veryfast", "crf": "20"})
             stream.width, stream.height, stream.pix_fmt = images[0].shape[1], images[0].shape[0], "yuv420p"
             for image in images[number * 5 : number * 5 + 20]:
-                shown = np.ascontiguousarray(image[:, ::-1] if number % 2 else image, np.uint8)
-                output.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+                array = np.ascontiguousarray(image[:, ::-1] if number % 2 else image, np.uint8)
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
             output.mux(stream.encode(None))
         paths.append(path)
     return paths
@@ -206,114 +188,119 @@ async def run(clip: Path) -> None:
 
 
 def processors() -> float:
-    """How many times as much two threads get done as one at this moment: 2 with two free processors."""
+    """Throughput of two threads relative to one at this moment: 2 with two idle processors."""
 
     def work() -> None:
         sha256(bytes(100_000_000))
 
-    def beside() -> None:
+    def concurrently() -> None:
         threads = [Thread(target=work) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    return 2 * seconds(work) / seconds(beside)
+    return 2 * seconds(work) / seconds(concurrently)
 
 
-async def at_once(clips: Sequence[Path]) -> None:
-    """Runs side by side."""
+async def run_all(clips: Sequence[Path]) -> None:
+    """Run all clips concurrently."""
     await asyncio.gather(*(run(clip) for clip in clips))
 
 
 def concurrency(rounds: int) -> int:
-    """Runs at once against runs one at a time, on one clip and on several; gives the number of targets missed."""
+    """Concurrent runs compared with one at a time, on one clip and on several; the number of targets missed."""
 
     def one_at_a_time(clips: Sequence[Path]) -> None:
         for clip in clips:
-            with fresh():
+            with temporary_home():
                 asyncio.run(run(clip))
 
     missed = 0
-    one_at_a_time([bundled()])  # imports and models, which only the first run of a process waits for
+    one_at_a_time([DEMO_CLIP])  # imports and models, which only the first run of a process loads
     with tempfile.TemporaryDirectory() as folder:
         several = other_clips(Path(folder))
-        for what, clips, least in (("the same clip", [bundled()] * RUNS, 7.0), (f"{RUNS} clips", several, 1.5)):
-            ratios, busy, given = [], [], []
+        for name, clips, minimum in (("the same clip", [DEMO_CLIP] * RUNS, 7.0), (f"{RUNS} clips", several, 1.5)):
+            ratios, busy, available = [], [], []
             for _ in range(rounds):
                 alone = seconds(lambda clips=clips: one_at_a_time(clips))  # type: ignore[misc]
-                given.append(processors())
-                with fresh():
+                available.append(processors())
+                with temporary_home():
                     used = time.process_time()
-                    together = seconds(lambda clips=clips: asyncio.run(at_once(clips)))  # type: ignore[misc]
+                    together = seconds(lambda clips=clips: asyncio.run(run_all(clips)))  # type: ignore[misc]
                     busy.append((time.process_time() - used) / together)
-                given.append(processors())
+                available.append(processors())
                 ratios.append(alone / together)
-            line(f"{RUNS} runs, {what}, one at a time", alone, "s", f"at once {together:.2f} s")
-            line("  processors used at once", median(busy), "", f"plain work gets {median(given):.2f}")
+            line(f"{RUNS} runs, {name}, one at a time", alone, "s", f"concurrently {together:.2f} s")
+            line("  processors used concurrently", median(busy), "", f"plain work gets {median(available):.2f}")
             gain = median(ratios)
-            missed += target(gain >= least, f"{RUNS} runs at once on {what}: {gain:.2f}x (target at least {least:g})")
+            missed += not verdict(
+                gain >= minimum, f"{RUNS} concurrent runs on {name}: {gain:.2f}x (target at least {minimum:g})"
+            )
     return missed
 
 
 def cache_hit() -> int:
-    """How long a result takes that is cached."""
+    """Time to read a cached result; 1 if the target is missed."""
     from video_star.tools.library import poses_of
     from video_star.tools.video.clip import open_clip
 
-    clip = open_clip(str(bundled()), 0, 6)
-    with fresh():
+    clip = open_clip(str(DEMO_CLIP), 0, 6)
+    with temporary_home():
         poses_of(clip)
         hit = 1000 * median(seconds(lambda: poses_of(clip)) for _ in range(200))
     line("cache hit, poses of 48 frames", hit, "ms")
-    return target(hit < 2, f"cache hit {hit:.2f} ms (target under 2)")
+    return not verdict(hit < 2, f"cache hit {hit:.2f} ms (target under 2)")
 
 
-def chosen_against_all(folder: Path) -> int:
-    """Tool time of the tools that the policy chooses against that of all tools, over the clips of a folder.
+def selected_against_all(folder: Path) -> int:
+    """Tool time of the tools that the policy chooses, compared with all tools, over the clips of a folder.
 
-    Tool time is the sum of each call's seconds alone and with nothing cached, as if no call could use what another has
-    worked out: that is how the paper's 36 % add up. Beside it, what runs really wait, because calls do share.
+    Tool time is the sum of the seconds of each call on its own, with nothing cached and nothing shared between calls,
+    which is how the paper's 36 % are counted. The waiting time of real runs, in which calls share results, is printed
+    too. Returns 1 if the target is missed.
     """
     from video_star.graph.run import recognize
     from video_star.tools.library import tool
     from video_star.tools.video.clip import open_clip
 
-    some = {mode: 0.0 for mode in ("agentic", "static")}
-    waited = dict(some)
+    seconds_by_mode = {mode: 0.0 for mode in ("agentic", "static")}
+    waited = dict(seconds_by_mode)
     for path in sorted(each for each in folder.iterdir() if each.suffix in (".avi", ".mp4")):
         alone = {}
-        for name in SOAKED:
-            with fresh():
+        for name in TOOLS:
+            with temporary_home():
                 alone[name] = seconds(lambda name=name: tool(name).look(open_clip(str(path)), ACTIONS, 8))  # type: ignore[misc]  # noqa: B023
-        for mode in some:
-            with fresh():
+        for mode in seconds_by_mode:
+            with temporary_home():
                 found = recognize(path, ACTIONS, mode=mode)
-            some[mode] += sum(alone[item.tool] for item in found.evidence)
+            seconds_by_mode[mode] += sum(alone[item.tool] for item in found.evidence)
             waited[mode] += found.usage.seconds.get("tool_exec", 0.0)
-    line("tool time, all tools", some["static"], "s", f"waited {waited['static']:.2f} s")
-    line("tool time, tools chosen", some["agentic"], "s", f"waited {waited['agentic']:.2f} s")
-    saved = 1 - some["agentic"] / some["static"]
-    return target(saved >= 0.5, f"choosing tools saves {saved:.0%} of tool time (target at least 50 %, the paper 36 %)")
+    line("tool time, all tools", seconds_by_mode["static"], "s", f"waited {waited['static']:.2f} s")
+    line("tool time, tools chosen", seconds_by_mode["agentic"], "s", f"waited {waited['agentic']:.2f} s")
+    saved = 1 - seconds_by_mode["agentic"] / seconds_by_mode["static"]
+    return not verdict(
+        saved >= 0.5, f"choosing tools saves {saved:.0%} of tool time (target at least 50 %, the paper 36 %)"
+    )
 
 
 def resident() -> float:
-    """MB of this process in memory; Linux only."""
+    """Resident memory of this process in MB; Linux only."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def soak(clip_path: Path, calls: int, names: Sequence[str] = SOAKED) -> tuple[float, float]:
-    """MB in memory early and late in `calls` calls of tools, after a fifth of `calls` to warm up.
+def soak(clip_path: Path, calls: int, names: Sequence[str] = TOOLS) -> tuple[float, float]:
+    """Resident memory in MB at the start and at the end of `calls` tool calls, after `calls / 5` for warming up.
 
-    Each call sees a span that none saw before. Memory goes up and down by a tenth as pictures come and go, so that both
-    are medians over a tenth of the calls.
+    Every call gets a span of its own. Memory fluctuates by a tenth with the pictures in use, so both figures are
+    medians over a tenth of the calls.
     """
     from video_star.tools.execution.executor import SERVICE
     from video_star.tools.library import tool
     from video_star.tools.video.clip import open_clip
 
-    whole, held = open_clip(str(clip_path)), []
+    whole, samples = open_clip(str(clip_path)), []
     for number in range(calls + calls // 5):
         one = tool(names[number % len(names)])
         start = number % 1000 * 0.006
@@ -321,32 +308,40 @@ def soak(clip_path: Path, calls: int, names: Sequence[str] = SOAKED) -> tuple[fl
         with SERVICE.call(one.name, 60):
             SERVICE.once((one.name, number), lambda one=one, span=span: one.look(span, ACTIONS, 2))  # type: ignore[misc]
         if number >= calls // 5 and number % 5 == 0:
-            held.append(resident())
-    few = max(3, len(held) // 10)
-    return median(held[:few]), median(held[-few:])
+            samples.append(resident())
+    few = max(3, len(samples) // 10)
+    return median(samples[:few]), median(samples[-few:])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line per figure; 1 when a target is missed."""
+    """Print one line per figure; 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="real clips to choose tools for")
-    parser.add_argument("--engine", action="append", default=[], metavar="NAME_OR_PATH", help="beside the embedded one")
-    parser.add_argument("--soak", type=int, default=0, metavar="CALLS", help="2000 is what the target speaks of")
+    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="also time tool selection on these clips")
+    parser.add_argument(
+        "--engine", action="append", default=[], metavar="NAME_OR_PATH", help="also time this engine; repeatable"
+    )
+    parser.add_argument(
+        "--soak",
+        type=int,
+        default=0,
+        metavar="CALLS",
+        help="also measure memory over so many calls; the target is for 2000",
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args(arguments)
-    batches(5 * asked.rounds)
+    options = parser.parse_args(arguments)
+    batches(5 * options.rounds)
     with tempfile.TemporaryDirectory() as folder:
-        named = {Path(name).name: name for name in asked.engine}
-        pose({"embedded": "embedded", **untrained(Path(folder)), **named}, asked.rounds)
-    missed = concurrency(asked.rounds) + cache_hit()
-    if asked.clips:
-        missed += chosen_against_all(asked.clips)
-    if asked.soak:
-        # By itself: beside the engines measured above no growth would show.
-        with fresh(), ProcessPoolExecutor(1, get_context("spawn")) as process:
-            before, after = process.submit(soak, bundled(), asked.soak).result()
-        line(f"memory late in {asked.soak} calls", after, "MB", f"early {before:.0f} MB")
-        missed += target(after < 1.05 * before, f"memory grows {after / before - 1:.1%} (target under 5 %)")
+        named = {Path(name).name: name for name in options.engine}
+        pose({"embedded": "embedded", **untrained(Path(folder)), **named}, options.rounds)
+    missed = concurrency(options.rounds) + cache_hit()
+    if options.clips:
+        missed += selected_against_all(options.clips)
+    if options.soak:
+        # In its own process: after the engines measured above, growth would not show.
+        with temporary_home(), ProcessPoolExecutor(1, get_context("spawn")) as process:
+            before, after = process.submit(soak, DEMO_CLIP, options.soak).result()
+        line(f"memory late in {options.soak} calls", after, "MB", f"early {before:.0f} MB")
+        missed += not verdict(after < 1.05 * before, f"memory grows {after / before - 1:.1%} (target under 5 %)")
     return int(missed > 0)
 
 

@@ -14,7 +14,7 @@ import pytest
 from video_star.evals.marionette import ACTIONS
 from video_star.evals.marionette.dataset import items
 from video_star.evals.suites.marionette_one_frame import measure
-from video_star.evals.suites.marionette_separation import mixed_up
+from video_star.evals.suites.marionette_separation import leaks
 from video_star.graph.records.trace import read
 from video_star.tools.execution.media_store import MediaStore
 from video_star.training.export import rows
@@ -59,7 +59,7 @@ def chains(data: Path) -> Path:
 
 
 def test_no_novel_class_and_no_test_clip_is_in_any_chain_to_learn_from(data: Path, chains: Path) -> None:
-    assert list(mixed_up(data, chains)) == []
+    assert list(leaks(data, chains)) == []
     by_id = {item.id: item for item in items(CLIPS, 9)}
     kept, lost = list(read(chains)), list(read(chains / REJECTED))
     assert len(kept) >= 8 and lost
@@ -93,7 +93,7 @@ def mentioned(record: dict[str, Any], text: str) -> None:
         (lambda r, tested: mentioned(r, Path(r["synthesis"]["clip"]).stem), "names a clip"),
     ],
 )
-def test_what_is_mixed_up_is_found(
+def test_what_is_leaks_is_found(
     data: Path, chains: Path, tmp_path: Path, spoil: Callable[[dict[str, Any], str], None], finding: str
 ) -> None:
     copytree(chains / "media", tmp_path / "media")
@@ -101,7 +101,7 @@ def test_what_is_mixed_up_is_found(
     bad = deepcopy(next(read(chains)))
     spoil(bad, tested)
     (tmp_path / "runs.jsonl").write_text(json.dumps(bad) + "\n")
-    assert [line for line in mixed_up(data, tmp_path) if finding in line]
+    assert [line for line in leaks(data, tmp_path) if finding in line]
 
 
 def test_a_glance_does_not_tell_what_the_whole_movement_tells() -> None:

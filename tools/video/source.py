@@ -24,6 +24,8 @@ from ..execution.disk_budget import added, used
 
 CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
 """The bundled clips: always allowed."""
+DEMO_CLIP: Final = CLIPS / "people_walking.mp4"
+"""Five people walking: 768x576, 10 frames/s, 7 s."""
 
 _REDIRECTS: Final = 3
 _FRESH: Final = 3600.0
