@@ -51,10 +51,13 @@ def invoke(*words: str | Path) -> Result:
     return result
 
 
-def one_typed_line(stderr: str) -> str:
-    """The error's type, where that is all there is: one line, with something to do in it, and no traceback."""
-    lines = stderr.splitlines()
-    assert len(lines) == 1, stderr
-    name, _, text = lines[0].partition(": ")
-    assert name.isidentifier() and len(text) > 20
-    return name
+def one_error_line(stderr: str) -> bool:
+    """Whether stderr is one line with an error that says something, and no traceback."""
+    return stderr.count("\n") == 1 and stderr.startswith("Error: ") and len(stderr) > 30
+
+
+def error_of(result: Result) -> str:
+    """The class of the error that ended a command, which prints its message only."""
+    assert one_error_line(result.stderr), result.stderr
+    left = result.exception.__context__ if result.exception else None
+    return type(left.__cause__ if left else None).__name__

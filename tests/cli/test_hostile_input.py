@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from ..console import SCRIPT, SPAN, invoke, one_typed_line, typed
+from ..console import SCRIPT, SPAN, error_of, invoke, one_error_line, typed
 from ..tools.video.hostile import HostileFiles
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_a_file_that_is_no_video_fails_typed_and_at_once(hostile: HostileFiles, 
     program = (sys.executable, "-c", watched)
     ended = typed("recognize", clip, "--actions", "walk", program=program, folder=tmp_path, limit=20)
     assert ended.code == 2 and ended.stdout == ""
-    assert one_typed_line(ended.stderr)
+    assert one_error_line(ended.stderr)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_file_that_is_no_video_fails_typed_and_at_once(hostile: HostileFiles, 
         (["--actions", "walk", "--policy", "nope:model"], "UnknownPolicy"),
         (["--actions", "walk", "--tools", "zoom"], "UnknownTool"),
         (["--actions", "walk", "--mode", "magic"], "BadInput"),
-        (["--actions", "walk", "--rounds", "-1"], "BadInput"),
+        (["--actions", "walk", "--max-rounds", "-1"], "BadInput"),
         (["--actions", "walk", "--start", "3", "--end", "50"], "SpanOutsideVideo"),
         (["--actions", "walk", "--start", "3", "--end", "2"], "SpanOutsideVideo"),
         (["--actions", "walk", "--start", "-1"], "SpanOutsideVideo"),
@@ -75,6 +75,8 @@ def test_a_file_that_is_no_video_fails_typed_and_at_once(hostile: HostileFiles, 
         (["--actions", "walk", "--end", "nan"], "SpanOutsideVideo"),
         (["--actions", "walk", "--end", "inf"], "SpanOutsideVideo"),
         (["--actions", "walk", "--annotate", "drawn.txt"], "BadInput"),
+        (["--actions", "walk", "--frames", "1"], "BadInput"),
+        (["--actions", "walk", "--price", "abc"], "BadInput"),
     ],
 )
 def test_what_cannot_be_used_is_one_typed_line_before_anything_is_read(
@@ -82,7 +84,7 @@ def test_what_cannot_be_used_is_one_typed_line_before_anything_is_read(
 ) -> None:
     failed = invoke("recognize", walking_clip, *words)
     assert failed.exit_code == 2 and failed.stdout == ""
-    assert one_typed_line(failed.stderr) == error
+    assert error_of(failed) == error
     assert not home.exists()
 
 
@@ -96,7 +98,7 @@ def test_a_folder_that_is_no_trace_is_one_typed_line(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").write_text('{"schema": 1, "id": 5, "request": 0, "messages": 0, "recognition": 0}\n')
     for trace in (tmp_path / "missing", tmp_path):
         failed = invoke("show", trace)
-        assert failed.exit_code == 2 and failed.stdout == "" and one_typed_line(failed.stderr) == "BadRecord"
+        assert failed.exit_code == 2 and failed.stdout == "" and error_of(failed) == "BadRecord"
 
 
 ODD_FILES = {
@@ -158,7 +160,10 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_answer(warm: Path, walk
         assert len(ended.stderr.splitlines()) == 1 and "Error: " in ended.stderr
     several = invoke(*asked, "--trace", tmp_path / "file", "--report", tmp_path / "page.html")
     assert several.exit_code == 1 and "walk  ok" in several.stdout
-    assert several.stderr.startswith("no trace: ") and "check that the path can be written" in several.stderr
+    assert (
+        several.stderr.startswith("Error: trace not written: ")
+        and "check that the path can be written" in several.stderr
+    )
     assert (tmp_path / "page.html").exists() and (tmp_path / "file").read_text() == "in the way"
 
 

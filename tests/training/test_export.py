@@ -77,9 +77,9 @@ def test_a_lost_picture_is_said_not_left_out(trace: Path) -> None:
 
 
 def test_the_command_says_how_many_rows_it_wrote(trace: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["export", str(trace), "--to", str(tmp_path / "table")])
+    done = CliRunner().invoke(app, ["export", str(trace), "--out", str(tmp_path / "table")])
     assert done.exit_code == 0 and done.stdout.startswith("1 rows: ")
-    refused = CliRunner().invoke(app, ["export", str(tmp_path / "nowhere"), "--to", str(tmp_path / "table")])
+    refused = CliRunner().invoke(app, ["export", str(tmp_path / "nowhere"), "--out", str(tmp_path / "table")])
     assert refused.exit_code == 2
 
 

@@ -53,8 +53,8 @@ def chains(data: Path) -> Path:
         "--root",
         data,
     ]
-    shown = run(*command, "--to", out, "--teacher", "scripted", "--target", "8", "--price", "1/2")
-    assert "chains verified" in shown and "README.md" in shown
+    shown = run(*command, "--out", out, "--teacher", "scripted", "--target", "8", "--price", "1/2")
+    assert "traces verified" in shown and "README.md" in shown
     return out
 
 

@@ -1,29 +1,42 @@
-"""`video-star doctor`: what is installed, what works, and the line that installs what is missing."""
+"""`video-star doctor`: what is installed, what works, and how to install what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.markup import escape
+import typer
 
-EXTRAS: dict[str, tuple[str, str]] = {
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXTRAS: Final[dict[str, tuple[str, str]]] = {
+    "tokenizers": ("search", "sentence encoder for labels without an entry"),
     "ultralytics": ("yolo", "YOLO11 people and poses (AGPL-3.0)"),
     "transformers": ("local", "policies in this process"),
     "torch": ("local", "policies in this process"),
     "trl": ("train", "SFT and GRPO"),
-    "vllm": ("vllm", "vLLM server of policies"),
+    "vllm": ("vllm", "vLLM server for policies"),
     "langchain": ("api", "policies by provider:model"),
     "dashscope": ("api", "Qwen's own API"),
+    "scipy": ("evals", "confidence intervals"),
     "langgraph_cli": ("studio", "langgraph dev and Studio"),
 }
-CORE = ("langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert", "moviepy")
+"""By module: the extra that installs it, and its purpose."""
+CORE: Final = ("langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert", "moviepy")
 
 
-def report() -> int:
-    """Print the report; 0 when the embedded path works, 1 when it does not."""
+def doctor() -> None:
+    """Report what is installed and which backends work.
+
+    For each missing package the line that installs it is printed. Exits with 0 if everything needed for the
+    embedded policy works, else with 1.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(highlight=False)
     console.print("[bold]core[/]")
     for name in CORE:
@@ -32,7 +45,7 @@ def report() -> int:
         except PackageNotFoundError:
             console.print(f"  [red]✗[/] {name} is missing: pip install video-star")
     console.print("[bold]backends[/]")
-    working = [_tried(console, name, check) for name, check in CHECKS.items()]
+    working = [_passes(console, name, check) for name, check in CHECKS.items()]
     console.print("[bold]extras[/]")
     for module, (extra, purpose) in EXTRAS.items():
         if find_spec(module) is not None:
@@ -43,14 +56,19 @@ def report() -> int:
     from ..tools.video.source import home
 
     console.print(f"store: {escape(str(home()))}", soft_wrap=True)
-    return 0 if all(working) else 1
+    raise typer.Exit(0 if all(working) else 1)
 
 
-def _tried(console: Console, name: str, check: Callable[[], str]) -> bool:
+def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
+    from rich.markup import escape
+
+    from ..tools.errors import VideoStarError
+
     try:
         console.print(f"  [green]✓[/] {name}: {escape(check())}")
     except Exception as error:
-        console.print(f"  [red]✗[/] {name}: {escape(f'{type(error).__name__}: {error}')}", soft_wrap=True)
+        text = str(error) if isinstance(error, VideoStarError) else f"{type(error).__name__}: {error}"
+        console.print(f"  [red]✗[/] {name}: {escape(text)}", soft_wrap=True)
         return False
     return True
 
@@ -73,14 +91,14 @@ def _perception() -> str:
 
     clip = open_clip(str(files("video_star.tools") / "clips" / "people_walking.mp4"), 0, 0.5)
     tracks = estimate_pose(clip.frames(), EMBEDDED.estimator).tracks
-    return f"found {len(set(tracks.tolist()))} people in half a second of it"
+    return f"found {len(set(tracks.tolist()))} people in half a second of the clip"
 
 
 def _engine() -> str:
     from ..tools.vision.engines import engine
 
-    chosen = engine()
-    return "; ".join(filter(None, (chosen.name, chosen.licence)))
+    found = engine()
+    return "; ".join(filter(None, (found.name, found.licence)))
 
 
 def _search() -> str:
@@ -103,7 +121,7 @@ def _policy() -> str:
     return "the embedded policy 'kinematic' is ready"
 
 
-CHECKS: dict[str, Callable[[], str]] = {
+CHECKS: Final[dict[str, Callable[[], str]]] = {
     "video reading": _video,
     "embedded perception": _perception,
     "vision engine in use": _engine,

@@ -1,4 +1,4 @@
-"""What the command line prints for people: progress per node, the result, a recorded conversation."""
+"""What the command line prints for people: progress, results, recorded conversations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -18,30 +16,33 @@ if TYPE_CHECKING:
     from ..training.synthesis import Progress
 
 NODES: Final = ("tool_select", "tool_exec", "fuse", "decompose", "score")
-BAR: Final = 24
-SHOWN: Final = 10
+BAR_WIDTH: Final = 24
+MAX_ROWS: Final = 10
 
 console = Console(highlight=False)
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[Event], None]]:
-    """A spinner with the node at work, and one line for each thing a node chose or found."""
+def node_progress() -> Iterator[Callable[[Event], None]]:
+    """A spinner with the node that runs, and one line for each event of a node."""
     with console.status("reading the video", spinner="dots") as status:
 
         def on_event(event: Event) -> None:
-            console.print(f"[bold cyan]{event['node']:<12}[/] {escape(_told(event))}")
+            console.print(f"[bold cyan]{event['node']:<12}[/] {escape(_event_text(event))}")
             following = NODES[min(NODES.index(event["node"]) + 1, len(NODES) - 1)]
-            status.update(f"then {following}")
+            status.update(f"next: {following}")
 
         yield on_event
 
 
 @contextmanager
-def chains(target: int) -> Iterator[Callable[[Progress], None]]:
-    """A bar of verified chains, with yield, speed and cost; at the end, what was rejected and why."""
+def synthesis_progress(target: int) -> Iterator[Callable[[Progress], None]]:
+    """A bar of verified traces with acceptance rate, speed and cost; at the end, the reasons of rejections."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     columns = (
-        TextColumn("chains"),
+        TextColumn("traces"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -53,53 +54,53 @@ def chains(target: int) -> Iterator[Callable[[Progress], None]]:
 
         def on_progress(progress: Progress) -> None:
             last[:] = [progress]
-            cost = f", {_dollars(progress)}" if progress.cost else ""
-            told = f"yield {progress.share:.0%}, {progress.speed:.2f} tried/s{cost}"
-            bars.update(bar, completed=min(progress.accepted, target), description=told)
+            cost = f", {_cost(progress)}" if progress.cost else ""
+            text = f"{progress.share:.0%} accepted, {progress.speed:.2f} attempts/s{cost}"
+            bars.update(bar, completed=min(progress.accepted, target), description=text)
 
         yield on_progress
     for progress in last:
-        console.print(f"{progress.accepted} of {progress.tried} chains verified")
+        console.print(f"{progress.accepted} of {progress.tried} traces verified")
         for rule, count in progress.rejected.most_common():
             console.print(f"  {rule}: {count}")
-        for who, tokens in (("teacher", progress.tokens), ("verifier", progress.verifier_tokens)):
+        for model, tokens in (("teacher", progress.tokens), ("verifier", progress.verifier_tokens)):
             if any(tokens.values()):
-                console.print(f"{who}: " + ", ".join(f"{count:,} {kind} tokens" for kind, count in tokens.items()))
+                console.print(f"{model}: " + ", ".join(f"{count:,} {kind} tokens" for kind, count in tokens.items()))
         if progress.cost:
-            console.print(_dollars(progress))
+            console.print(_cost(progress))
 
 
-def _dollars(progress: Progress) -> str:
-    each = f", {progress.cost / progress.accepted:.5f} a verified chain" if progress.accepted else ""
-    return f"{progress.cost:.4f} USD{each}"
+def _cost(progress: Progress) -> str:
+    per_trace = f", {progress.cost / progress.accepted:.5f} per verified trace" if progress.accepted else ""
+    return f"{progress.cost:.4f} USD{per_trace}"
 
 
-def result(record: Mapping[str, Any]) -> None:
-    """Answer, scores, sub-actions, and what they cost."""
+def show_result(record: Mapping[str, Any]) -> None:
+    """Print answer, scores, sub-actions, time and cost."""
     found = record["recognition"]
     colour = {"ok": "green", "degraded": "yellow"}.get(found["status"], "red")
     console.print(f"\n[bold]{escape(found['action'] or 'no answer')}[/]  [{colour}]{found['status']}[/]")
     if found["error"]:
-        console.print(f"[red]{escape(found['error'])}[/]")
+        console.print(f"[red]Error: {escape(found['error'])}[/]")
     for note in found["notes"]:
         console.print(f"[yellow]{escape(note)}[/]")
     if found["ranking"]:
-        console.print(_scores(found["ranking"]))
+        console.print(_score_table(found["ranking"]))
     for item in found["sub_actions"]:
         scores = ", ".join(f"{label} {value:g}" for label, value in item["scores"].items())
         console.print(f"  {item['rank']}. {escape(item['name'])}  [dim]{escape(scores)}[/]")
     seconds = found["usage"].get("seconds", {})
-    spent = ", ".join(f"{node} {value:.2f}" for node, value in seconds.items())
-    console.print(f"\n[dim]{sum(seconds.values()):.2f} s ({spent}); {_counted(found['usage'])}[/]")
+    by_node = ", ".join(f"{node} {value:.2f}" for node, value in seconds.items())
+    console.print(f"\n[dim]{sum(seconds.values()):.2f} s ({by_node}); {_usage(found['usage'])}[/]")
 
 
-def written(name: str, path: Path) -> None:
-    """Where a file was written, on one line whatever the width, so that it can be copied."""
+def show_path(name: str, path: Path) -> None:
+    """Print the path of a written file, on one line at any width, so that it can be copied."""
     console.print(f"{name}: {escape(str(path))}", soft_wrap=True)
 
 
-def conversation(record: Mapping[str, Any]) -> None:
-    """Every turn with its node and author."""
+def show_conversation(record: Mapping[str, Any]) -> None:
+    """Print every message with its node and author."""
     for message in record["messages"]:
         title = f"{message.get('node', '')} · {message['role']} · by {message.get('author', '')}"
         console.rule(escape(title), align="left")
@@ -108,38 +109,39 @@ def conversation(record: Mapping[str, Any]) -> None:
             console.print(f"[cyan]call {escape(call['name'])}[/] {escape(str(call['args']))}")
 
 
-def _counted(usage: Mapping[str, Any]) -> str:
-    """Policy calls, and tokens and cost where there are any."""
+def _usage(usage: Mapping[str, Any]) -> str:
+    """Policy calls, and tokens and cost if reported."""
     parts = [f"{usage.get('policy_calls', 0)} policy calls"]
     tokens, cost = usage.get("tokens") or {}, usage.get("cost")
     if tokens.get("input"):
         cached = f" ({tokens['cached']:,} cached)" if tokens.get("cached") else ""
-        parts.append(f"{tokens['input']:,} tokens in{cached}, {tokens['output']:,} out")
+        parts.append(f"{tokens['input']:,} input tokens{cached}, {tokens['output']:,} output")
     if cost:
         parts.append(f"{cost['amount']:,.6f} {escape(cost['currency'])}")
     return "; ".join(parts)
 
 
-def _scores(ranking: list[Mapping[str, Any]]) -> Table:
+def _score_table(ranking: list[Mapping[str, Any]]) -> Table:
     table = Table("action", "score", "", box=None, pad_edge=False)
-    for item in ranking[:SHOWN]:
-        full = "█" * round(BAR * item["score"])
+    for item in ranking[:MAX_ROWS]:
+        full = "█" * round(BAR_WIDTH * item["score"])
         table.add_row(
-            escape(item["action"]), f"{item['score']:.2f}", f"[cyan]{full}[/][dim]{'·' * (BAR - len(full))}[/]"
+            escape(item["action"]), f"{item['score']:.2f}", f"[cyan]{full}[/][dim]{'·' * (BAR_WIDTH - len(full))}[/]"
         )
-    if len(ranking) > SHOWN:
-        table.add_row(f"and {len(ranking) - SHOWN} more", "", "")
+    if len(ranking) > MAX_ROWS:
+        table.add_row(f"and {len(ranking) - MAX_ROWS} more", "", "")
     return table
 
 
-def _told(event: Event) -> str:
+def _event_text(event: Event) -> str:
     match event["node"]:
         case "tool_select":
-            return ", ".join(event["tools"]) or "no tool"
+            return ", ".join(event["tools"]) or "no tools"
         case "tool_exec":
-            return f"{event['tool']}: {event['status']} in {event['seconds']:.2f} s"
+            status = "finished" if event["status"] == "ok" else event["status"]
+            return f"{event['tool']}: {status} in {event['seconds']:.2f} s"
         case "fuse":
-            return f"{event['frames']} frames drawn" + (", another round" if event["another"] else "")
+            return f"{event['frames']} annotated frames" + ("; another round" if event["another"] else "")
         case "decompose":
             return "; ".join(item["name"] for item in event["sub_actions"]) or "no sub-actions"
         case _:

@@ -117,11 +117,11 @@ def test_the_command_line_takes_a_price_and_shows_the_cost(server: Server, walki
     asked = ("recognize", walking_clip, "--actions", "walk,run", "--end", "1", "--policy", "openai:served")
     told = invoke(*asked, "--price", "0.8/3.2", "--report", tmp_path / "run.html")
     assert told.exit_code == 0, told.stderr
-    assert "300 tokens in, 60 out; 0.000432 USD" in " ".join(told.stdout.split())
+    assert "300 input tokens, 60 output; 0.000432 USD" in " ".join(told.stdout.split())
     assert "0.000432 USD" in (tmp_path / "run.html").read_text(encoding="utf-8")
     for wrong in ("cheap", "1", "-1/2", "nan/1", "1/2/3/4"):
         refused = invoke(*asked, "--price", wrong)
-        assert refused.exit_code == 2 and refused.stderr.startswith("BadInput: ") and "price" in refused.stderr
+        assert refused.exit_code == 2 and refused.stderr.startswith("Error: ") and "price" in refused.stderr
 
 
 def test_pictures_are_in_user_turns_only_and_every_call_has_its_reply(server: Server, walking_clip: Path) -> None:

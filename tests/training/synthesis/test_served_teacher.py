@@ -55,9 +55,9 @@ def test_models_teach_and_verify_and_the_cost_is_shown(server: Server, walking_c
     (tmp_path / "labels.csv").write_text("0,walk\n1,run\n")
     server.answer = taught
     policy = f"vllm:tiny@{server.url}"
-    command = ["synthesize", "split.txt", "--labels", "labels.csv", "--to", "chains", "--teacher", policy]
+    command = ["synthesize", "split.txt", "--labels", "labels.csv", "--out", "chains", "--teacher", policy]
     command += ["--verifier", policy, "--price", "1000/2000", "--verifier-price", "10000/20000"]
-    command += ["--target", "2", "--attempts", "1", "--at-once", "1", "--failing", "0", "--seed", "1"]
+    command += ["--target", "2", "--attempts", "1", "--concurrency", "1", "--tool-failure-rate", "0", "--seed", "1"]
     done = subprocess.run(
         [Path(sys.executable).parent / "video-star", *command],
         cwd=tmp_path,
@@ -72,7 +72,7 @@ def test_models_teach_and_verify_and_the_cost_is_shown(server: Server, walking_c
         "input": 100,
         "output": 20,
     }
-    assert "1 of 2 chains verified" in shown and "wrong_answer: 1" in shown
+    assert "1 of 2 traces verified" in shown and "wrong_answer: 1" in shown
     assert "teacher: 600 input tokens, 120 output tokens" in shown
     assert "verifier: 100 input tokens, 20 output tokens" in shown
     # 0.6 and 0.24 for the teacher's two chains, 1 and 0.4 for the one verdict.
@@ -87,7 +87,7 @@ def test_a_price_that_is_none_is_refused_before_anything_is_made(tmp_path: Path)
         "split.txt",
         "--labels",
         "labels.csv",
-        "--to",
+        "--out",
         "chains",
         "--teacher",
         "scripted",

@@ -104,8 +104,8 @@ def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Pat
     (split / "labels.csv").write_text("0,walk\n1,hug\n2,wave\n")
     (split / "two.txt").write_text((split / "split.txt").read_text() + "4c7e1f.mp4 1\n")
     program = str(Path(sys.executable).parent / "video-star")
-    command = [program, "synthesize", str(split / "two.txt"), "--labels", str(split / "labels.csv"), "--to"]
-    command += [str(tmp_path / "out"), "--teacher", "kinematic", "--at-once", "1", "--attempts", "1"]
+    command = [program, "synthesize", str(split / "two.txt"), "--labels", str(split / "labels.csv"), "--out"]
+    command += [str(tmp_path / "out"), "--teacher", "kinematic", "--concurrency", "1", "--attempts", "1"]
     runs = tmp_path / "out" / "runs.jsonl"
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while process.poll() is None and not (runs.is_file() and runs.read_bytes().count(b"\n") >= 2):
@@ -115,7 +115,7 @@ def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Pat
     before = kept(tmp_path / "out")
     assert 2 <= len(before) < 5
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and "4 of 5 chains verified" in done.stdout and "wrong_answer: 1" in done.stdout
+    assert done.returncode == 1 and "4 of 5 traces verified" in done.stdout and "wrong_answer: 1" in done.stdout
     assert "(sittings: 2)" in (tmp_path / "out" / "README.md").read_text()
     after = kept(tmp_path / "out")
     assert after[: len(before)] == before and len(after) == len(set(after)) == 4

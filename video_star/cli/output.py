@@ -1,0 +1,60 @@
+"""Printing the result of a run and writing the files asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from .terminal import FAILED, one_line, stdout_to_stderr
+
+Outputs = Mapping[str, tuple[Path | None, Callable[[Path], None]]]
+"""Files to write by name: the path, None if not asked for, and the function that writes it."""
+
+
+def finish(record: Mapping[str, Any], as_json: bool, outputs: Outputs) -> NoReturn:
+    """Print the result, write the files, exit: a file that cannot be written does not cost the answer."""
+    from ..tools.errors import VideoStarError
+
+    failed = record["recognition"]["status"] == "failed"
+    if as_json:
+        _print_json(record["recognition"])
+    else:
+        from .screen import show_result
+
+        show_result(record)
+    for name, (path, write) in outputs.items():
+        if path is None:
+            continue
+        try:
+            with stdout_to_stderr():
+                write(path)
+        except (VideoStarError, OSError) as error:
+            print(f"Error: {name} not written: {one_line(error)}", file=sys.stderr)
+            failed = True
+        else:
+            if not as_json:
+                from .screen import show_path
+
+                show_path(name, path)
+    raise typer.Exit(FAILED if failed else 0)
+
+
+def write_page(record: dict[str, Any], page: Path, trace: Path | None = None) -> None:
+    """Write a run as one HTML page, with images from the trace or else from the media store."""
+    from ..graph.report.page import render_page
+    from ..tools.execution.media_store import MediaStore, default_store
+
+    store = MediaStore(trace / "media") if trace is not None else default_store()
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render_page(record, store.get), encoding="utf-8")
+
+
+def _print_json(result: Mapping[str, Any]) -> None:
+    evidence = [{name: value for name, value in item.items() if name != "frames"} for item in result["evidence"]]
+    # As bytes: JSON is UTF-8 whatever the terminal's encoding.
+    typer.echo(json.dumps({**result, "evidence": evidence}, ensure_ascii=False).encode(errors="backslashreplace"))

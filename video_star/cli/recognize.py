@@ -1,0 +1,131 @@
+"""`video-star recognize` and `video-star demo`: run the agent on one video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from .options import LIMITS, RUN, agent_options
+from .output import Outputs, finish, write_page
+from .terminal import stdout_to_stderr, typed_errors
+
+MAX_FILE_CHARACTERS: Final = 2**20
+"""Characters read from --actions-file; 2000 actions of 300 characters take less, and a device file has no end."""
+
+
+@agent_options(RUN, LIMITS)
+def recognize(
+    clip: Annotated[str, typer.Argument(help="Path or URL (file://, http(s)://) of the video.")],
+    actions: Annotated[str, typer.Option(help='Candidate actions, comma-separated: "hug, handshake".')] = "",
+    actions_file: Annotated[Path | None, typer.Option(help="Text file with one candidate action per line.")] = None,
+    start: Annotated[float | None, typer.Option(help="Start of the time span, in seconds.")] = None,
+    end: Annotated[float | None, typer.Option(help="End of the time span, in seconds.")] = None,
+    question: Annotated[str | None, typer.Option(help="Question about the video, instead of the default one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="Append the record of the run to this folder.")] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write a video (.mp4, .gif) annotated with skeletons and scores.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the run as one HTML page.")] = None,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Recognise the action in a video.
+
+    Exits with 0 if there is an answer, 1 if the run failed, 2 if the input is invalid.
+    """
+    with typed_errors():
+        if annotate is not None:
+            _check_suffix(annotate)
+        names = _candidates(actions, actions_file)
+        record = _run(clip, names, {"question": question, "start": start, "end": end}, settings, quiet=as_json)
+    finish(record, as_json, _outputs(record, trace, annotate, report))
+
+
+@agent_options(RUN, LIMITS)
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the annotated video and the page.")] = Path("runs/demo"),
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Recognise a bundled clip; write a video and a page."""
+    from importlib.resources import files
+
+    clip = str(files("video_star.tools") / "clips" / "people_walking.mp4")
+    names = ["walk", "run", "jump", "sit", "wave", "hug", "shake hands", "ride bike"]
+    video, page = out / "people_walking.mp4", out / "people_walking.html"
+    with typed_errors():
+        record = _run(clip, names, {}, settings, quiet=False)
+    finish(record, False, _outputs(record, out, video, page))
+
+
+def _candidates(actions: str, actions_file: Path | None) -> list[str]:
+    from ..tools.errors import BadActions
+
+    lines: list[str] = []
+    if actions_file is not None:
+        try:
+            with actions_file.open(encoding="utf-8-sig") as file:
+                lines = file.read(MAX_FILE_CHARACTERS).splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadActions(
+                f"--actions-file {actions_file} cannot be read: {error}; give a text file in UTF-8"
+            ) from None
+    names = [name.strip() for name in [*actions.split(","), *lines] if name.strip()]
+    if not names:
+        raise BadActions('no candidate actions; give --actions "hug, handshake", or --actions-file with one per line')
+    return names
+
+
+def _check_suffix(video: Path) -> None:
+    from ..tools.errors import BadInput
+
+    if video.suffix.lower() not in (".mp4", ".gif"):
+        raise BadInput(f"--annotate {video}: unknown video format; give a name that ends in .mp4 or .gif")
+
+
+def _run(
+    clip: str, actions: list[str], inputs: dict[str, Any], settings: dict[str, Any], *, quiet: bool
+) -> dict[str, Any]:
+    from ..tools.video.clip import open_clip
+    from ..tools.vision.engines import engine
+
+    # The graph checks all of this again. Checked here, a bad video fails before the graph is imported, which takes
+    # longer, and a bad setting before a frame is read.
+    open_clip(clip, inputs.get("start"), inputs.get("end"))
+    engine()
+
+    from ..graph.candidates import checked_actions
+    from ..graph.policies.registry import resolve_policy
+    from ..graph.run import checked_context, run_record, wait_for
+
+    checked_actions(actions)
+    context = checked_context(settings)
+    resolve_policy(context.policy, context.temperature, context.seed)
+    if quiet:
+        with stdout_to_stderr():
+            return wait_for(run_record(clip, actions, **inputs, **settings))
+    from .screen import node_progress
+
+    with node_progress() as on_event:
+        return wait_for(run_record(clip, actions, on_event=on_event, **inputs, **settings))
+
+
+def _outputs(record: dict[str, Any], trace: Path | None, annotate: Path | None, report: Path | None) -> Outputs:
+    def append_to(folder: Path) -> None:
+        from ..graph.records.trace import append
+
+        append(record, folder)
+
+    def draw(video: Path) -> None:
+        from ..graph.report.annotated_video import write_overlay
+
+        write_overlay(record, video)
+
+    return {
+        "trace": (trace, append_to),
+        "annotated video": (annotate, draw),
+        "page": (report, lambda path: write_page(record, path)),
+    }

@@ -1,0 +1,55 @@
+"""`video-star show` and `video-star export`: read recorded runs, and write them as training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .output import finish, write_page
+from .terminal import stdout_to_stderr, typed_errors
+
+Trace = Annotated[Path, typer.Argument(help="Folder written by --trace.")]
+
+
+def show(
+    trace: Trace,
+    run: Annotated[str, typer.Option(help="Id of the run or its first characters; default: the last run.")] = "",
+    report: Annotated[Path | None, typer.Option(help="Write the run as one HTML page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Show a recorded run: conversation and result."""
+    with typed_errors():
+        from ..graph.records.trace import read, recognition
+        from ..tools.errors import BadRecord
+
+        record: dict[str, Any] = {}
+        for each in read(trace):
+            if str(each["id"]).startswith(run):
+                record = each
+        if not record:
+            raise BadRecord(f"{trace} holds no run {run!r}; omit --run to see the last one")
+        recognition(record)
+    if not as_json:
+        from .screen import show_conversation
+
+        show_conversation(record)
+    folder = trace if trace.is_dir() else trace.parent
+    finish(record, as_json, {"page": (report, lambda path: write_page(record, path, folder))})
+
+
+def export(
+    trace: Trace,
+    out: Annotated[Path, typer.Option(help="Folder for the table, to be read by datasets.load_from_disk.")],
+) -> None:
+    """Write recorded runs as a Hugging Face table.
+
+    One row per training sequence.
+    """
+    with typed_errors():
+        from ..training.export import export as write_table
+
+        with stdout_to_stderr():
+            count = write_table(trace, out)
+    print(f"{count} rows: {out}")
