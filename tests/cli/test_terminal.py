@@ -7,7 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ..console import SCRIPT, SPAN, typed
+
+pytestmark = pytest.mark.slow
 
 
 def test_words_and_terminals_of_other_encodings_are_no_obstacle(walking_clip: Path, warm: Path, tmp_path: Path) -> None:
@@ -46,8 +50,6 @@ def noise(event, args):
         os.write(1, b"written below Python\\n")
 sys.addaudithook(noise)
 from video_star.cli import main
-
-pytestmark = pytest.mark.slow
 main()
 """
     asked = ("recognize", walking_clip, "--actions", "walk", "--start", "0", "--end", "0.5", "--annotate", "v.mp4")
