@@ -1,10 +1,8 @@
-"""The state machine around the policy: `graph` is compiled and ready, `build_graph` gives the builder."""
+"""The state machine around the policy: `graph` is compiled with default settings, `build_graph` makes your own."""
 
-from .builder import build_graph
+from .builder import build_graph, graph
 from .records.result import Recognition
 from .run import arecognize, recognize
 from .state import Context, Input, Output
-
-graph = build_graph().compile(name="video_star")
 
 __all__ = ["Context", "Input", "Output", "Recognition", "arecognize", "build_graph", "graph", "recognize"]

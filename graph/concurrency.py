@@ -1,7 +1,7 @@
-"""Waiting for async work in code that is not async, on one event loop for the whole process.
+"""Sync/async bridge: coroutines run from sync code, and blocking work run from async code.
 
-Clients of model servers keep their connections open, and a connection belongs to the loop that opened it: were there a
-loop for each call, a client that is kept would hold dead ones.
+Sync callers share one event loop per process. Clients of model servers keep connections open, and a connection belongs
+to the event loop that opened it: with one loop per call, a client that outlives the call would hold dead connections.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
-PATIENCE: Final = 5.0
-"""Seconds that work which is called off may take to end."""
+CANCEL_SECONDS: Final = 5.0
+"""Seconds that cancelled work is given to end."""
 
 
 class _Background:
-    """An event loop in a thread of its own, started when first needed; a forked process gets another."""
+    """An event loop in a thread of its own, started on first use; a forked process starts another."""
 
     def __init__(self) -> None:
         self._forget()
@@ -35,7 +35,7 @@ class _Background:
         self._thread: threading.Thread | None = None
 
     def _after_fork(self) -> None:
-        # Its thread is not in this process. To close it here would unhook the parent's: both share one epoll.
+        # Its thread does not exist in this process. Closing the loop would break the parent's: both share one epoll.
         if self._loop is not None:
             self._abandoned.append(self._loop)
         self._forget()
@@ -44,12 +44,12 @@ class _Background:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_forever, args=(self._loop,), name="video-star", daemon=True)
+                self._thread = threading.Thread(target=_run_forever, args=(self._loop,), name="video-star", daemon=True)
                 self._thread.start()
             return self._loop
 
-    def is_here(self) -> bool:
-        """Whether this code is run by the loop itself."""
+    def is_current(self) -> bool:
+        """Whether the caller runs on this loop."""
         return threading.current_thread() is self._thread
 
 
@@ -57,32 +57,32 @@ _BACKGROUND: Final = _Background()
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return what it returns, also where this thread's event loop is running.
+    """Run a coroutine and return its result; also works in a thread whose event loop is running.
 
-    It sees the context variables of the caller. If the caller is interrupted, the work is called off.
+    The coroutine sees the caller's context variables. It is cancelled if the caller is interrupted.
     """
-    if _BACKGROUND.is_here():
-        return _elsewhere(work)
+    if _BACKGROUND.is_current():
+        return _run_on_own_loop(work)
     loop = _BACKGROUND.loop()
     outcome: Future[T] = Future()
     tasks: list[asyncio.Task[T]] = []
 
-    def begin() -> None:
+    def start() -> None:
         tasks.append(asyncio.get_running_loop().create_task(work))
         tasks[0].add_done_callback(lambda task: _settle(outcome, task))
 
-    def call_off() -> None:
+    def cancel() -> None:
         for task in tasks:
             task.cancel()
 
     try:
-        loop.call_soon_threadsafe(begin)
-        # Windows hears of Ctrl-C only between two waits.
+        loop.call_soon_threadsafe(start)
+        # On Windows, Ctrl-C is noticed only between two waits.
         while not wait((outcome,), timeout=1.0).done:
             pass
     except BaseException:
-        loop.call_soon_threadsafe(call_off)
-        wait((outcome,), timeout=PATIENCE)
+        loop.call_soon_threadsafe(cancel)
+        wait((outcome,), timeout=CANCEL_SECONDS)
         raise
     return outcome.result()
 
@@ -96,16 +96,16 @@ def _settle(outcome: Future[T], task: asyncio.Task[T]) -> None:
         outcome.set_result(task.result())
 
 
-def _forever(loop: asyncio.AbstractEventLoop) -> None:
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     while True:
-        # A task that raises SystemExit or KeyboardInterrupt stops the loop; its caller is told, the others go on.
+        # SystemExit or KeyboardInterrupt in a task stops the loop. Its caller gets the error; other tasks run on.
         with suppress(BaseException):
             loop.run_forever()
 
 
-def _elsewhere(work: Coroutine[Any, Any, T]) -> T:
-    """The same on a loop for this once: a callback of work on the shared loop holds that loop up."""
+def _run_on_own_loop(work: Coroutine[Any, Any, T]) -> T:
+    """`wait_for` on a new loop, for callers on the shared loop, which they block while they wait."""
     outcome: Future[T] = Future()
 
     def run() -> None:
@@ -116,3 +116,33 @@ def _elsewhere(work: Coroutine[Any, Any, T]) -> T:
 
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     return outcome.result()
+
+
+async def run_in_daemon_thread(work: Callable[..., T], *args: Any) -> T:
+    """Return `work(*args)` from a thread of its own, which is abandoned if the caller is cancelled.
+
+    Threads of `asyncio.to_thread` are joined at the end of the program: an engine that hangs would keep it from ending.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def deliver(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work(*args)
+        except BaseException as raised:
+            error = raised
+        # The loop may have been closed while the work ran.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(deliver, result, error)
+
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    return await done

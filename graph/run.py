@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool
 from ..tools.library import TOOL_NAMES
+from .builder import graph as default_graph
 from .candidates import checked_actions
 from .concurrency import wait_for as wait_for
 from .records.result import Recognition
@@ -88,14 +89,12 @@ async def run_record(
     **context: Any,
 ) -> dict[str, Any]:
     """Run once and return the whole record (see `record.make`); arguments and errors as in `arecognize`."""
-    from . import graph as own
-
     settings = checked_context(context)
     # A string would pass as the list of its letters.
     names = checked_actions(None if actions is None or isinstance(actions, str) else list(actions))
     inputs: Any = {"video": str(video), "actions": names, "question": question, "start": start, "end": end}
     state: dict[str, Any] = {}
-    star: CompiledStateGraph[Any, Context, Any, Any] = graph or own
+    star = graph or default_graph
     part: Any
     try:
         async for part in star.astream(inputs, context=settings, stream_mode=["custom", "values"], version="v2"):
@@ -104,7 +103,7 @@ async def run_record(
             elif on_event is not None:
                 on_event(part["data"])
     except PolicyUnavailable as error:
-        state |= {"action": None, "status": "failed", "error": f"{type(error).__name__}: {error}"}
+        state |= {"action": None, "status": "failed", "error": str(error), "error_type": type(error).__name__}
     return make(state, settings)
 
 

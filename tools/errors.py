@@ -76,6 +76,14 @@ class PolicyUnavailable(VideoStarError):
     """The model behind the policy could not be reached or refused to answer."""
 
 
+class PolicyBusy(PolicyUnavailable):
+    """A failure of the policy that trying again can cure: time-out, dropped connection, throttling, server error."""
+
+
+class UnusableAnswer(VideoStarError):
+    """The policy gave no usable answer, and no tool measured anything."""
+
+
 class ToolUnavailable(VideoStarError):
     """A tool could not give evidence. The agent goes on without it and says so."""
 

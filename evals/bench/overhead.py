@@ -71,13 +71,14 @@ class Instant(BaseChatModel):
 async def plain_loop(clip_path: str, policy: Instant) -> float:
     """Seconds for the same calls without a graph."""
     from video_star.graph.candidates import Candidates
-    from video_star.graph.nodes.decompose import mapped
-    from video_star.graph.nodes.tool_select import look
+    from video_star.graph.frames import policy_frames
+    from video_star.graph.host import tool_schemas
+    from video_star.graph.messages import as_sent
+    from video_star.graph.nodes.decompose import with_shortlists
     from video_star.graph.prompts import fused, opening, shortlisted
     from video_star.graph.replies.answer import parse_score_turn
     from video_star.graph.replies.sub_actions import parse_sub_actions
-    from video_star.graph.state import Context, run_tools
-    from video_star.graph.turn import inline
+    from video_star.graph.state import Context
     from video_star.tools.execution.media_store import default_store
     from video_star.tools.library import tool
     from video_star.tools.video.clip import open_clip
@@ -85,17 +86,17 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     start, store, context = time.perf_counter(), default_store(), Context()
     candidates = Candidates.of(ACTIONS)
     clip = await asyncio.to_thread(open_clip, clip_path)
-    frames = await asyncio.to_thread(look, clip, context, store)
+    frames = await asyncio.to_thread(policy_frames, clip, context.frames, context.pixels, store)
     about = {"start": clip.start, "end": clip.end}
     messages: list[Any] = opening(ACTIONS, None, about, frames, "choose")
-    schemas = run_tools(context)
-    messages.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, messages, store)))
+    schemas = tool_schemas(context)
+    messages.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(as_sent, messages, store)))
     found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
     messages += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], "decompose")]
-    reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, messages, store))
-    sub_actions = mapped(parse_sub_actions(reply, candidates), ACTIONS)
+    reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(as_sent, messages, store))
+    sub_actions = with_shortlists(parse_sub_actions(reply, candidates), ACTIONS)
     messages += [reply, shortlisted("b", sub_actions, found.summary)]
-    last = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(inline, messages, store))
+    last = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(as_sent, messages, store))
     parse_score_turn(last.text, candidates, ["a", "b"])
     return time.perf_counter() - start
 

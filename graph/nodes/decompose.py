@@ -1,4 +1,4 @@
-"""Fourth node: the policy names ranked sub-actions; each is mapped to the candidates it may speak for."""
+"""Fourth node: the policy names ranked sub-actions, and each gets a shortlist of candidates with definitions."""
 
 from __future__ import annotations
 
@@ -12,61 +12,58 @@ from langgraph.runtime import Runtime
 from ...tools.knowledge import shortlist
 from ...tools.knowledge.explain import explain_actions
 from ..candidates import Candidates
+from ..host import Host, tool_schemas
 from ..policies.grammar import decompose_form
-from ..prompts import LONGEST_REPEATED, correction, plain, shortlisted, without_sub_actions
+from ..prompts import LONGEST_REPEATED, plain, shortlisted, without_sub_actions
 from ..ranking import weights
-from ..replies.errors import MalformedReply
 from ..replies.sub_actions import normalize_decompose, parse_sub_actions
-from ..state import Context, Setup, State, run_tools, worse
-from ..turn import Stopwatch, emit, held, speak
+from ..state import Context, State, worst
+from ..turn import Parsed, Turn, form_for
+from ..usage import NodeUsage
 
 NODE = "decompose"
 SHORTLIST: Final = 3
-"""Candidates per sub-action: the paper's 2 to 3."""
+"""Maximum number of candidates of a sub-action (the paper: 2 to 3)."""
 
 
-async def decompose(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
-    """Take the sub-actions, with one correction turn; without any, go on to score the actions as wholes."""
-    context = setup.settings(runtime)
-    watch = Stopwatch(NODE, state, context.price)
-    policy = await setup.speaker(context)
-    schemas = run_tools(context)
-    actions, notes = state["actions"], list(state["notes"])
+async def decompose(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
+    """Take the sub-actions; if there are none, the candidates are scored as whole actions."""
+    context = host.settings(runtime)
+    usage = NodeUsage(NODE, state, context.price)
+    policy = await host.policy_for(context)
+    actions = state["actions"]
     candidates = Candidates.of(actions)
-    form = held(policy, context, decompose_form, actions)
-    limit = context.policy_seconds
-    turns: list[AnyMessage] = []
-    found: list[dict[str, Any]] = []
-    reply = normalize_decompose(await speak(policy, state["conversation"], watch, limit, schemas, form), candidates)
-    try:
-        found = parse_sub_actions(reply, candidates)
-    except MalformedReply as wrong:
-        turns = [plain(reply, LONGEST_REPEATED), correction(str(wrong), NODE)]
-        told = [*state["conversation"], *turns]
-        reply = normalize_decompose(await speak(policy, told, watch, limit, schemas, form), candidates)
-        notes.append(f"sub-actions corrected once: {wrong}")
-        try:
-            found = parse_sub_actions(reply, candidates)
-        except MalformedReply as still:
-            notes[-1] = f"no sub-actions, the policy gave none that can be used: {still}"
-    sub_actions = await asyncio.to_thread(mapped, found, actions)
+    form = form_for(policy, context, decompose_form, actions)
+    turn = Turn(policy, usage, context.policy_seconds, tool_schemas(context), form)
+    parsed = await turn.ask_for(
+        state["conversation"],
+        lambda reply: parse_sub_actions(reply, candidates),
+        lambda reply: normalize_decompose(reply, candidates),
+    )
+    sub_actions = await asyncio.to_thread(with_shortlists, parsed.value or [], actions)
+    reply = parsed.replies[-1]
+    answer: AnyMessage
     if sub_actions:
-        listed = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
-        speaker = (await setup.tool_speakers(context)).get("explain_actions")
-        # What the explainer has said before stands here, too; it is not asked for more than its tool was.
-        known = await asyncio.to_thread(explain_actions, listed, speaker=speaker, ask=False)
-        answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, known.summary())
-        turns += [reply, answer]
+        definitions = await _definitions(host, context, sub_actions)
+        answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, definitions)
     else:
-        turns += [plain(reply, LONGEST_REPEATED), without_sub_actions()]
+        reply, answer = plain(reply, LONGEST_REPEATED), without_sub_actions()
     named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]
-    emit(runtime, NODE, sub_actions=named, seconds=round(watch.seconds, 3))
-    status = worse(state["status"], "ok" if sub_actions else "degraded")
-    return {"conversation": turns, "sub_actions": sub_actions, "notes": notes, "status": status, **watch.update()}
+    runtime.stream_writer({"node": NODE, "sub_actions": named, "seconds": round(usage.seconds, 3)})
+    return {
+        "conversation": [*parsed.corrected, reply, answer],
+        "sub_actions": sub_actions,
+        "notes": [*state["notes"], *_notes(parsed)],
+        "status": worst(state["status"], "ok" if sub_actions else "degraded"),
+        **usage.update(),
+    }
 
 
-def mapped(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[dict[str, Any]]:
-    """Sub-actions with rank, the paper's weight `w_k = n - k + 1`, and 2 to 3 candidates, looked up where not named."""
+def with_shortlists(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[dict[str, Any]]:
+    """Sub-actions with rank k of n, the weight `w_k = n - k + 1` (paper), and their candidates.
+
+    The candidates are those the policy named, or else the `SHORTLIST` most similar actions.
+    """
     return [
         {
             "name": item["name"],
@@ -77,3 +74,17 @@ def mapped(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> list[d
         }
         for k, (item, weight) in enumerate(zip(found, weights(len(found)), strict=True), 1)
     ]
+
+
+async def _definitions(host: Host, context: Context, sub_actions: Sequence[Mapping[str, Any]]) -> str:
+    """Definitions of all shortlisted candidates, as text."""
+    labels = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
+    model = (await host.chat_models_for(context)).get("explain_actions")
+    # Definitions that the explainer's model wrote before are reused; it is not asked for new ones here.
+    return (await asyncio.to_thread(explain_actions, labels, speaker=model, ask=False)).summary()
+
+
+def _notes(parsed: Parsed[list[dict[str, Any]]]) -> list[str]:
+    if parsed.value is None:
+        return [f"no sub-actions, because the policy named none that can be used: {parsed.problems[-1]}"]
+    return [f"sub-actions corrected once: {problem}" for problem in parsed.problems]

@@ -1,67 +1,59 @@
-"""Last node: the policy scores sub-actions against candidates and answers; the node weighs, checks and concludes."""
+"""Last node: the policy scores the sub-actions against the candidates and answers; the node weighs and ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
+from ...tools.errors import UnusableAnswer
 from ..candidates import Candidates
+from ..host import Host, tool_schemas
 from ..policies.grammar import score_form
 from ..policies.kinematic.matching import rank_by_evidence
-from ..prompts import LONGEST_REPEATED, correction, plain
+from ..prompts import plain
 from ..ranking import rank, weigh
 from ..replies.answer import Scored, parse_score_turn, partial_score_turn
 from ..replies.errors import MalformedReply
-from ..state import Context, Setup, State, Status, run_tools, worse
-from ..turn import Stopwatch, emit, held, speak
+from ..state import Context, State, Status, worst
+from ..turn import Turn, form_for
+from ..usage import NodeUsage
 
 NODE = "score"
 
 
-async def score(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
-    """Take scores and answer, with one correction turn; conclude with what can be supported."""
-    context = setup.settings(runtime)
-    watch = Stopwatch(NODE, state, context.price)
-    policy = await setup.speaker(context)
-    actions, notes = state["actions"], list(state["notes"])
+async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
+    """Take the scores and the answer, and conclude with what they or the evidence support."""
+    context = host.settings(runtime)
+    usage = NodeUsage(NODE, state, context.price)
+    policy = await host.policy_for(context)
+    actions, names = state["actions"], [item["name"] for item in state["sub_actions"]]
     candidates = Candidates.of(actions)
-    names = [item["name"] for item in state["sub_actions"]]
-    limit, schemas = context.policy_seconds, run_tools(context)
-    form = held(policy, context, score_form, state["sub_actions"], actions)
-    reply = await speak(policy, state["conversation"], watch, limit, schemas, form)
-    turns: list[AnyMessage] = [plain(reply)]
-    scored: Scored | None
-    status: Status = "ok"
-    try:
-        scored = _consistent(reply.text, candidates, names)
-    except MalformedReply as wrong:
-        asked = correction(str(wrong), NODE)
-        turns = [plain(reply, LONGEST_REPEATED), asked]
-        told = [*state["conversation"], *turns]
-        again = await speak(policy, told, watch, limit, schemas, form)
-        turns.append(plain(again))
-        try:
-            scored = _consistent(again.text, candidates, names)
-            notes.append(f"answer corrected once: {wrong}")
-        except MalformedReply as still:
-            scored = partial_score_turn(again.text, candidates, names)
-            scored = scored or partial_score_turn(reply.text, candidates, names)
-            notes.append(f"answer only partly usable: {still}")
-            status = "degraded"
-    concluded = _conclude(state, scored, notes, worse(state["status"], status))
-    emit(
-        runtime, NODE, action=concluded["action"], status=concluded["status"], ranking=concluded["ranking"][:5],
-        seconds=round(watch.seconds, 3),
-    )  # fmt: skip
-    return {"conversation": turns, **concluded, **watch.update()}
+    form = form_for(policy, context, score_form, state["sub_actions"], actions)
+    turn = Turn(policy, usage, context.policy_seconds, tool_schemas(context), form)
+    parsed = await turn.ask_for(state["conversation"], lambda reply: _consistent(reply, candidates, names))
+    scored, status = parsed.value, state["status"]
+    notes = [*state["notes"], *(f"answer corrected once: {problem}" for problem in parsed.problems[:1])]
+    if scored is None:
+        partial = (partial_score_turn(reply.text, candidates, names) for reply in reversed(parsed.replies))
+        scored = next(filter(None, partial), None)
+        notes[-1] = f"answer only partly usable: {parsed.problems[-1]}"
+        status = worst(status, "degraded")
+    concluded = _conclude(state, scored, notes, status)
+    event = {"node": NODE, "action": concluded["action"], "status": concluded["status"]}
+    runtime.stream_writer({**event, "ranking": concluded["ranking"][:5], "seconds": round(usage.seconds, 3)})
+    return {"conversation": [*parsed.corrected, plain(parsed.replies[-1])], **concluded, **usage.update()}
 
 
-def _consistent(text: str, candidates: Candidates, names: Sequence[str]) -> Scored:
-    """A parsed turn whose answer is the candidate its own weighted scores put first."""
-    scored = parse_score_turn(text, candidates, names)
+def _consistent(reply: AIMessage, candidates: Candidates, names: Sequence[str]) -> Scored:
+    """The scores and the answer of a reply.
+
+    Raises:
+        MalformedReply: They cannot be read, or the answer is not the candidate that the weighted scores rank first.
+    """
+    scored = parse_score_turn(reply.text, candidates, names)
     totals = weigh(scored.scores, len(names))
     best = max(totals.values())
     if totals.get(scored.answer, 0.0) < best - 1e-9:
@@ -71,17 +63,15 @@ def _consistent(text: str, candidates: Candidates, names: Sequence[str]) -> Scor
 
 
 def _conclude(state: State, scored: Scored | None, notes: list[str], status: Status) -> dict[str, Any]:
-    """Answer, ranking and status: from the turn, else from the evidence alone, else a typed failure."""
+    """Answer, ranking and status: from the reply, or else from the evidence alone, or else an error."""
     actions = state["actions"]
-    sub_actions = state["sub_actions"]
     if scored is not None:
+        sub_actions = state["sub_actions"]
         totals = weigh(scored.scores, len(sub_actions))
-        ranking = rank(actions, totals, scored.answer)
-        sub_actions = [{**item, "scores": scored.scores.get(item["rank"], {})} for item in sub_actions]
         return {
             "action": scored.answer,
-            "ranking": ranking,
-            "sub_actions": sub_actions,
+            "ranking": rank(actions, totals, scored.answer),
+            "sub_actions": [{**item, "scores": scored.scores.get(item["rank"], {})} for item in sub_actions],
             "status": status,
             "notes": notes,
         }
@@ -90,5 +80,11 @@ def _conclude(state: State, scored: Scored | None, notes: list[str], status: Sta
         ranking = rank(actions, supported)
         notes = [*notes, "the policy gave no usable answer; the ranking rests on the measured evidence alone"]
         return {"action": ranking[0]["action"], "ranking": ranking, "status": "degraded", "notes": notes}
-    error = "UnusableAnswer: the policy gave no usable answer, also when asked again, and no tool measured anything"
-    return {"action": None, "ranking": [], "status": "failed", "error": error, "notes": notes}
+    return {
+        "action": None,
+        "ranking": [],
+        "status": "failed",
+        "error": "the policy gave no usable answer, even after a correction, and no tool measured anything",
+        "error_type": UnusableAnswer.__name__,
+        "notes": notes,
+    }

@@ -1,4 +1,4 @@
-"""Second node: runs the chosen tools side by side; whatever happens to one becomes evidence, never a crash."""
+"""Second node: runs the tool calls concurrently; a tool that fails becomes evidence and does not end the run."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ from ...tools.library import Tool, ToolName, tool
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import Candidates
+from ..concurrency import run_in_daemon_thread
+from ..frames import scaled_down
+from ..host import Host
 from ..prompts import by_graph
-from ..state import Context, Setup, State, worse
-from ..turn import Stopwatch, aside, emit
-from .tool_select import fit
+from ..state import Context, State, worst
+from ..usage import NodeUsage
 
 NODE = "tool_exec"
-MOST_SHOWN: Final = 8
+MAX_FRAMES: Final = 8
 """Frames with overlays per tool call."""
 
 
-async def tool_exec(state: State, runtime: Runtime[Context], *, setup: Setup) -> dict[str, Any]:
-    """Answer every call of the last turn with one tool message, text only."""
-    watch = Stopwatch(NODE, state)
-    context = setup.settings(runtime)
-    calls = chosen(state)
-    speakers = await setup.tool_speakers(context)
+async def tool_exec(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
+    """Answer every tool call of the last reply with one tool message, which is text only."""
+    usage = NodeUsage(NODE, state)
+    context = host.settings(runtime)
+    calls = requested_calls(state)
+    chat_models = await host.chat_models_for(context)
 
     def find(name: ToolName) -> Tool:
-        return setup.tools.get(name) or tool(name, speakers.get(name))
+        return host.tool(name, chat_models)
 
     found = await asyncio.gather(*(_run(call, find, state, context, runtime) for call in calls))
     messages = [
@@ -46,19 +48,19 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, setup: Setup) ->
     ]
     failed = [f"{item['tool']} {item['summary']}" for item in found if item["status"] != "ok"]
     for item in found:
-        watch.count_tool(item.pop("tokens", {}))
+        usage.add_tool_tokens(item.pop("tokens", {}))
         failed += [f"{item['tool']}: {note}"] if (note := item.pop("note", "")) else []
     return {
         "conversation": messages,
         "evidence": [*state["evidence"], *({**item, "round": state["rounds"]} for item in found)],
         "notes": [*state["notes"], *failed],
-        "status": worse(state["status"], "degraded" if failed else "ok"),
-        **watch.update(),
+        "status": worst(state["status"], "degraded" if failed else "ok"),
+        **usage.update(),
     }
 
 
-def chosen(state: State) -> list[dict[str, Any]]:
-    """The tool calls of the last turn of the conversation."""
+def requested_calls(state: State) -> list[dict[str, Any]]:
+    """The tool calls of the last message of the conversation."""
     last = state["conversation"][-1]
     return [dict(call) for call in last.tool_calls] if isinstance(last, AIMessage) else []
 
@@ -70,34 +72,38 @@ async def _run(
     context: Context,
     runtime: Runtime[Context],
 ) -> dict[str, Any]:
-    """One call as evidence. A tool that is still busy at its limit is left behind; its thread ends on its own."""
-    began = time.perf_counter()
-    about = state["clip"]
-    evidence = {"tool": call["name"], "status": "ok", "start": about["start"], "end": about["end"], "frames": []}
+    """One call as evidence. A tool that exceeds its time limit is abandoned; its thread ends on its own."""
+    start = time.perf_counter()
+    clip = state["clip"]
+    evidence = {"tool": call["name"], "status": "ok", "start": clip["start"], "end": clip["end"], "frames": []}
     try:
         one = find(call["name"])
         with SERVICE.call(f"{one.name} ({one.engine})", context.tool_seconds):
             async with asyncio.timeout(context.tool_seconds):
-                evidence |= await aside(_look, one, call, state, context, runtime.server_info is not None)
+                evidence |= await run_in_daemon_thread(
+                    _look, one, call, state, context, runtime.server_info is not None
+                )
     except TimeoutError:
         evidence |= _unavailable(f"no result within {context.tool_seconds:g} s")
     except Exception as error:
-        # Whatever an engine raises must not lose the run.
-        evidence |= _unavailable(_why(error, state["video"]))
-    evidence["seconds"] = round(time.perf_counter() - began, 4)
-    emit(runtime, NODE, **{key: evidence[key] for key in ("tool", "status", "seconds", "summary")})
+        # No error of an engine may end the run.
+        evidence |= _unavailable(_reason(error, state["video"]))
+    evidence["seconds"] = round(time.perf_counter() - start, 4)
+    event = {key: evidence[key] for key in ("tool", "status", "seconds", "summary")}
+    runtime.stream_writer({"node": NODE, **event})
     return evidence
 
 
 def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, served: bool) -> dict[str, Any]:
+    """The result of one call; identical calls of concurrent runs share one execution."""
     args, store = one.schema.model_validate(call["args"]).model_dump(), default_store()
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(state["video"], state["clip"]["start"], state["clip"]["end"], access=access)
     span = clip.span(args.get("start"), args.get("end"))
     candidates = Candidates.of(state["actions"])
-    which = [label for text in args.get("actions", ()) if (label := candidates.match(text))]
-    actions = which or state["actions"]
-    # The address too: an error may name it, and names of videos stay with their runs.
+    named = [label for text in args.get("actions", ()) if (label := candidates.match(text))]
+    actions = named or state["actions"]
+    # The path is part of the key, because an error may contain it, and no run may see the file names of another.
     key = (store.root, one.name, one.engine, span.id, span.path, span.start, span.end, *actions, context.pixels)
     spent: dict[str, int] = {}
 
@@ -106,48 +112,48 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
         spent.update(tokens)
         return evidence
 
-    # Of runs that share one piece of work, one has paid for it.
+    # The tokens of a shared execution are counted once, in the run that started it.
     return {**SERVICE.once(key, work), "tokens": spent}
 
 
 def _found(
     one: Tool, span: Clip, actions: Sequence[str], pixels: int, store: MediaStore
 ) -> tuple[dict[str, Any], Mapping[str, int]]:
-    """Evidence of one call, and the tokens that it took."""
+    """The evidence of one call, and the tokens that it used."""
     try:
-        found = one.look(span, actions, MOST_SHOWN)
+        found = one.look(span, actions, MAX_FRAMES)
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             raise
-        # An engine that wants to end the program, or whose loop was ended, must not end ours.
+        # An engine that raises SystemExit, or whose event loop was stopped, must not end this process.
         raise ToolUnavailable(f"the tool ended with {type(error).__name__}") from error
     if not found.summary.strip():
         raise ToolUnavailable("the tool returned no text")
     summary, shown = found.summary, []
     try:
         for seconds, image in found.frames:
-            shown.append({"url": store.put_image(fit(image, pixels)), "time": round(seconds, 3)})
+            shown.append({"url": store.put_image(scaled_down(image, pixels)), "time": round(seconds, 3)})
     except OSError as error:
-        # A full disk costs the pictures, not what was found.
+        # On a full disk the images are lost, but not the result.
         summary, shown = f"{summary}\nIts pictures could not be kept: {error.strerror or error}.", []
     where = {"start": round(span.start, 3), "end": round(span.end, 3), "frames": shown}
     return {"summary": summary, **where, "note": found.note}, found.tokens
 
 
-def _why(error: Exception, video: str) -> str:
-    """The error in one line, without the name of the video: names give labels away to the policy."""
+def _reason(error: Exception, video: str) -> str:
+    """The error on one line, without the name of the video, which may reveal the label to the policy."""
     text = str(error) if isinstance(error, VideoStarError | ValidationError) else f"{type(error).__name__}: {error}"
     for name in (video, Path(video).name, Path(video).stem):
         text = text.replace(name, "the video") if name else text
     return " ".join(text.split())[:300]
 
 
-def _unavailable(why: str) -> dict[str, Any]:
-    return {"status": "unavailable", "summary": f"unavailable: {why}", "frames": []}
+def _unavailable(reason: str) -> dict[str, Any]:
+    return {"status": "unavailable", "summary": f"unavailable: {reason}", "frames": []}
 
 
 def _reply(evidence: Mapping[str, Any]) -> str:
-    """Text for the tool message: explanations and descriptions are appended to the question by `fuse` instead."""
+    """Text of the tool message; `fuse` adds explanations and descriptions to the question instead."""
     if evidence["status"] == "ok" and tool(evidence["tool"]).shown:
         return "done; the text follows in the next message"
     return str(evidence["summary"])

@@ -18,10 +18,9 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SecretStr
 
-from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 from ..concurrency import wait_for
 from .dashscope_messages import chosen, piece, usage_of, whole, written
-from .errors import PolicyBusy
 
 if TYPE_CHECKING:
     import aiohttp

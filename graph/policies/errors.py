@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...tools.errors import PolicyUnavailable
+from ...tools.errors import PolicyBusy, PolicyUnavailable
 
 PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 """HTTP answers that another try may change."""
@@ -23,10 +23,6 @@ _REMEDIES: Final = {
     404: "; see that the name of the model is right",
     413: "; lower frames or pixels",
 }
-
-
-class PolicyBusy(PolicyUnavailable):
-    """A failure of the policy that trying again can cure: time-out, dropped connection, throttling, server error."""
 
 
 def policy_failure(error: Exception, node: str) -> PolicyUnavailable:

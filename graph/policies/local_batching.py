@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...tools.errors import MissingExtra, PolicyUnavailable
-from .errors import PolicyBusy
+from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatResult
 
-from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 from ..records.token_track import TOKEN_TRACK
-from .errors import PASSING_STATUS, PolicyBusy
+from .errors import PASSING_STATUS
 
 DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 CONNECT_SECONDS: Final = 10.0

@@ -20,10 +20,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+from ...tools.errors import PolicyBusy
 from ..concurrency import wait_for
 from . import chat_template as template
 from .connections import LoopwiseClient
-from .errors import PolicyBusy
 from .openai_compatible import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
 from .token_policy import (
     END,

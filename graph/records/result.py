@@ -71,7 +71,10 @@ class Recognition(BaseModel):
 
     action: str | None = Field(description="The chosen candidate; None when the run failed.")
     status: Status
-    error: str | None = None
+    error: str | None = Field(default=None, description="Why the run failed, in words.")
+    error_type: str | None = Field(
+        default=None, description="Class of the error. None in records of older versions, whose error begins with it."
+    )
     ranking: list[Ranked] = Field(default_factory=list, description="Every candidate, best first.")
     sub_actions: list[SubAction] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from ...tools.errors import BadRecord
 from ...tools.execution.media_store import SCHEME, MediaStore, default_store
+from ..host import tool_schemas
 from ..prompts import DEFAULT_QUESTION
-from ..state import Context, run_tools
+from ..state import Context
 from .result import Recognition
 from .token_track import extends, tracks
 
@@ -53,13 +54,14 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         },
         "video": state.get("clip"),
         "frames": state.get("frames", []),
-        "tools": run_tools(settings),
+        "tools": tool_schemas(settings),
         "messages": messages,
         "tokens": {"turns": len(turns), "forks": follows[1:].count(False)},
         "recognition": {
             "action": state.get("action"),
             "status": state.get("status"),
             "error": state.get("error"),
+            "error_type": state.get("error_type"),
             "ranking": state.get("ranking", []),
             "sub_actions": state.get("sub_actions", []),
             "evidence": state.get("evidence", []),

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from video_star.graph.concurrency import wait_for
+from video_star.graph.concurrency import run_in_daemon_thread, wait_for
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -118,3 +118,25 @@ def test_a_forked_process_waits_on_a_loop_of_its_own_and_the_parents_goes_on() -
     )
     done = subprocess.run([sys.executable, "-Wd", "-c", program], capture_output=True, text=True, timeout=50)
     assert done.stdout == "42 7\n" and "event loop" not in done.stderr
+
+
+async def test_a_daemon_thread_returns_raises_and_keeps_context_variables() -> None:
+    WHO.set("somebody")
+    assert await run_in_daemon_thread(lambda a, b: (a + b, WHO.get()), 1, 2) == (3, "somebody")
+    with pytest.raises(ZeroDivisionError):
+        await run_in_daemon_thread(lambda: 1 / 0)
+
+
+def test_work_that_hangs_does_not_keep_the_program_from_ending() -> None:
+    program = (
+        "import asyncio, time\n"
+        "from video_star.graph.concurrency import run_in_daemon_thread\n"
+        "async def main():\n"
+        "    try:\n"
+        "        async with asyncio.timeout(0.1): await run_in_daemon_thread(time.sleep, 60)\n"
+        "    except TimeoutError: print('abandoned')\n"
+        "asyncio.run(main())\n"
+    )
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert done.stdout == "abandoned\n" and done.stderr == "" and time.perf_counter() - began < 30

@@ -227,7 +227,7 @@ async def test_no_usable_answer_and_no_evidence_fails_with_a_reason(
     spoken = [lines.says("no tools"), lines.good()[1], lines.says("I would rather not say.")]
     state = await final(make_policy(spoken), inputs(walking_clip))
     assert state["status"] == "failed" and state["action"] is None
-    assert state["error"].startswith("UnusableAnswer")
+    assert state["error_type"] == "UnusableAnswer" and "no usable answer" in state["error"]
 
 
 async def test_no_usable_answer_falls_back_on_measured_evidence(

@@ -16,7 +16,7 @@ from ...graph import build_graph
 from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
 from ...graph.state import Price
-from ...tools.errors import BadInput, PolicyUnavailable, ToolUnavailable
+from ...tools.errors import BadInput, PolicyBusy, PolicyUnavailable, ToolUnavailable
 from ...tools.library import TOOL_NAMES, Tool, ToolName, tool
 from .folder import Chains, Progress
 from .rules import reasons
@@ -215,9 +215,9 @@ async def _chain(job: Job, teacher: Teacher, settings: Settings, failures: list[
     """The record of a run; None where the teacher was out of reach, which says nothing about the clip."""
     star = build_graph(policy=teacher(job), tools=_failing(job, settings)).compile()
     record = await run_record(job.clip, job.actions, graph=star, **{**settings.context, "seed": job.seed})
-    error = str(record["recognition"]["error"] or "")
-    if error.startswith(("PolicyUnavailable", "PolicyBusy")):
-        failures.append(error)
+    outcome = record["recognition"]
+    if outcome["error_type"] in (PolicyBusy.__name__, PolicyUnavailable.__name__):
+        failures.append(f"{outcome['error_type']}: {outcome['error']}")
         return None
     failures.clear()
     record["request"]["context"]["policy"] = settings.teacher

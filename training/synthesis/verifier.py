@@ -11,7 +11,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from ...graph.replies.json_repair import repair_json
-from ...graph.turn import Stopwatch, speak
+from ...graph.turn import Turn
+from ...graph.usage import NodeUsage
 
 SYSTEM: Final = (
     "You check the reasoning of another system that recognised the action in a video. You see frames of the video and "
@@ -44,11 +45,11 @@ async def judge(record: Mapping[str, Any], verifier: BaseChatModel, seconds: flo
         PolicyUnavailable: The verifier cannot be reached or refuses.
     """
     nothing: Any = {}
-    watch = Stopwatch("verify", nothing)
+    usage = NodeUsage("verify", nothing)
     shown: list[Any] = [{"type": "image", "url": frame["url"]} for frame in record["frames"]]
     told = {"type": "text", "text": f"{_conversation(record)}\n\n{ASK}"}
-    reply = await speak(verifier, [SystemMessage(SYSTEM), HumanMessage([*shown, told])], watch, seconds)
-    tokens = watch.update(fresh=True)["usage"]["tokens"]
+    reply = await Turn(verifier, usage, seconds).ask([SystemMessage(SYSTEM), HumanMessage([*shown, told])])
+    tokens = usage.update(fresh=True)["usage"]["tokens"]
     try:
         said = repair_json(reply.text)
     except ValueError:

@@ -70,7 +70,7 @@ def fails(error: BaseException) -> Any:
         (lambda *_: boxes([0, 0, 10]), "Error"),
         (lambda *_: "garbage", "Error"),
         (lambda *_: None, "TypeError"),
-        (lambda *_: boxes([0, 0, 10, 10]) * 5, "frame holds an index outside"),
+        (lambda *_: boxes([0, 0, 10, 10]) * 5, "frame contains an index outside"),
     ],
 )
 async def test_whatever_an_engine_does_becomes_evidence(

@@ -21,11 +21,10 @@ pytest.importorskip("dashscope", reason="needs the extra [api]")
 from video_star import Recognition, recognize  # noqa: E402
 from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.policies.dashscope import _conversation, make  # noqa: E402
-from video_star.graph.policies.errors import PolicyBusy  # noqa: E402
 from video_star.graph.policies.prompted_tools import AnyTools, render_hermes  # noqa: E402
 from video_star.graph.prompts import tool_schema  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
-from video_star.tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy  # noqa: E402
+from video_star.tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy  # noqa: E402
 from video_star.tools.execution.media_store import default_store  # noqa: E402
 
 from ..dashscope_server import GOOD, KEY, LOOK, NAME, PATH, Body, Raw, Reply, Server, Turn, refusal, serving

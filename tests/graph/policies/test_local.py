@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
 from video_star.graph import build_graph  # noqa: E402
+from video_star.graph.messages import as_sent  # noqa: E402
 from video_star.graph.policies.chat_template import picture_urls  # noqa: E402
 from video_star.graph.policies.local import Loaded, TransformersPolicy, load  # noqa: E402
 from video_star.graph.policies.registry import resolve_policy  # noqa: E402
@@ -21,7 +22,6 @@ from video_star.graph.policies.token_policy import VISION_TOKENS, to_template  #
 from video_star.graph.prompts import requested  # noqa: E402
 from video_star.graph.records.token_track import TOKEN_TRACK, sequences, tracks  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
-from video_star.graph.turn import inline  # noqa: E402
 from video_star.tools.execution.media_store import default_store  # noqa: E402
 
 from ... import tiny_qwen as tiny  # noqa: E402
@@ -53,7 +53,7 @@ def picture(seed: int = 0) -> dict[str, Any]:
 
 def asking(text: str, pictures: int = 1, seed: int = 0) -> list[BaseMessage]:
     blocks: list[Any] = [{"type": "text", "text": text}, *(picture(seed + k) for k in range(pictures))]
-    return inline([SystemMessage("You look."), HumanMessage(blocks)], default_store())
+    return as_sent([SystemMessage("You look."), HumanMessage(blocks)], default_store())
 
 
 def track(message: AIMessage) -> dict[str, Any]:

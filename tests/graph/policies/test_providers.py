@@ -17,12 +17,12 @@ from PIL import Image
 
 from video_star import Recognition, arecognize, build_graph, recognize
 from video_star.graph.policies import prompted_tools as prompted
-from video_star.graph.policies.errors import PolicyBusy
 from video_star.graph.policies.prompted_tools import render_hermes
 from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.state import Context
-from video_star.graph.turn import Stopwatch, speak
-from video_star.tools.errors import PolicyUnavailable, UnknownPolicy
+from video_star.graph.turn import Turn as PolicyTurn
+from video_star.graph.usage import NodeUsage
+from video_star.tools.errors import PolicyBusy, PolicyUnavailable, UnknownPolicy
 
 from ..provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAMA, SIGNATURE, Server, Turn, serving
 
@@ -146,8 +146,8 @@ def test_passing_failures_are_tried_again_by_the_graph_alone(server: Server, wal
 
 async def failure(server: Server, limit: float = 30.0) -> PolicyUnavailable:
     with pytest.raises(PolicyUnavailable) as failed:
-        watch = Stopwatch("score", {})  # type: ignore[typeddict-item]
-        await speak(resolve_policy(spec(server)), [HumanMessage("there?")], watch, limit)
+        usage = NodeUsage("score", {})  # type: ignore[typeddict-item]
+        await PolicyTurn(resolve_policy(spec(server)), usage, limit).ask([HumanMessage("there?")])
     return failed.value
 
 
@@ -242,7 +242,7 @@ def test_a_prompt_that_the_provider_blocks_ends_honestly(server: Server, walking
     blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 9}}
     server.script = [GOOD[0], GOOD[1], json.dumps(blocked).encode()]
     found = ask(server, walking_clip)
-    assert found.status == "failed" and str(found.error).startswith("UnusableAnswer")
+    assert found.status == "failed" and found.error_type == "UnusableAnswer"
 
 
 NO_TOOLS = {

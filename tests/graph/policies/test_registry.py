@@ -154,7 +154,7 @@ def test_a_passing_failure_is_tried_again(server: Server, walking_clip: Path, st
 def test_a_refusal_is_not_tried_again_and_ends_typed(server: Server, walking_clip: Path) -> None:
     server.turns = [GOOD[0], 401]
     found = ask(walking_clip)
-    assert found.status == "failed" and found.error is not None and found.error.startswith("PolicyUnavailable")
+    assert found.status == "failed" and found.error_type == "PolicyUnavailable"
     assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.asked) == 2
 
 
@@ -162,7 +162,7 @@ def test_a_dead_server_ends_typed(server: Server, walking_clip: Path) -> None:
     server.shutdown()
     server.server_close()
     found = ask(walking_clip)
-    assert found.status == "failed" and found.error is not None and found.error.startswith("PolicyBusy")
+    assert found.status == "failed" and found.error_type == "PolicyBusy"
 
 
 @pytest.mark.parametrize("spec", ["", "kinetic", "nobody:model", "openai:", ":model", "a b c"])

@@ -1,0 +1,104 @@
+"""What the host fixed when it built the graph, resolved for one run: settings, policy, tools, models behind tools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.runtime import Runtime
+
+from ..tools.errors import UnknownPolicy
+from ..tools.execution.chat_model import Speaker
+from ..tools.library import Tool, ToolName, tool
+from .policies.registry import EMBEDDED, resolve_policy
+from .prompts import tool_schema
+from .state import EMBEDDED_ENGINE, Context
+
+CHAT_MODEL_SHARE: Final = 0.7
+"""Fraction of a tool's time limit that its chat model may use; the rest is for the embedded engine, if the model
+fails."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a host fixes when it builds the graph."""
+
+    context: Context = field(default_factory=Context)
+    """Settings for whatever a run does not set itself."""
+    policy: BaseChatModel | None = None
+    """The policy, whatever the settings name; None to follow the settings."""
+    chat_models: Mapping[ToolName, Speaker] = field(default_factory=dict)
+    """Chat models behind tools, whatever the settings name."""
+    tools: Mapping[ToolName, Tool] = field(default_factory=dict)
+    """Tools that replace the library's tools of the same name."""
+
+    def settings(self, runtime: Runtime[Context]) -> Context:
+        """The settings of this run: the host's, overridden by those that the run sets.
+
+        As a subgraph, the run sees the context of its parent graph, which is of another type and is ignored.
+        """
+        if not isinstance(runtime.context, Context):
+            return self.context
+        own = {name: getattr(runtime.context, name) for name in runtime.context.model_fields_set}
+        return self.context.model_copy(update=own)
+
+    async def policy_for(self, context: Context) -> BaseChatModel:
+        """The policy of this run.
+
+        Raises:
+            UnknownPolicy: The settings name a policy that does not exist.
+            MissingExtra: The policy needs a package that is not installed.
+        """
+        if self.policy is not None:
+            return self.policy
+        # In a thread: importing a provider's package takes seconds, during which a server must answer other requests.
+        return await asyncio.to_thread(resolve_policy, context.policy, context.temperature, context.seed)
+
+    async def chat_models_for(self, context: Context) -> Mapping[str, Speaker]:
+        """The chat models behind the tools offered in this run, by tool name; tools without a chat model are absent.
+
+        Raises:
+            UnknownPolicy: The settings name a model that does not exist, or the embedded policy, which writes no text.
+            MissingExtra: A model needs a package that is not installed.
+        """
+        named: dict[ToolName, str] = {"describe_video": context.describer, "explain_actions": context.explainer}
+        models: dict[str, Speaker] = {}
+        for name, spec in named.items():
+            if name not in offered_tools(context):
+                continue
+            if name in self.chat_models:
+                models[name] = self.chat_models[name]
+            elif spec == EMBEDDED:
+                raise UnknownPolicy(
+                    f"{spec!r} cannot do {name}; use {EMBEDDED_ENGINE!r} or a model such as openai:gpt-4.1"
+                )
+            elif spec != EMBEDDED_ENGINE:
+                model = await asyncio.to_thread(resolve_policy, spec, 0.0, context.seed)
+                models[name] = Speaker(model, spec, CHAT_MODEL_SHARE * context.tool_seconds)
+        return models
+
+    def tool(self, name: ToolName, chat_models: Mapping[str, Speaker]) -> Tool:
+        """The tool `name`: the host's own, or else the library's, with its chat model if it has one.
+
+        Raises:
+            UnknownTool: There is no tool of that name.
+        """
+        return self.tools.get(name) or tool(name, chat_models.get(name))
+
+
+def offered_tools(context: Context) -> list[ToolName]:
+    """The tools that this run offers to the policy."""
+    return [] if context.mode == "no_tools" else context.tools
+
+
+def tool_schemas(context: Context) -> list[dict[str, Any]]:
+    """The schemas bound in every policy turn of a run, including `decompose`.
+
+    They are the same in all turns, because the tools are part of the system message: with other tools, a turn would not
+    extend the tokens of the turn before, and the run would not be a single sequence to train on.
+    """
+    names: list[str] = [*offered_tools(context), *(() if context.mode == "no_sub_actions" else ("decompose",))]
+    return [tool_schema(name) for name in names]
