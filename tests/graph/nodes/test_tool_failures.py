@@ -191,7 +191,7 @@ async def test_a_full_disk_costs_a_run_its_pictures_and_nothing_else(
     with no_room():
         found: Any = await star.ainvoke(inputs, context=context, output_keys=list(State.__annotations__))
     assert found["action"] == "walk" and found["status"] == "degraded" and len(found["notes"]) == 1
-    assert found["notes"][0].startswith("the policy sees no frames, they could not be kept: ")
+    assert found["notes"][0].startswith("the policy sees no frames, because they could not be saved: ")
     assert "Frames at" not in found["conversation"][1].text
     assert found["frames"] == [] and "its frames cannot be shown" in found["conversation"][1].text
     assert {(item["status"], len(item["frames"])) for item in found["evidence"]} == {("ok", 0)} and len(asked) == 1
