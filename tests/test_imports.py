@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 
 KNOWN = {
     ("video_star.graph.run", "video_star.graph"),
-    ("video_star.tools.vision.people", "video_star.tools.vision.engines"),
 }
 """Imports that close a circle and are still to be removed."""
 

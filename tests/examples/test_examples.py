@@ -1,0 +1,79 @@
+"""Every script in examples/ runs and prints what its docstring promises."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from video_star.tools.video.source import DEMO_CLIP
+from video_star.tools.video.writer import cut_clip
+
+pytestmark = pytest.mark.slow
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> ModuleType:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return import_module(request.param)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    """One second of the demo clip."""
+    cut_clip(DEMO_CLIP, tmp_path / "clip.mp4", 0, 1)
+    return str(tmp_path / "clip.mp4")
+
+
+def test_every_example_is_tested() -> None:
+    tested = Path(__file__).read_text(encoding="utf-8")
+    assert [path.stem for path in EXAMPLES.glob("*.py") if f'"{path.stem}"' not in tested] == []
+
+
+@pytest.mark.parametrize("example", ["subgraph"], indirect=True)
+def test_a_parent_graph_uses_the_result(example: ModuleType, clip: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(clip)
+    assert capsys.readouterr().out.startswith("A video of the action 'walk' (score ")
+
+
+@pytest.mark.parametrize("example", ["agent_tool"], indirect=True)
+def test_an_agent_reports_what_the_tool_returned(
+    example: ModuleType, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example.main(clip)
+    assert capsys.readouterr().out.startswith("The video shows: walk (score ")
+
+
+@pytest.mark.parametrize("example", ["own_tool"], indirect=True)
+def test_the_summary_of_an_own_tool_is_evidence(
+    example: ModuleType, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example.main(clip)
+    assert "describe_video: Mean brightness" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("example", ["own_engine"], indirect=True)
+def test_an_own_engine_finds_what_moves(
+    example: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEO_STAR_VISION", "embedded")
+    example.main()
+    assert "at most 1 at once" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("example", ["batch_folder"], indirect=True)
+def test_a_batch_is_resumed_and_survives_an_unreadable_clip(
+    example: ModuleType, clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = Path(clip).parent, tmp_path / "out"
+    (folder / "broken.mp4").write_bytes(b"not a video")
+    command = [str(folder), "--actions", "walk, run", "--out", str(out), "--concurrency", "2"]
+    example.main(command)
+    assert sorted(line.split(":")[0] for line in capsys.readouterr().out.splitlines()) == ["broken.mp4", "clip.mp4"]
+    cut_clip(DEMO_CLIP, folder / "second.mp4", 2, 3)
+    example.main(command)
+    assert [line.split(":")[0] for line in sorted(capsys.readouterr().out.splitlines())] == ["broken.mp4", "second.mp4"]
+    records = [json.loads(line) for line in (out / "runs.jsonl").read_text().splitlines()]
+    assert [Path(record["request"]["source"]).name for record in records] == ["clip.mp4", "second.mp4"]
