@@ -17,7 +17,7 @@ from PIL import Image
 
 from .execution.chat_model import Speaker, Unanswered, Words, harmless
 from .execution.media_store import remembered
-from .motion import SEEN, Motion
+from .motion.result import Motion
 from .primitives import PRIMITIVES
 from .video.reader import Frames
 
@@ -79,12 +79,10 @@ def describe_video(frames: Frames, motion: Motion) -> Description:
     scene = "dark" if light < 0.25 else "bright" if light > 0.65 else "evenly lit"
     people = len(motion.people)
     who = "Nobody is seen" if not people else "One person is seen" if people == 1 else f"{people} people are seen"
-    seen = sorted(
-        (k for k in range(len(motion.primitives)) if motion.support[k] >= SEEN), key=lambda k: float(motion.spans[k, 0])
-    )
-    told = "; ".join(f"from {motion.spans[k, 0]:.1f} s {PRIMITIVES[str(motion.primitives[k])]}" for k in seen)
+    observed = sorted((p for p in motion.primitives if p.observed), key=lambda p: p.start)
+    told = "; ".join(f"from {p.start:.1f} s {PRIMITIVES[p.name]}" for p in observed)
     moves = f"In order: {told}." if told else "No movement of a body was made out."
-    drift = "the camera moves" if motion.camera.any() else "the camera is still"
+    drift = "the camera moves" if any(motion.camera_drift) else "the camera is still"
     return Description(f"The picture is {scene}, and {drift}. {who}. {moves}", salient(frames.images), frames.times)
 
 

@@ -19,7 +19,7 @@ from .vision.engines import EMBEDDED, engine, engine_name
 
 if TYPE_CHECKING:
     from .execution.chat_model import Speaker
-    from .motion import Motion
+    from .motion.result import Motion
     from .video.reader import Frames
     from .vision.pose import Poses
 
@@ -38,7 +38,7 @@ FINE_LIMIT: Final = 96
 """Most of them in one span."""
 FINE_SIDE: Final = 320
 """Their long side in pixels."""
-MOTION: Final = "4"
+MOTION: Final = "5"
 """Version of what is measured of movement, part of the key under which it is kept."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
@@ -241,13 +241,14 @@ def poses_of(clip: Clip) -> Poses:
 
 
 def _motion(clip: Clip) -> Motion:
-    from .motion import Motion, measure_motion
+    from .execution.chat_model import Words
+    from .motion.measure import measure_motion
+    from .motion.result import Motion
 
-    return remembered(
-        (*_key(clip), "motion", MOTION),
-        Motion,
-        lambda: measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)),
-    )
+    def compute() -> Words:
+        return Words(measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json())
+
+    return Motion.from_json(remembered((*_key(clip), "motion", MOTION), Words, compute).text)
 
 
 def fine_frames(clip: Clip) -> Frames | None:

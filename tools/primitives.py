@@ -7,6 +7,9 @@ held, what a mouth says) is not measured, and nothing here pretends that it is.
 
 from typing import Final
 
+OBSERVED: Final = 0.3
+"""Support, 0 to 1, from which a primitive counts as observed."""
+
 PRIMITIVES: Final[dict[str, str]] = {
     # the whole body through the scene
     "stay_in_place": "the body stays where it is",

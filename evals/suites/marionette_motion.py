@@ -19,7 +19,8 @@ import typer
 
 from ...tools.errors import BadInput
 from ...tools.library import fine_frames
-from ...tools.motion import Motion, measure_motion
+from ...tools.motion.measure import measure_motion
+from ...tools.motion.result import Motion
 from ...tools.primitives import PRIMITIVES
 from ...tools.video.clip import open_clip
 from ...tools.vision.engines import engine
@@ -45,7 +46,7 @@ class Tally:
     def add(self, shows: Iterable[str], motion: Motion) -> None:
         """Count one clip."""
         truth = set(shows)
-        found = {str(n) for n, s in zip(motion.primitives, motion.support, strict=True) if s >= MEASURED}
+        found = {p.name for p in motion.primitives if p.support >= MEASURED}
         self.right.update(truth & found)
         self.missed.update(truth - found)
         self.other.update(found - truth)

@@ -1,7 +1,7 @@
 """How often measured motion is right on clips whose motion is known: `python -m video_star.evals.suites.motion`.
 
 Clips come from `motion_kinds`, half with a camera held in a hand. Each is written as mp4 and read back by our own
-reader; what counts is the text of `track_motion` as `read_motion` reads it. Rates come with 95 % Wilson intervals.
+reader. Rates come with 95 % Wilson intervals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import typer
 
 from ...tools.library import fine_frames, tool
-from ...tools.motion import Observed, measure_motion, read_motion
+from ...tools.motion.measure import measure_motion
+from ...tools.motion.result import Measurements, Motion
 from ...tools.video.clip import open_clip
 from ...tools.vision.pose import Poses
 from ..metrics import wilson
@@ -66,41 +67,42 @@ def measure(kinds: Sequence[str], clips: int, seed: int, poses: bool = False) ->
                 scene = KINDS[kind](rng, held)
                 path = Path(folder) / f"{kind}-{k}.mp4"
                 write(path, render(scene, rng), scene.fps)
-                read = read_motion(_summary(path, poses))
+                measured = _motion(path, poses).measurements()
                 path.unlink()
-                yield Outcome(kind, held, k, scene.truth, _READ[kind](read))
+                yield Outcome(kind, held, k, scene.truth, _READ[kind](measured))
 
 
-def _summary(path: Path, poses: bool) -> str:
+def _motion(path: Path, poses: bool) -> Motion:
     clip = open_clip(str(path))
     if poses:
-        return tool("track_motion").look(clip, (), 0).summary
+        motion: Motion = tool("track_motion").look(clip, (), 0).result
+        return motion
     frames = clip.frames()
     size = clip.info.width, clip.info.height
-    return measure_motion(Poses.empty(frames.times, size), frames, fine_frames(clip)).summary()
+    return measure_motion(Poses.empty(frames.times, size), frames, fine_frames(clip))
 
 
-def _clearest(names: Sequence[str]) -> Callable[[Observed], tuple[str, ...]]:
+def _clearest(names: Sequence[str]) -> Callable[[Measurements], tuple[str, ...]]:
     """The one of these that showed most, if any did."""
 
-    def read(observed: Observed) -> tuple[str, ...]:
+    def read(observed: Measurements) -> tuple[str, ...]:
         seen = [name for name in names if name in observed.support]
         return (max(seen, key=lambda name: observed.support[name]),) if seen else ()
 
     return read
 
 
-def _moves(observed: Observed) -> tuple[str, ...]:
+def _moves(observed: Measurements) -> tuple[str, ...]:
     """The clearest ways in which things moved, one for each time they began to, in order."""
     names = [name for name, _ in observed.order if name in _DIRECTIONS[:4] and observed.support[name] >= 0.5]
     return tuple(dict.fromkeys(names))
 
 
-def _times(observed: Observed) -> tuple[str, ...]:
-    return (str(observed.repeats[0][1]) if observed.repeats else "0",)
+def _times(observed: Measurements) -> tuple[str, ...]:
+    return (str(observed.repetitions[0][1]) if observed.repetitions else "0",)
 
 
-_READ: Final[dict[str, Callable[[Observed], tuple[str, ...]]]] = {
+_READ: Final[dict[str, Callable[[Measurements], tuple[str, ...]]]] = {
     "direction": _clearest(_DIRECTIONS),
     "order": _moves,
     "count": _times,

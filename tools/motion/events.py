@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from .objects import MovingObject
 from .signal import Measure, Rhythm, ramp, rhythm, turning_points
-from .things import Thing
 
 STEP: Final = 0.04
 """A way shorter than this is no movement of its own."""
@@ -67,7 +67,7 @@ class Spell:
     change: float
 
 
-def events_of(things: list[Thing], trust: float = 1.0) -> tuple[list[Event], list[Rhythm | None]]:
+def events_of(things: list[MovingObject], trust: float = 1.0) -> tuple[list[Event], list[Rhythm | None]]:
     """All events, in order of their start, and each thing's repetition; every support is multiplied by `trust`."""
     rhythms = [repetition(thing) for thing in things]
     weights = [trust * _weight(thing, things) for thing in things]
@@ -81,7 +81,7 @@ def events_of(things: list[Thing], trust: float = 1.0) -> tuple[list[Event], lis
     return sorted(events, key=lambda event: event.measure.start), rhythms
 
 
-def repetition(thing: Thing) -> Rhythm | None:
+def repetition(thing: MovingObject) -> Rhythm | None:
     """How often the thing goes to and fro, or turns or grows so; None where it does not."""
     centred = thing.path - thing.path.mean()
     along = np.exp(-0.5j * np.angle((centred**2).sum()))
@@ -92,12 +92,12 @@ def repetition(thing: Thing) -> Rhythm | None:
     return max((r for r in found if r), key=lambda r: r.count, default=None)
 
 
-def reaches_out(thing: Thing) -> bool:
+def reaches_out(thing: MovingObject) -> bool:
     """Whether it reaches out of the picture for most of the time, as an arm does."""
     return bool((thing.rim < RIM).mean() > 0.6)
 
 
-def _handles(thing: Thing) -> bool:
+def _handles(thing: MovingObject) -> bool:
     """Whether it is likely a hand rather than what a hand moves.
 
     It reaches out of the picture, or came in later: first seen near the rim, and moving.
@@ -109,7 +109,7 @@ def _handles(thing: Thing) -> bool:
     return bool(thing.index[0] > LATE and thing.rim[0] < 3 * RIM and moves)
 
 
-def _outdoes(thing: Thing, others: list[Thing]) -> bool:
+def _outdoes(thing: MovingObject, others: list[MovingObject]) -> bool:
     """Whether it takes another along, which stays where it was taken, and itself goes much further, to or from the rim.
 
     So does a hand.
@@ -130,14 +130,14 @@ def _outdoes(thing: Thing, others: list[Thing]) -> bool:
     return False
 
 
-def _takes_along(thing: Thing, other: Thing) -> bool:
+def _takes_along(thing: MovingObject, other: MovingObject) -> bool:
     """Whether the other goes its longest way, or grows, along with the thing."""
     spells = [spell for axis in (other.path.real, other.path.imag) for spell in _spells(axis, STEP)]
     longest = max(spells, key=lambda spell: abs(spell.change), default=None)
     return longest is None or np.ptp(other.growth) > 0.3 or _goes_along(other, longest, thing) > 0
 
 
-def _weight(thing: Thing, things: list[Thing]) -> float:
+def _weight(thing: MovingObject, things: list[MovingObject]) -> float:
     """0..1: few points say little, and a hand less than what it moves."""
     most = max(len(other.points) for other in things)
     sure = float(ramp(len(thing.points), 1, 5) * ramp(len(thing.points) / most, 0.05, 0.25))
@@ -153,7 +153,7 @@ def _weight(thing: Thing, things: list[Thing]) -> float:
     return sure * (0.4 if moved else 0.85)
 
 
-def _alone(thing: Thing, beat: Rhythm | None, others: list[Thing]) -> list[tuple[str, Measure]]:
+def _alone(thing: MovingObject, beat: Rhythm | None, others: list[MovingObject]) -> list[tuple[str, Measure]]:
     found: list[tuple[str, Measure]] = []
     if beat and beat.count >= 2:
         found.append(("thing_repeats", Measure(float(ramp(beat.count, 1.5, 3)), beat.start, beat.end)))
@@ -176,7 +176,7 @@ def _alone(thing: Thing, beat: Rhythm | None, others: list[Thing]) -> list[tuple
     return found
 
 
-def _inside(spell: Spell, thing: Thing, beat: Rhythm) -> bool:
+def _inside(spell: Spell, thing: MovingObject, beat: Rhythm) -> bool:
     start, end = thing.times[spell.first], thing.times[spell.last]
     return bool(min(end, beat.end) - max(start, beat.start) > 0.5 * (end - start))
 
@@ -196,7 +196,7 @@ def _spells(series: np.ndarray, least: float) -> list[Spell]:
     return found
 
 
-def _moves(thing: Thing, spell: Spell) -> Measure:
+def _moves(thing: MovingObject, spell: Spell) -> Measure:
     """Support of a movement along one axis: long, mostly along it, and not by growing."""
     whole = abs(thing.path[spell.last] - thing.path[spell.first])
     grown = abs(thing.growth[spell.last] - thing.growth[spell.first])
@@ -205,7 +205,7 @@ def _moves(thing: Thing, spell: Spell) -> Measure:
     return _over(thing, spell, float(support))
 
 
-def _comes_or_goes(thing: Thing, spell: Spell) -> bool:
+def _comes_or_goes(thing: MovingObject, spell: Spell) -> bool:
     """Whether it comes into the picture in this spell, or leaves it, as a hand does before and after what it does."""
     if reaches_out(thing):
         return False
@@ -216,7 +216,7 @@ def _comes_or_goes(thing: Thing, spell: Spell) -> bool:
     return bool((comes and thing.rim[spell.first] < EDGE) or goes)
 
 
-def _foretells(other: Thing, thing: Thing, spell: Spell) -> bool:
+def _foretells(other: MovingObject, thing: MovingObject, spell: Spell) -> bool:
     """Whether the thing only goes where the growth of another, of which it is a part, takes it."""
     first, last = (
         int(np.clip(thing.index[k] - other.index[0], 0, len(other.index) - 1)) for k in (spell.first, spell.last)
@@ -230,11 +230,13 @@ def _foretells(other: Thing, thing: Thing, spell: Spell) -> bool:
     return bool(abs(thing.path[spell.last] - due) < 0.4 * went)
 
 
-def _over(thing: Thing, spell: Spell, support: float) -> Measure:
+def _over(thing: MovingObject, spell: Spell, support: float) -> Measure:
     return Measure(support, float(thing.times[spell.first]), float(thing.times[spell.last]))
 
 
-def _up_or_down(thing: Thing, spell: Spell, moves: Measure, others: list[Thing]) -> list[tuple[str, Measure]]:
+def _up_or_down(
+    thing: MovingObject, spell: Spell, moves: Measure, others: list[MovingObject]
+) -> list[tuple[str, Measure]]:
     """Lifted, put down or falling, of a thing that does not itself reach out of the picture."""
     if reaches_out(thing):
         return []
@@ -256,7 +258,7 @@ def _up_or_down(thing: Thing, spell: Spell, moves: Measure, others: list[Thing])
     ]
 
 
-def _goes_along(thing: Thing, spell: Spell, other: Thing) -> float:
+def _goes_along(thing: MovingObject, spell: Spell, other: MovingObject) -> float:
     """0..1: how far another thing goes the same way at the same time, close by."""
     both = np.intersect1d(thing.index[spell.first : spell.last + 1], other.index)
     if len(both) < 3:
@@ -267,13 +269,13 @@ def _goes_along(thing: Thing, spell: Spell, other: Thing) -> float:
     return float(ramp(abs(own - its) / max(abs(own), 1e-6), 0.6, 0.3) * ramp(apart, 0.2, 0.1))
 
 
-def _evenness(a: Thing, b: Thing) -> float:
+def _evenness(a: MovingObject, b: MovingObject) -> float:
     """Points of the lesser over those of the greater: what is next to nothing may be a scrap of the greater."""
     few, many = sorted((len(a.points), len(b.points)))
     return few / many
 
 
-def _between(a: Thing, b: Thing) -> list[tuple[str, Measure]]:
+def _between(a: MovingObject, b: MovingObject) -> list[tuple[str, Measure]]:
     """What two things do to each other while both are followed."""
     both = np.intersect1d(a.index, b.index)
     if len(both) < 5:
@@ -322,7 +324,7 @@ def _leaves(one: np.ndarray, other: np.ndarray, gap: np.ndarray, times: np.ndarr
     return found
 
 
-def _gaps(a: Thing, b: Thing, frames: np.ndarray) -> np.ndarray:
+def _gaps(a: MovingObject, b: MovingObject, frames: np.ndarray) -> np.ndarray:
     """(n,) how far the second nearest point of one thing is from another in these frames; NaN where that is unseen."""
     one, other = a.points[:, frames - a.index[0]], b.points[:, frames - b.index[0]]
     far = np.abs(one[:, None] - other[None])

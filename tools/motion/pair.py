@@ -22,8 +22,8 @@ from .body import (
     R_WRIST,
     Body,
 )
-from .person import DENSE, Measures
-from .signal import Measure, event, lasting, ramp, strongest
+from .person import Measures
+from .signal import MAX_FRAME_GAP, Measure, event, lasting, ramp, strongest
 
 ALIKE: Final = 1.6
 """People whose sizes differ by more stand at different distances from the camera: they do not touch, they overlap."""
@@ -52,10 +52,10 @@ def measure_pair(one: Body, other: Body) -> Measures:
             # A hand behind the other's back is hidden; its elbow is at the other's side.
             around = np.where(np.isfinite(reach), ramp(reach, 0.12, 0.07), ramp(target.torso_to(elbow), 0.2, 0.12))
             arms.append(lasting(around * near, times, 0.3))
-            if actor.step <= DENSE:
+            if actor.step <= MAX_FRAME_GAP:
                 speed = np.linalg.norm(actor.velocity(hand - actor.centre(), LIMB_WINDOW), axis=1)
                 strikes.append(event(ramp(speed, 1.0, 2.2) * ramp(reach, 0.25, 0.12), times))
-        for ankle in (L_ANKLE, R_ANKLE) if actor.step <= DENSE else ():
+        for ankle in (L_ANKLE, R_ANKLE) if actor.step <= MAX_FRAME_GAP else ():
             speed = np.linalg.norm(actor.velocity(actor.points[:, ankle] - actor.centre(), LIMB_WINDOW), axis=1)
             strikes.append(
                 event(ramp(speed, 1.2, 2.4) * ramp(target.torso_to(actor.points[:, ankle]), 0.25, 0.12), times)
@@ -69,7 +69,7 @@ def measure_pair(one: Body, other: Body) -> Measures:
         "faces_meet": lasting(ramp(faces, 0.1, 0.05), times, 0.3),
         "strike": strongest(*strikes),
     }
-    if a.step <= DENSE and len(both) >= 5:
+    if a.step <= MAX_FRAME_GAP and len(both) >= 5:
         found["approach"], found["separate"] = _nearing(apart, times), _nearing(apart[::-1], times)
     return found
 

@@ -29,6 +29,7 @@ from .body import (
 )
 from .signal import (
     LEAST_SEEN,
+    MAX_FRAME_GAP,
     Measure,
     Rhythm,
     again,
@@ -49,8 +50,6 @@ from .signal import (
     turning_points,
 )
 
-DENSE: Final = 0.35
-"""Seconds between frames above which movement is not measured: a step or a swing would fall between them."""
 FLIGHT: Final = 0.8
 """Seconds within which who has jumped was on the ground before, and is again."""
 STEP: Final = 0.07
@@ -71,7 +70,7 @@ Measures = dict[str, Measure | None]
 def measure_person(body: Body, picture_height: float) -> Measures:
     """Support of every primitive that concerns one person; None for what could not be seen."""
     found = {**_posture(body), **_hands(body), **_framing(body, picture_height)}
-    if body.step <= DENSE:
+    if body.step <= MAX_FRAME_GAP:
         found |= {**_travel(body), **_legs(body), **_whole_body(body), **_arms(body), "head_motion": _head(body)}
     return found
 
@@ -117,7 +116,7 @@ def steps_per_second(body: Body) -> float:
 
 def body_rhythm(body: Body) -> Rhythm | None:
     """How often a hand, or the whole body, goes to and fro; None where neither does so twice."""
-    if body.step > DENSE:
+    if body.step > MAX_FRAME_GAP:
         return None
     hands = body.points[:, [L_WRIST, R_WRIST]] - body.points[:, [L_SHOULDER, R_SHOULDER]]
     series = [(hands[:, side] / body.height[:, None], 0.07) for side in (0, 1)]

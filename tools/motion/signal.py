@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 
+MAX_FRAME_GAP: Final = 0.35
+"""Seconds between frames above which motion is not measured: a step or a swing would fall between two frames."""
 LEAST_SEEN: Final = 0.3
 """Part of the frames in which a quantity must be known for it to count as measured."""
 

@@ -9,9 +9,9 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from ...graph.candidates import normalize_label
+from ...graph.policies.kinematic.reading import read_measurements
 from ...graph.ranking import weigh
 from ...tools.knowledge.entries import words
-from ...tools.motion import read_motion
 from ...tools.primitives import PRIMITIVES
 from ..rewards import accuracy, well_formed
 
@@ -76,7 +76,7 @@ def unsupported(record: Record, label: str, clip: str) -> str:
     evidence = _evidence(record)
     if not evidence:
         return ""
-    motion = read_motion(evidence)
+    motion = read_measurements(evidence)
     unseen = {PRIMITIVES[name] for name in motion.measured if name not in motion.support}
     held = _content(evidence)
     for item in record["recognition"]["sub_actions"]:

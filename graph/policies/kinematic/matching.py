@@ -14,7 +14,8 @@ from itertools import combinations, product
 from typing import Final
 
 from ....tools.knowledge import Definition, define
-from ....tools.motion import Observed, read_motion
+from ....tools.motion.result import Measurements
+from .reading import read_measurements
 
 LEADING: Final = 0.8
 """Chance that the primitives of the first-ranked sub-action show; later ranks fall towards `TRAILING`."""
@@ -46,7 +47,7 @@ def forecast(definition: Definition) -> dict[str, float]:
     return chances
 
 
-def posterior(observed: Observed, definitions: Mapping[str, Definition]) -> dict[str, float]:
+def posterior(observed: Measurements, definitions: Mapping[str, Definition]) -> dict[str, float]:
     """Share of belief in each candidate, summing to 1; equal shares where nothing was measured."""
     usual = _usual(definitions.values())
     likelihoods = {label: _log_likelihood(observed, known, usual) / TEMPER for label, known in definitions.items()}
@@ -58,11 +59,11 @@ def posterior(observed: Observed, definitions: Mapping[str, Definition]) -> dict
 
 def rank_by_evidence(summaries: Sequence[str], actions: Sequence[str]) -> dict[str, float]:
     """Belief in each candidate from tool texts alone; empty where none of them holds measured motion."""
-    observed = next((found for text in summaries if (found := read_motion(text)).support), None)
+    observed = next((found for text in summaries if (found := read_measurements(text)).support), None)
     return posterior(observed, {action: define(action) for action in actions}) if observed else {}
 
 
-def order_fit(observed: Observed, order: Sequence[Sequence[str]]) -> float:
+def order_fit(observed: Measurements, order: Sequence[Sequence[str]]) -> float:
     """How clearly primitives were seen in this order, -1 (the reverse, beyond doubt) to 1; 0 says nothing.
 
     The mean, over the pairs of different steps that were both seen, of how far apart in time they were, each in
@@ -97,7 +98,7 @@ def _usual(definitions: Collection[Definition]) -> dict[str, float]:
     return {name: max(UNSAID, (count + DOUBT * UNSAID) / whole) for name, count in named.items()}
 
 
-def _log_likelihood(observed: Observed, known: Definition, usual: Mapping[str, float]) -> float:
+def _log_likelihood(observed: Measurements, known: Definition, usual: Mapping[str, float]) -> float:
     # With the chance that both of a pair were there as its weight, this is a mixture of densities over -1..1.
     total, chances = math.log1p(ORDERLY * order_fit(observed, known.order)), forecast(known)
     for name in observed.measured:

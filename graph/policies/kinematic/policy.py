@@ -21,11 +21,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ....tools.knowledge import Definition
 from ....tools.knowledge.explain import parse
-from ....tools.motion import Observed, read_motion
+from ....tools.motion.result import Measurements
 from ....tools.primitives import PRIMITIVES
 from ...prompts import CANDIDATES, requested
 from ...ranking import weigh
 from .matching import forecast, order_fit, posterior
+from .reading import read_measurements
 from .replies import call, json_after, last_turn, shortlists
 
 TELLING = ("track_motion", "explain_actions")
@@ -46,7 +47,7 @@ class Read:
     """What the conversation so far says."""
 
     actions: tuple[str, ...]
-    observed: Observed
+    observed: Measurements
     definitions: Mapping[str, Definition]
 
 
@@ -89,7 +90,7 @@ class KinematicPolicy(BaseChatModel):
 def read_conversation(messages: Sequence[BaseMessage]) -> Read:
     """Candidates, measured motion and definitions, from the text of user and tool turns."""
     actions: tuple[str, ...] = ()
-    observed = Observed({}, ())
+    observed = Measurements({}, ())
     definitions: dict[str, Definition] = {}
     for message in messages:
         if not isinstance(message, HumanMessage | ToolMessage):
@@ -97,7 +98,7 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
         text = message.text
         if not actions:
             actions = tuple(json_after(CANDIDATES, text) or ())
-        found = read_motion(text)
+        found = read_measurements(text)
         observed = found if found.measured else observed
         definitions |= parse(text)
     return Read(actions, observed, {label: definitions[label] for label in actions if label in definitions})

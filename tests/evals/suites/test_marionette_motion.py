@@ -8,7 +8,7 @@ import pytest
 from video_star.evals.marionette.annotations import Truth
 from video_star.evals.marionette.dataset import Item, write
 from video_star.evals.suites.marionette_motion import Tally, compare, motions, table, true_poses
-from video_star.tools.motion import measure_motion
+from video_star.tools.motion.measure import measure_motion
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.pose import Poses
 
@@ -36,7 +36,7 @@ def test_what_a_clip_shows_is_measured(clips: list[Path]) -> None:
 
 def test_sitting_down_is_no_walk(clips: list[Path]) -> None:
     for motion in motions(clips[1]):
-        found = dict(zip(motion.primitives.tolist(), motion.support.tolist(), strict=True))
+        found = motion.support
         assert found["sit_down"] > 0.5 and max(found["travel"], found["steps"], found["climb"]) < 0.5
 
 

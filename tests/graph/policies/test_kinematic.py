@@ -15,6 +15,7 @@ from video_star.evals.suites.real_clips import candidates, read_manifest, run_tr
 from video_star.graph import build_graph
 from video_star.graph.policies.kinematic.matching import forecast, order_fit, posterior, rank_by_evidence
 from video_star.graph.policies.kinematic.policy import KinematicPolicy, read_conversation
+from video_star.graph.policies.kinematic.reading import read_measurements
 from video_star.graph.prompts import (
     ASK,
     by_graph,
@@ -30,7 +31,7 @@ from video_star.graph.prompts import (
 from video_star.tools.knowledge import Definition, define, labels, read_entries
 from video_star.tools.knowledge.explain import Explanations
 from video_star.tools.library import TOOL_NAMES, tool
-from video_star.tools.motion import Observed, read_motion
+from video_star.tools.motion.result import Measurements
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.video.clip import open_clip
 
@@ -61,16 +62,16 @@ def replies(policy: KinematicPolicy, messages: list[Any], *tools: str) -> AIMess
 
 def test_belief_follows_what_was_measured() -> None:
     definitions = {label: define(label) for label in ("walk", "wave", "kick", "hug")}
-    shares = posterior(read_motion(SUMMARY), definitions)
+    shares = posterior(read_measurements(SUMMARY), definitions)
     assert max(shares, key=shares.__getitem__) == "walk" and sum(shares.values()) == pytest.approx(1)
-    even = posterior(Observed({}, ()), definitions)
+    even = posterior(Measurements({}, ()), definitions)
     assert set(even.values()) == {0.25}
 
 
 def test_what_an_action_excludes_speaks_against_it() -> None:
     walk = define("walk")
     assert walk.never
-    seen = Observed({walk.never[0]: 0.9}, (walk.never[0],))
+    seen = Measurements({walk.never[0]: 0.9}, (walk.never[0],))
     other = walk.model_copy(update={"never": ()})
     shares = posterior(seen, {"with": walk, "without": other})
     assert shares["with"] < shares["without"]
@@ -86,7 +87,7 @@ def test_times_tell_actions_that_differ_in_order_alone(
     marionette: dict[str, Definition], report: str, right: int
 ) -> None:
     definitions = {label: marionette[label] for label in REVERSED}
-    shares = posterior(read_motion(report), definitions)
+    shares = posterior(read_measurements(report), definitions)
     assert shares[REVERSED[right]] > 0.6
     explained = Explanations(tuple(definitions.values()), ()).summary()
     asked = [
@@ -100,18 +101,18 @@ def test_times_tell_actions_that_differ_in_order_alone(
 def test_order_counts_in_proportion_to_support_and_not_where_nothing_tells_it() -> None:
     order = (("sit_down",), ("wave",))
     far = {"sit_down": (0.0, 1.0), "wave": (2.0, 3.0)}
-    clear, faint = (Observed({"sit_down": s, "wave": s}, tuple(far), spans=far) for s in (1.0, 0.4))
+    clear, faint = (Measurements({"sit_down": s, "wave": s}, tuple(far), spans=far) for s in (1.0, 0.4))
     assert order_fit(clear, order) == 1 and order_fit(clear, order[::-1]) == -1
     assert order_fit(faint, order) == pytest.approx(0.16)
-    assert order_fit(Observed({"wave": 1.0}, ("wave",), spans={"wave": (0.0, 1.0)}), order) == 0
-    assert order_fit(Observed({"sit_down": 1.0, "wave": 1.0}, tuple(far)), order) == 0
-    whole = Observed(clear.support, tuple(far), spans=dict.fromkeys(far, (0.0, 3.0)))
+    assert order_fit(Measurements({"wave": 1.0}, ("wave",), spans={"wave": (0.0, 1.0)}), order) == 0
+    assert order_fit(Measurements({"sit_down": 1.0, "wave": 1.0}, tuple(far)), order) == 0
+    whole = Measurements(clear.support, tuple(far), spans=dict.fromkeys(far, (0.0, 3.0)))
     assert order_fit(whole, order) == order_fit(clear, ()) == order_fit(clear, (tuple(far), ("jump",))) == 0
 
 
 def test_times_that_no_report_has_break_nothing(marionette: dict[str, Definition]) -> None:
     hostile = REPORT.format(sit="3.0 to 1.0", wave="0.0 to 1.8", raised="1.2.3 to 9").replace("0.90", "1.99")
-    shares = posterior(read_motion(hostile), {label: marionette[label] for label in REVERSED})
+    shares = posterior(read_measurements(hostile), {label: marionette[label] for label in REVERSED})
     assert sum(shares.values()) == pytest.approx(1)
 
 
@@ -121,7 +122,7 @@ def test_a_filmed_action_is_measured_in_its_true_order(
 ) -> None:
     made = film(label, seed)
     encode(tmp_path / "clip.mp4", made.frames, made.fps)
-    found = read_motion(tool("track_motion").look(open_clip(str(tmp_path / "clip.mp4")), [], 1).summary)
+    found = tool("track_motion").look(open_clip(str(tmp_path / "clip.mp4")), [], 1).result.measurements()
     assert order_fit(found, marionette[label].order) > 0.2
 
 
@@ -274,6 +275,6 @@ def test_on_real_clips_it_beats_chance_clearly(shared: Path) -> None:
 def test_what_a_tool_says_last_does_not_run_into_the_request() -> None:
     report = "OBSERVED, with support from 0 to 1:\n- steps 0.90, 0.0 to 2.0 s: the legs swing alternately in steps\n"
     told = fused([("describe_video", f"{report}NOT SEEN: jump, kick")], [], "decompose")
-    assert set(read_motion(str(told.text)).measured) == {"steps", "jump", "kick"}
+    assert set(read_measurements(str(told.text)).measured) == {"steps", "jump", "kick"}
     clip = {"start": 0.0, "end": 2.0, "note": "cut"}
     assert "s. Note: cut.\nQuestion" in opening(["wave", "hug"], None, clip, [], "choose")[1].text

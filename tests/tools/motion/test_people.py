@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_star.tools.library import tool
-from video_star.tools.motion import Motion, measure_motion, read_motion
+from video_star.tools.motion.measure import measure_motion
+from video_star.tools.motion.result import MeasuredPrimitive, Motion
 from video_star.tools.motion.signal import cycles, ramp
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.video.clip import open_clip
@@ -53,7 +54,7 @@ def measured(*figures: Figure, seconds: float = 3.0) -> dict[str, float]:
     )
     images = np.full((len(times), 72, 128, 3), 128, np.uint8)
     motion = measure_motion(poses, Frames(images, times, 0.1, ""))
-    return dict(zip(motion.primitives.tolist(), motion.support.tolist(), strict=True))
+    return motion.support
 
 
 def moved(changes: dict[int, tuple[float, float]], base: np.ndarray = STANDING) -> np.ndarray:
@@ -291,8 +292,8 @@ def test_a_moving_camera_does_not_make_people_travel() -> None:
     ones = np.ones(24, np.int64)
     poses = Poses(times, SIZE, np.arange(24), boxes, ones.astype(np.float32), ones, keypoints)
     motion = measure_motion(poses, Frames(images, times, 0.4, ""))
-    assert abs(motion.camera[0] + 250) < 30
-    assert dict(zip(motion.primitives.tolist(), motion.support.tolist(), strict=True))["travel"] < 0.2
+    assert abs(motion.camera_drift[0] + 250) < 30
+    assert motion.support["travel"] < 0.2
 
 
 def test_nobody_gives_an_empty_result() -> None:
@@ -300,7 +301,7 @@ def test_nobody_gives_an_empty_result() -> None:
     empty = Poses.empty(times, SIZE)
     motion = measure_motion(empty, Frames(np.zeros((4, 72, 128, 3), np.uint8), times, 0.1, ""))
     assert len(motion.primitives) == 0 and "0 people" in motion.summary()
-    assert read_motion(motion.summary()).support == {}
+    assert motion.measurements().support == {}
 
 
 @settings(max_examples=25, deadline=None)
@@ -317,17 +318,14 @@ def test_no_keypoints_break_the_measures(seed: int) -> None:
     assert all(0 <= support <= 1 for support in found.values())
 
 
-def test_the_summary_is_read_back() -> None:
-    names = list(PRIMITIVES)
-    support = np.linspace(0, 1, len(names)).round(2)
-    motion = Motion(
-        np.arange(3.0), np.array(names), support, np.tile([0.5, 1.5], (len(names), 1)),
-        np.tile([1, 0], (len(names), 1)), np.zeros((0, 8)), np.zeros(2), np.zeros(0),
-    )  # fmt: skip
-    read = read_motion("Before.\n" + motion.summary() + "\nAfter.")
-    expected = {n: s for n, s in zip(names, support.tolist(), strict=True) if s >= 0.3}
-    assert read.support == expected and set(read.measured) == set(names)
-    assert read_motion("nothing of the kind") == read_motion("")
+def test_measurements_are_rounded_as_policies_read_them_and_survive_storage() -> None:
+    support = np.linspace(0, 1, len(PRIMITIVES))
+    primitives = [MeasuredPrimitive(n, s, 0.51, 1.49, 1) for n, s in zip(PRIMITIVES, support.tolist(), strict=True)]
+    motion = Motion((0.0, 1.0, 2.0), tuple(primitives))
+    found = motion.measurements()
+    assert found.support == {p.name: round(p.support, 2) for p in primitives if p.support >= 0.3}
+    assert set(found.measured) == set(PRIMITIVES) and set(found.spans.values()) == {(0.5, 1.5)}
+    assert Motion.from_json(motion.to_json()) == motion
 
 
 @given(st.floats(0.3, 3), st.floats(0.05, 1), st.floats(0, 6))
@@ -344,7 +342,7 @@ def test_ramp_runs_either_way() -> None:
 
 def test_the_bundled_clip_shows_people_who_walk(walking_clip: Path) -> None:
     found = tool("track_motion").look(open_clip(str(walking_clip), 0, 4), ["walk"], 4)
-    read = read_motion(found.summary)
+    read = found.result.measurements()
     assert read.support["steps"] > 0.4 and read.support["travel"] > 0.4 and read.support["upright"] > 0.5
     assert not {"jump", "fall", "lie", "pedal", "seated", "arms_around"} & set(read.support)
     assert len(found.frames) == 4 and all(image.ndim == 3 for _, image in found.frames)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from video_star.evals.tabletop.kinds import KINDS
 from video_star.evals.tabletop.scenes import Layer, Scene, along, render, table, thing, write
 from video_star.tools.library import fine_frames, tool
-from video_star.tools.motion import Motion, measure_motion, read_motion
 from video_star.tools.motion.camera import camera_of
 from video_star.tools.motion.flow import follow
+from video_star.tools.motion.measure import measure_motion
+from video_star.tools.motion.result import Motion
 from video_star.tools.motion.signal import rhythm, turning_points
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames
@@ -57,14 +58,14 @@ def moving(points: list[tuple[float, complex]], seed: int = 3) -> Layer:
 def test_a_thing_that_moves_one_way_is_seen_to_and_not_the_other(
     tmp_path: Path, end: complex, way: str, opposite: str
 ) -> None:
-    read = read_motion(measured(clip_of(tmp_path, [moving([(0.5, 160 + 120j), (1.4, end)])], 2.0)).summary())
+    read = measured(clip_of(tmp_path, [moving([(0.5, 160 + 120j), (1.4, end)])], 2.0)).measurements()
     assert read.support[f"thing_moves_{way}"] > 0.8
     assert f"thing_moves_{opposite}" not in read.support and f"thing_moves_{opposite}" in read.measured
 
 
 def test_what_happens_first_is_told_first(tmp_path: Path) -> None:
     path = moving([(0.4, 90 + 120j), (1.0, 210 + 120j), (1.5, 210 + 120j), (2.1, 210 + 50j)])
-    read = read_motion(measured(clip_of(tmp_path, [path], 2.6)).summary())
+    read = measured(clip_of(tmp_path, [path], 2.6)).measurements()
     names = [name for name, _ in read.order]
     times = dict(reversed(read.order))
     assert names.index("thing_moves_right") < names.index("thing_moves_up")
@@ -77,9 +78,9 @@ def test_a_thing_shaken_five_times_is_counted(tmp_path: Path) -> None:
         return 160 + 30 * np.sin(phase), 120.0, 1.0, 0.0
 
     motion = measured(clip_of(tmp_path, [Layer(box().picture, path)], 3.8))
-    read = read_motion(motion.summary())
-    assert read.repeats[0] == ("thing 1", 5) and read.support["thing_repeats"] > 0.8
-    assert motion.repeats[0][3] == pytest.approx(0.6, abs=0.1)
+    read = motion.measurements()
+    assert read.repetitions[0] == ("thing 1", 5) and read.support["thing_repeats"] > 0.8
+    assert motion.repetitions[0].period == pytest.approx(0.6, abs=0.1)
 
 
 def test_a_camera_that_turns_moves_no_thing(tmp_path: Path) -> None:
@@ -87,10 +88,10 @@ def test_a_camera_that_turns_moves_no_thing(tmp_path: Path) -> None:
         return 90 * min(1.0, t / 1.5), 0.0, 1.0, 0.0
 
     motion = measured(clip_of(tmp_path, [], 1.8, turning))
-    read = read_motion(motion.summary())
+    read = motion.measurements()
     assert read.support["camera_turns_left"] > 0.8 and "turns left" in motion.summary()
     assert not [name for name in read.support if name.startswith("thing")]
-    assert motion.camera[0] == pytest.approx(50, rel=0.25)
+    assert motion.camera_drift[0] == pytest.approx(50, rel=0.25)
 
 
 def test_the_cameras_movement_is_taken_out_of_a_things(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_the_cameras_movement_is_taken_out_of_a_things(tmp_path: Path) -> None:
         return 80 * min(1.0, t / 1.5), 0.0, 1.0, 0.0
 
     still_in_picture = moving([(0.0, 160 + 120j), (1.5, 80 + 120j)])
-    read = read_motion(measured(clip_of(tmp_path, [still_in_picture], 1.8, turning)).summary())
+    read = measured(clip_of(tmp_path, [still_in_picture], 1.8, turning)).measurements()
     assert read.support["thing_moves_left"] > 0.5 and "thing_moves_right" not in read.support
 
 
@@ -106,14 +107,14 @@ def test_a_fall_is_no_putting_down(tmp_path: Path) -> None:
     def falling(t: float) -> tuple[float, float, float, float]:
         return 160.0, 60 + 120 * float(np.clip((t - 0.6) / 0.3, 0, 1)) ** 2, 1.0, 0.0
 
-    read = read_motion(measured(clip_of(tmp_path, [Layer(box().picture, falling)], 1.6, fps=30)).summary())
+    read = measured(clip_of(tmp_path, [Layer(box().picture, falling)], 1.6, fps=30)).measurements()
     assert read.support["thing_falls"] > read.support.get("thing_put_down", 0.0)
 
 
 def test_nothing_that_moves_gives_no_thing(tmp_path: Path) -> None:
     motion = measured(clip_of(tmp_path, [box()], 1.5))
-    read = read_motion(motion.summary())
-    assert not len(motion.things) and not read.order and not read.repeats
+    read = motion.measurements()
+    assert not motion.objects and not read.order and not read.repetitions
     assert {"thing_moves_left", "camera_nears"} <= set(read.measured)
 
 
@@ -122,7 +123,7 @@ def test_frames_too_far_apart_are_not_measured_rather_than_not_seen() -> None:
     picture = rng.integers(0, 255, (15, 20, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     times = np.arange(6.0)
     motion = measure_motion(Poses.empty(times, (160, 120)), Frames(np.stack([picture] * 6), times, 1.0))
-    assert not [name for name in motion.primitives if str(name).startswith(("thing", "camera"))]
+    assert not [name for name in motion.support if name.startswith(("thing", "camera"))]
     assert "too far to measure" in motion.summary()
 
 
@@ -137,7 +138,7 @@ def test_points_are_followed_over_a_fifth_of_the_picture_at_once() -> None:
 
 def test_the_tool_tells_pushing_right_from_pushing_left_by_motion_alone(tmp_path: Path) -> None:
     path = clip_of(tmp_path, [moving([(0.5, 80 + 120j), (1.4, 240 + 120j)])], 2.0)
-    read = read_motion(tool("track_motion").look(open_clip(str(path)), (), 0).summary)
+    read = tool("track_motion").look(open_clip(str(path)), (), 0).result.measurements()
     assert "thing_moves_right" in read.support and "thing_moves_left" not in read.support
 
 

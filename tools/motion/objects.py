@@ -42,7 +42,7 @@ MOST_THINGS: Final = 6
 
 
 @dataclass(frozen=True)
-class Thing:
+class MovingObject:
     """A thing that moves. Lengths are in long sides of the picture, the camera's movement taken out."""
 
     index: np.ndarray
@@ -68,7 +68,7 @@ class Thing:
         return float(np.abs(np.diff(self.path)).sum())
 
 
-def things_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray) -> list[Thing]:
+def objects_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray) -> list[MovingObject]:
     """Everything that moves by itself, what goes furthest first.
 
     Args:
@@ -95,7 +95,7 @@ def things_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray)
     return sorted(found, key=lambda thing: -_salience(thing))[:MOST_THINGS]
 
 
-def _salience(thing: Thing) -> float:
+def _salience(thing: MovingObject) -> float:
     return float(min(thing.went, 1.0) * np.sqrt(len(thing.points)) * (0.02 + thing.spread))
 
 
@@ -220,7 +220,7 @@ def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.where(alike, count, 0.0), np.where(alike, 0.0, count), near > 0
 
 
-def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarray, side: int) -> Thing | None:
+def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarray, side: int) -> MovingObject | None:
     """One thing from its points; None where they are never seen together through a step."""
     points = steady[members] / side
     seen = np.isfinite(points.real)
@@ -253,7 +253,7 @@ def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarra
     away = np.fmin(half[0] - np.abs(filmed.real), half[1] - np.abs(filmed.imag)) / side
     rim = np.where(seen.any(axis=0), np.nanmin(np.where(seen, away, np.inf), axis=0), np.inf)
     growth = np.cumsum(np.log(np.abs(factor)))
-    return Thing(index, times[index], path, growth, np.cumsum(np.angle(factor)), float(spread), points, rim)
+    return MovingObject(index, times[index], path, growth, np.cumsum(np.angle(factor)), float(spread), points, rim)
 
 
 def _step(z: np.ndarray, moved: np.ndarray) -> tuple[complex, complex]:

@@ -1,0 +1,314 @@
+"""What was measured of the motion in a clip, as typed values and as text for a policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Literal
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from ..primitives import OBSERVED, PRIMITIVES
+from .signal import MAX_FRAME_GAP
+
+MAX_PEOPLE: Final = 8
+"""Most people the summary describes one by one."""
+MAX_OBJECTS: Final = 4
+"""Most objects the summary describes one by one."""
+MAX_EVENTS: Final = 16
+"""Most entries of the order of events."""
+MIN_SPEED: Final = 0.1
+"""Body heights per second from which a person's net movement is described."""
+_CAMERA: Final = {
+    "camera_turns_left": "turns left",
+    "camera_turns_right": "turns right",
+    "camera_turns_up": "turns up",
+    "camera_turns_down": "turns down",
+    "camera_nears": "goes nearer or zooms in",
+    "camera_recedes": "goes away or zooms out",
+}
+
+
+@dataclass(frozen=True)
+class MeasuredPrimitive:
+    """One motion primitive of `tools.primitives`, over the whole clip."""
+
+    name: str
+    support: float
+    """0..1; 0 means it was measurable and did not occur."""
+    start: float
+    """Seconds from which it was strongest."""
+    end: float
+    """Seconds until which it was strongest."""
+    actor: int = 0
+    """Track of the person, or number of the object, that showed it most clearly; 0 for neither, as with the camera."""
+    partner: int = 0
+    """The other person or object of a pair; 0 if there is none."""
+
+    @property
+    def observed(self) -> bool:
+        """Whether the support is high enough to count."""
+        return self.support >= OBSERVED
+
+    @property
+    def of_object(self) -> bool:
+        """Whether `actor` and `partner` are objects rather than people."""
+        return self.name.startswith(("thing_", "things_"))
+
+    @property
+    def by(self) -> str:
+        """Who or what showed it, such as `person 1 with person 2`."""
+        kind = "thing" if self.of_object else "person"
+        if self.partner:
+            return f"{kind} {self.actor} with {kind} {self.partner}"
+        return f"{kind} {self.actor}" if self.actor else self.name.split("_")[0]
+
+
+@dataclass(frozen=True)
+class PersonMotion:
+    """One tracked person within one shot."""
+
+    track: int
+    start: float
+    """Seconds, first seen."""
+    end: float
+    """Seconds, last seen."""
+    right: float
+    """Net speed to the right in the image, body heights per second."""
+    down: float
+    """Net speed downwards in the image, body heights per second."""
+    trunk_angle: float | None
+    """Median angle of the trunk from upright in degrees; None if the trunk was not visible."""
+    knee_angle: float | None
+    """Median angle at the knees in degrees, 180 straight; None if the knees were not visible."""
+    step_rate: float | None
+    """Steps per second; None if the legs were not visible or the frames are too far apart."""
+
+    def describe(self) -> str:
+        """One line of the summary."""
+        speed = math.hypot(self.right, self.down)
+        moves = f"moves {_directions(self.right, self.down)} at {speed:.1f} body heights/s"
+        parts = [moves if speed >= MIN_SPEED else "stays in place"]
+        if self.trunk_angle is not None:
+            parts.append(f"trunk {self.trunk_angle:.0f} degrees from upright")
+        parts.append("knees out of view" if self.knee_angle is None else f"knees at {self.knee_angle:.0f} degrees")
+        if self.step_rate is not None and self.step_rate >= 0.5:
+            parts.append(f"{self.step_rate:.1f} steps/s")
+        return f"Person {self.track}, {self.start:.1f} to {self.end:.1f} s: {', '.join(parts)}."
+
+
+@dataclass(frozen=True)
+class ObjectMotion:
+    """One object that moved by itself. Lengths are in long sides of the image, camera motion removed."""
+
+    start: float
+    """Seconds, first tracked."""
+    end: float
+    """Seconds, last tracked."""
+    right: float
+    """Net displacement to the right."""
+    down: float
+    """Net displacement downwards."""
+    log_growth: float
+    """Natural logarithm of its last size over its first."""
+    rotation: float
+    """Degrees turned clockwise in the image."""
+    reaches_out: bool
+    """Whether it extends beyond the image border, as an arm does."""
+    path_length: float
+    """Length of its whole path."""
+
+    def describe(self, number: int) -> str:
+        """One line of the summary."""
+        far = math.hypot(self.right, self.down)
+        where = f"{far:.2f} {_directions(self.right, self.down)} of" if far >= 0.03 else ""
+        parts = [f"ends {where} where it began" if where else "ends where it began"]
+        if self.path_length > 1.5 * far + 0.05:
+            parts.append(f"on a way of {self.path_length:.2f}")
+        if abs(self.log_growth) > 0.12:
+            parts.append(f"{math.exp(self.log_growth):.1f} times its size at first")
+        if abs(self.rotation) > 15:
+            parts.append(f"turned by {abs(self.rotation):.0f} degrees")
+        if self.reaches_out:
+            parts.append("reaches out of the picture, as an arm does")
+        when = f"{self.start:.1f} to {self.end:.1f} s"
+        return f"Thing {number}, {when}: {', '.join(parts)} (lengths in long sides of the picture)."
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A person or an object that moved back and forth."""
+
+    kind: Literal["person", "thing"]
+    number: int
+    """Track of the person, or number of the object."""
+    count: int
+    """Cycles."""
+    period: float
+    """Seconds per cycle."""
+    start: float
+    """Seconds."""
+    end: float
+    """Seconds."""
+
+    def describe(self) -> str:
+        """One entry of the summary."""
+        often = f"{self.count} time{'s' if self.count > 1 else ''}"
+        return f"{self.kind} {self.number}, {often}, {self.period:.2f} s each, {self.start:.1f} to {self.end:.1f} s"
+
+
+@dataclass(frozen=True)
+class ObjectEvent:
+    """An object started to do something; one primitive may occur several times."""
+
+    name: str
+    """The primitive."""
+    start: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The motion primitives of a clip at the precision that policies read: support to 0.01, times to 0.1 s."""
+
+    support: Mapping[str, float]
+    """Observed primitives and their support, 0..1."""
+    measured: tuple[str, ...]
+    """Primitives that were measurable, observed or not."""
+    order: tuple[tuple[str, float], ...] = ()
+    """Observed primitives and the seconds at which they started, in order; those of objects may occur repeatedly."""
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Observed primitives and the seconds from and to which they were strongest."""
+    repetitions: tuple[tuple[str, int], ...] = ()
+    """Who or what moved back and forth, such as `thing 1`, and how often; the most salient first."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The motion in a clip.
+
+    A primitive that could not be measured (legs not visible, frames too far apart) is absent, which says nothing; one
+    with support 0 was measurable and did not occur.
+    """
+
+    times: tuple[float, ...]
+    """Seconds of the frames examined."""
+    primitives: tuple[MeasuredPrimitive, ...]
+    """Those that were measurable, in the order of `PRIMITIVES`."""
+    people: tuple[PersonMotion, ...] = ()
+    """Longest in view first."""
+    camera_drift: tuple[float, float] = (0.0, 0.0)
+    """Pixels per second by which the scene drifts to the right and downwards; 0 for a static camera or a clip with
+    cuts."""
+    camera_shake: float = 0.0
+    """0..1."""
+    cuts: tuple[float, ...] = ()
+    """Seconds at which a new shot starts."""
+    objects: tuple[ObjectMotion, ...] = ()
+    """Most salient first."""
+    repetitions: tuple[Repetition, ...] = ()
+    """Most salient first."""
+    events: tuple[ObjectEvent, ...] = ()
+    """What objects did, in order."""
+
+    @property
+    def support(self) -> dict[str, float]:
+        """Support of each measurable primitive."""
+        return {primitive.name: primitive.support for primitive in self.primitives}
+
+    def observed(self) -> list[MeasuredPrimitive]:
+        """The primitives that occurred, the clearest first."""
+        return sorted((p for p in self.primitives if p.observed), key=lambda p: -p.support)
+
+    def measurements(self) -> Measurements:
+        """The primitives at the precision that policies read."""
+        observed = self.observed()
+        return Measurements(
+            {p.name: round(p.support, 2) for p in observed},
+            (*(p.name for p in observed), *(p.name for p in self.primitives if not p.observed)),
+            tuple((name, round(start, 1)) for start, name in self._order()),
+            {p.name: (round(p.start, 1), round(p.end, 1)) for p in observed},
+            tuple((f"{r.kind} {r.number}", r.count) for r in self.repetitions),
+        )
+
+    def to_json(self) -> str:
+        """JSON that `from_json` reads."""
+        return _adapter().dump_json(self).decode()
+
+    @staticmethod
+    def from_json(text: str) -> Motion:
+        """Read `to_json`.
+
+        Raises:
+            pydantic.ValidationError: The text is not that of a `Motion`.
+        """
+        return _adapter().validate_json(text)
+
+    def summary(self) -> str:
+        """What moved, in words and numbers with times."""
+        observed = self.observed()
+        lines = [self._setting(), *(person.describe() for person in self.people[:MAX_PEOPLE])]
+        if len(self.people) > MAX_PEOPLE:
+            lines.append(f"{len(self.people) - MAX_PEOPLE} more people, seen more briefly.")
+        involved = {number for p in observed if p.of_object for number in (p.actor, p.partner) if number}
+        lines += [
+            self.objects[number - 1].describe(number)
+            for number in sorted(involved)[:MAX_OBJECTS]
+            if number <= len(self.objects)
+        ]
+        lines.append(
+            "OBSERVED, with support from 0 to 1:"
+            if observed
+            else "OBSERVED: nothing that moves as poses or points followed would show."
+        )
+        lines += [
+            f"- {p.name} {p.support:.2f}, {p.start:.1f} to {p.end:.1f} s, {p.by}: {PRIMITIVES[p.name]}"
+            for p in observed
+        ]
+        lines.append(f"NOT SEEN: {', '.join(p.name for p in self.primitives if not p.observed)}")
+        if missing := [name for name in PRIMITIVES if name not in self.support]:
+            lines.append(
+                f"NOT MEASURED (out of view, nobody to compare with, or frames too far apart): {', '.join(missing)}"
+            )
+        if self.repetitions:
+            lines.append("REPEATED: " + "; ".join(repetition.describe() for repetition in self.repetitions))
+        if order := self._order():
+            lines.append("ORDER: " + ", then ".join(f"{name} at {start:.1f} s" for start, name in order))
+        return "\n".join(lines)
+
+    def _order(self) -> list[tuple[float, str]]:
+        """What started when: every event of objects, other primitives once; empty if all started at once."""
+        listed = {event.name for event in self.events}
+        starts = [(p.start, p.name) for p in self.observed() if p.name not in listed]
+        starts += [(event.start, event.name) for event in self.events]
+        return sorted(starts)[:MAX_EVENTS] if len({start for start, _ in starts}) > 1 else []
+
+    def _setting(self) -> str:
+        drift = math.hypot(*self.camera_drift)
+        camera = "The camera is still." if not drift else f"The scene drifts at {drift:.0f} pixels/s: the camera moves."
+        observed = {p.name for p in self.primitives if p.observed}
+        words = [word for name, word in _CAMERA.items() if name in observed]
+        words += ["shakes"] * (self.camera_shake >= OBSERVED)
+        if words:
+            camera = f"The camera {' and '.join(words)}."
+        cuts = f" The film cuts at {', '.join(f'{t:.1f}' for t in self.cuts[:10])} s." if self.cuts else ""
+        gap = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+        thin = f" Frames are {gap:.1f} s apart, too far to measure movement; ask for a shorter span."
+        people = "1 person" if len(self.people) == 1 else f"{len(self.people)} people"
+        when = f"from {self.times[0]:.1f} to {self.times[-1]:.1f} s in {len(self.times)} frames"
+        return f"{people} {when}. {camera}{cuts}{thin if gap > MAX_FRAME_GAP else ''}"
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Motion]:
+    return TypeAdapter(Motion)
+
+
+def _directions(right: float, down: float) -> str:
+    """The main directions of a displacement, such as `right and up`."""
+    far = math.hypot(right, down)
+    ways: Iterable[tuple[str, float]] = (("right", right), ("left", -right), ("down", down), ("up", -down))
+    return " and ".join(way for way, part in ways if part > 0.4 * far)
