@@ -23,7 +23,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from ..errors import PolicyUnavailable, ToolResting, ToolUnavailable
-from ..video.source import home
+from ..settings import home
 from . import media_store as media
 from .circuit_breaker import Breaker
 from .disk_budget import used

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import BadInput
-from ..video.source import home, number_in
+from ..settings import home, settings
 from .disk_budget import added, used
 from .executor import SERVICE, working
 
@@ -87,7 +87,7 @@ class MediaStore:
 
 
 def default_store() -> MediaStore:
-    """The store of this user: the folder `media` of `source.home()`."""
+    """The store of this user: the folder `media` of `settings.home()`."""
     return MediaStore(home() / "media")
 
 
@@ -115,7 +115,7 @@ def keep(path: Path, data: bytes) -> bool:
 
     A full disk costs the next run its memory, not this run its result: False where it is not kept.
     """
-    limit = int(number_in("VIDEO_STAR_RESULTS_MB", 2048) * 2**20)
+    limit = int(settings().results_mb * 2**20)
     with suppress(OSError):
         write_atomically(path, data)
         added(path, limit)

@@ -5,7 +5,6 @@ Both are read from files that another package brings, whose code is never import
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput, BadWeights, MissingExtra
-from ..video.source import home
+from ..settings import home, settings
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -250,7 +249,7 @@ def _loaded(name: str) -> Encoder:
 
 def chosen() -> str:
     """The name of the encoder that `VARIABLE` asks for, else of the best one that works here, else `WORDS`."""
-    return _chosen(os.environ.get(VARIABLE) or None)
+    return _chosen(settings().search)
 
 
 @cache

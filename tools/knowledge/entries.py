@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..errors import VideoStarError
 from ..primitives import PRIMITIVES
+from ..settings import settings
 
 LABEL_LENGTH: Final = 200
 """Characters of a label that are read and shown."""
@@ -159,7 +159,7 @@ def entries() -> dict[str, Definition]:
     Raises:
         KnowledgeError: An entry is malformed, a label has two, or a further file cannot be read.
     """
-    added = [_further(name) for name in os.environ.get(FURTHER, "").split(os.pathsep) if name]
+    added = [_further(path) for path in settings().knowledge]
     found: dict[str, Definition] = {}
     for path in sorted(files(__package__).iterdir(), key=lambda path: path.name):
         if path.name.endswith(".yaml"):
@@ -175,12 +175,12 @@ def entries() -> dict[str, Definition]:
     return found
 
 
-def _further(name: str) -> dict[str, Definition]:
+def _further(path: Path) -> dict[str, Definition]:
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise KnowledgeError(f"{FURTHER} names {name}, which cannot be read ({error}); correct or unset it") from error
-    return read_entries(text, name)
+        raise KnowledgeError(f"{FURTHER} names {path}, which cannot be read ({error}); correct or unset it") from error
+    return read_entries(text, str(path))
 
 
 def _overlaid(found: Mapping[str, Definition], further: Mapping[str, Definition]) -> dict[str, Definition]:

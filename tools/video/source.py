@@ -21,6 +21,7 @@ import httpx
 
 from ..errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
 from ..execution.disk_budget import added, used
+from ..settings import home, settings
 
 CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
 """The bundled clips: always allowed."""
@@ -55,33 +56,24 @@ class VideoAccess:
 
     @classmethod
     def from_environment(cls, *, served: bool = False) -> VideoAccess:
-        """Read VIDEO_STAR_ROOTS, _HOSTS, _PRIVATE_ADDRESSES, _MAX_MB, _DOWNLOAD_SECONDS and _DOWNLOADS_MB.
+        """The access that the environment grants (see `Settings`).
 
         Args:
-            served: Others than the user of this machine name the videos. Without VIDEO_STAR_ROOTS they may then name
-                files of the working folder and the bundled clips only.
+            served: Videos are named by others than the user of this machine. Unless VIDEO_STAR_ROOTS is set, they may
+                name only files of the working folder and the bundled clips.
 
         Raises:
-            BadInput: A variable that must be a number is none.
+            BadInput: A variable has an invalid value.
         """
-        roots = os.environ.get("VIDEO_STAR_ROOTS")
-        allowed = tuple(Path(root).expanduser() for root in roots.split(os.pathsep) if root) if roots else None
-        hosts = os.environ.get("VIDEO_STAR_HOSTS", "").split(",")
+        given = settings()
         return cls(
-            roots=(Path.cwd(), CLIPS) if served and allowed is None else allowed,
-            hosts=tuple(host.strip().lower() for host in hosts if host.strip()),
-            private_addresses=os.environ.get("VIDEO_STAR_PRIVATE_ADDRESSES") == "1",
-            max_bytes=int(number_in("VIDEO_STAR_MAX_MB", 512) * 2**20),
-            seconds=number_in("VIDEO_STAR_DOWNLOAD_SECONDS", 60),
-            kept_bytes=int(number_in("VIDEO_STAR_DOWNLOADS_MB", 4096) * 2**20),
+            roots=(Path.cwd(), CLIPS) if served and given.roots is None else given.roots,
+            hosts=tuple(host.lower() for host in given.hosts),
+            private_addresses=given.private_addresses,
+            max_bytes=int(given.max_mb * 2**20),
+            seconds=given.download_seconds,
+            kept_bytes=int(given.downloads_mb * 2**20),
         )
-
-
-def home() -> Path:
-    """The folder for what this package stores: $VIDEO_STAR_HOME, else `video-star` in the user's cache folder."""
-    if own := os.environ.get("VIDEO_STAR_HOME"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "video-star"
 
 
 def resolve(video: str, access: VideoAccess) -> Path:
@@ -125,21 +117,6 @@ def identify(path: Path) -> str:
                 file.seek((status.st_size - _BLOCK) * number // (_BLOCKS - 1))
                 digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:32]
-
-
-def number_in(variable: str, default: float) -> float:
-    """A positive number from the environment.
-
-    Raises:
-        BadInput: The variable holds something else.
-    """
-    text = os.environ.get(variable, str(default))
-    try:
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    except ValueError:
-        pass
-    raise BadInput(f"{variable} is {text!r}; set it to a positive number")
 
 
 def _local(name: str, access: VideoAccess) -> Path:

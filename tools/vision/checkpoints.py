@@ -20,7 +20,7 @@ import httpx
 
 from ..errors import BadInput, BadWeights, DownloadFailed
 from ..execution.media_store import write_atomically
-from ..video.source import home
+from ..settings import home, settings
 
 RELEASE: Final = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Where ultralytics publishes its weights. VIDEO_STAR_WEIGHTS_URL names a mirror."""
@@ -144,7 +144,7 @@ def _digest(path: Path, changed: int, size: int) -> str:
 
 def _release() -> str:
     """The address the weights lie under: https, or http on this machine."""
-    address = os.environ.get("VIDEO_STAR_WEIGHTS_URL") or RELEASE
+    address = settings().weights_url or RELEASE
     try:
         url = httpx.URL(address)
     except httpx.InvalidURL:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import BadWeights, MissingExtra
+from ..settings import settings
 from .blazepose import BLAZEPOSE
 from .checkpoints import NAMES, digest, locate
 from .detections import Engine
@@ -37,7 +37,7 @@ def engine() -> Engine:
         BadWeights: The variable names no known engine, or the weights are missing.
         MissingExtra: The package that runs the weights is not installed.
     """
-    choice = os.environ.get(VARIABLE, "").strip() or "embedded"
+    choice = settings().vision.strip() or "embedded"
     if choice == "embedded":
         return EMBEDDED
     if choice in NAMES:
@@ -58,7 +58,7 @@ def engine_name() -> str:
     try:
         return engine().name
     except (BadWeights, MissingExtra):
-        return os.environ[VARIABLE]
+        return settings().vision
 
 
 def _weights(choice: str) -> Path | None:

@@ -28,8 +28,8 @@ import yaml
 from PIL import Image
 
 from ..errors import BadWeights, MissingExtra
+from ..settings import home
 from ..video.reader import Frames
-from ..video.source import home
 from .batching import Batcher
 from .detections import KEYPOINTS, Detections, Skeletons, non_maximum_suppression
 from .onnx_model import THREADS, OnnxModel

@@ -53,7 +53,7 @@ def doctor() -> None:
         else:
             line = escape(f"pip install 'video-star[{extra}]'")
             console.print(f"  [yellow]-[/] {module}: {purpose}: {line}", soft_wrap=True)
-    from ..tools.video.source import home
+    from ..tools.settings import home
 
     console.print(f"store: {escape(str(home()))}", soft_wrap=True)
     raise typer.Exit(0 if all(working) else 1)

@@ -17,7 +17,8 @@ import pytest
 
 from video_star.tools.errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
 from video_star.tools.execution import disk_budget as pruning
-from video_star.tools.video.source import CLIPS, VideoAccess, _public, home, identify, resolve
+from video_star.tools.settings import home
+from video_star.tools.video.source import CLIPS, VideoAccess, _public, identify, resolve
 
 ANYWHERE = VideoAccess()
 
@@ -208,16 +209,6 @@ def test_server_reads_its_working_folder_only(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.chdir(tmp_path)
     assert VideoAccess.from_environment().roots is None
     assert VideoAccess.from_environment(served=True).roots == (tmp_path, CLIPS)
-
-
-def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VIDEO_STAR_HOME", "/srv/store")
-    assert home() == Path("/srv/store")
-    monkeypatch.delenv("VIDEO_STAR_HOME")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/srv/cache")
-    assert home() == Path("/srv/cache/video-star")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert home() == Path.home() / ".cache" / "video-star"
 
 
 def test_identity_is_that_of_the_content(tmp_path: Path) -> None:
