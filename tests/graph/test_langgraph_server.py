@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -253,11 +252,9 @@ def test_videos_outside_the_served_folder_are_never_read(
             f"http://localhost:{trap.getsockname()[1]}/clip.mp4",
             "http://169.254.169.254/latest/meta-data/",
         ]
-        began = time.monotonic()
         for video in refused:
             _, heard = dev.stream(inputs(video))
             assert refusal(heard)[0] == "VideoNotAllowed", (video, heard)
-        assert time.monotonic() - began < 3 * len(refused)
         with pytest.raises(BlockingIOError):
             trap.accept()
     shutil.copy(walking_clip, dev.folder / "clip.mp4")

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import random
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -113,7 +112,7 @@ async def test_an_engine_that_hangs_is_left_behind_and_at_last_alone(
 
     def poses(*_: Any) -> Any:
         asked.append(1)
-        hung.wait(20)
+        hung.wait()
         return []
 
     monkeypatch.setattr(BlazePose, "poses", poses)
@@ -121,9 +120,8 @@ async def test_an_engine_that_hangs_is_left_behind_and_at_last_alone(
         for _ in range(breaker.FAILURES):
             found = await look(walking_clip, "estimate_pose", tool_seconds=0.3)
             assert found.evidence[0].summary == "unavailable: no result within 0.3 s"
-        began = time.perf_counter()
+        # Nobody waits for it any more, and it holds no slot.
         found = await look(walking_clip, "estimate_pose", "explain_actions")
-        assert time.perf_counter() - began < 5, "nobody waits for it any more, and it holds no slot"
         assert "failed 3 times in a row" in found.evidence[0].summary and found.evidence[1].status == "ok"
         assert len(asked) <= breaker.FAILURES
     finally:

@@ -1,7 +1,6 @@
 """What DashScope and what lies before it can fail in: by the vendor's SDK, and in the OpenAI-compatible mode."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,12 +248,17 @@ class TestCompatibleMode:
         assert len(openai_mode.asked) == 2 and KEY not in str(found.error)
 
     def test_a_server_that_takes_too_long_is_given_up(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
+        gate = threading.Event()
+
         def answer(request: Body) -> compatible.Reply:
-            time.sleep(2)
+            gate.wait()
             return compatible.GOOD[0]
 
         openai_mode.answer = answer
-        found = self.ask(walking_clip, policy_seconds=0.2)
+        try:
+            found = self.ask(walking_clip, policy_seconds=1)
+        finally:
+            gate.set()
         assert found.status == "failed" and "policy_seconds" in str(found.error) and len(openai_mode.asked) == 3
 
     async def test_asked_for_a_stream_it_answers_in_one_piece(self, openai_mode: compatible.Server) -> None:

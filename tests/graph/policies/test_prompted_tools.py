@@ -1,7 +1,6 @@
 """Tools as text: written and read by one module, whatever the model makes of the form."""
 
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -24,6 +23,8 @@ from video_star.graph.policies.chat_template import chat_template
 from video_star.graph.policies.prompted_tools import AnyTools, as_text, refuses_tools, render_hermes
 from video_star.graph.prompts import tool_schema
 from video_star.graph.replies.tool_calls import parse_hermes
+
+from ...growth import growth
 
 Calls = list[dict[str, Any]]
 PIECES = [
@@ -136,13 +137,9 @@ def test_a_call_that_cannot_be_read_keeps_its_name_and_words() -> None:
     assert bad["name"] == "detect_people" and bad["args"] == '{"name": "detect_people", start}'
 
 
-@pytest.mark.parametrize(
-    "text", ["<tool_call>" * 9000, "<tool_call>{" * 9000, "<tool_call>" + "[" * 99000, "```" * 30000]
-)
-def test_long_nonsense_takes_bounded_time(text: str) -> None:
-    began = time.perf_counter()
-    parse_hermes(text)
-    assert time.perf_counter() - began < 5
+@pytest.mark.parametrize("unit", ["<tool_call>", "<tool_call>{", "[", "```"])
+def test_long_nonsense_takes_linear_time(unit: str) -> None:
+    assert growth(lambda size: parse_hermes("<tool_call>" + unit * (size // len(unit))), 50_000) < 3
 
 
 def conversation() -> list[AnyMessage]:

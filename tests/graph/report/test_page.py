@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from html import escape
 from html.parser import HTMLParser
@@ -18,6 +17,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from video_star.graph.report.page import render_page
+
+from ...growth import growth
 
 HOSTILE = [
     '<script>document.title="owned"</script>',
@@ -326,18 +327,19 @@ def test_any_field_may_be_missing(gone: str, record: Record, store: Store) -> No
         assert "</html>" in render_page(broken, store.__getitem__), key
 
 
-def test_six_hundred_actions_make_a_small_page_fast(record: Record) -> None:
-    actions = [f"{number} {'lowers the long ladder ' * 12}"[:300] for number in range(600)]
-    record["request"]["actions"] = actions
-    record["recognition"]["ranking"] = [{"action": action, "score": 1 / (k + 1)} for k, action in enumerate(actions)]
-    record["recognition"]["sub_actions"] = [
-        {"name": f"part {k}", "rank": k + 1, "weight": 8 - k, "scores": dict.fromkeys(actions, k)} for k in range(8)
-    ]
-    record["messages"][0]["content"] = "\n".join(actions)
-    render_page(record, lost)  # the first call compiles the templates
-    began = time.perf_counter()
-    page = render_page(record, lost)
-    assert time.perf_counter() - began < 1
+def test_six_hundred_actions_make_a_small_page_in_linear_time(record: Record) -> None:
+    def rendered(count: int) -> str:
+        actions = [f"{number} {'lowers the long ladder ' * 12}"[:300] for number in range(count)]
+        record["request"]["actions"] = actions
+        record["recognition"]["ranking"] = [{"action": name, "score": 1 / (k + 1)} for k, name in enumerate(actions)]
+        record["recognition"]["sub_actions"] = [
+            {"name": f"part {k}", "rank": k + 1, "weight": 8 - k, "scores": dict.fromkeys(actions, k)} for k in range(8)
+        ]
+        record["messages"][0]["content"] = "\n".join(actions)
+        return render_page(record, lost)
+
+    page = rendered(600)
+    assert growth(rendered, 600) < 3
     assert len(page.encode()) < 2_000_000
     assert "580 more" in page and "600 candidate actions" in page and "580 candidates with lower totals" in page
 

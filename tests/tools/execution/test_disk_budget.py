@@ -88,14 +88,14 @@ def test_one_process_deletes_nothing_that_another_has_begun_to_use(tmp_path: Pat
     code = (
         "import sys, time; from pathlib import Path; from video_star.tools.execution.disk_budget import prune\n"
         "print('ready', flush=True)\n"
-        "end = time.monotonic() + 30\n"
+        "end = time.monotonic() + 120\n"
         "while time.monotonic() < end and not Path(sys.argv[1], 'done').exists(): prune(Path(sys.argv[1]), 0)\n"
     )
     pruner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     try:
         assert pruner.stdout is not None and pruner.stdout.readline() == b"ready\n"
-        kept, gone, end = 0, 0, time.monotonic() + 3
-        while (kept < 300 or gone < 30) and time.monotonic() < end:
+        kept, gone, end = 0, 0, time.monotonic() + 60
+        while (kept < 100 or gone < 10) and time.monotonic() < end:
             path = put(tmp_path, "clip", 10, 0)
             os.utime(path, (0, 0))  # from here on it may go
             if used(path):
@@ -105,7 +105,7 @@ def test_one_process_deletes_nothing_that_another_has_begun_to_use(tmp_path: Pat
                 kept += 1
             else:
                 gone += 1
-        assert kept, f"{gone} gone"
+        assert kept and gone
     finally:
         (tmp_path / "done").touch()
-        assert pruner.wait(30) == 0
+        assert pruner.wait(250) == 0

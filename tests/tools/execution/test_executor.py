@@ -43,7 +43,7 @@ def joined(service: Service, key: object) -> Callable[[], bool]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 120
     while not true():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -129,7 +129,8 @@ def test_an_error_is_not_remembered() -> None:
 
 def test_processes_that_write_the_same_entry_at_once_leave_it_whole(home: Path) -> None:
     code = (
-        "import numpy as np, sys; from dataclasses import dataclass; from video_star.tools import media\n"
+        "import numpy as np, sys; from dataclasses import dataclass\n"
+        "from video_star.tools.execution import media_store as media\n"
         "@dataclass\n"
         "class Result:\n    values: np.ndarray\n"
         "for i in range(40):\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -106,13 +105,12 @@ def test_variable_rate_is_read_by_time_not_by_count(hostile: HostileFiles) -> No
 
 
 def test_three_hours_are_read_without_decoding_them(hostile: HostileFiles, decoded: list[float]) -> None:
-    path, began = hostile.three_hours, time.monotonic()
+    path = hostile.three_hours
     info = probe(path)
     assert (info.duration, info.fps) == (10_800, 1)
     assert len(decoded) <= 5
     assert numbers(read_frames(path, [260, 5255, 10_799])) == [260, 5255, 10_799]
     assert len(decoded) < 100
-    assert time.monotonic() - began < 5
 
 
 def test_near_times_are_decoded_through_in_one_pass(hostile: HostileFiles, decoded: list[float]) -> None:

@@ -20,6 +20,8 @@ from video_star.tools.execution import disk_budget as pruning
 from video_star.tools.settings import home
 from video_star.tools.video.source import CLIPS, VideoAccess, _public, identify, resolve
 
+from ...growth import growth
+
 ANYWHERE = VideoAccess()
 
 
@@ -147,10 +149,8 @@ def test_only_ordinary_files_are_let_in(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
         for odd in (tmp_path, tmp_path / "pipe", tmp_path / "socket", Path("/dev/zero")):
-            began = time.monotonic()
             with pytest.raises(VideoNotAllowed, match="ordinary video file"):
                 resolve(str(odd), ANYWHERE)
-            assert time.monotonic() - began < 1
 
 
 def test_file_outside_the_roots_is_refused_whether_it_exists_or_not(tmp_path: Path) -> None:
@@ -221,10 +221,14 @@ def test_identity_is_that_of_the_content(tmp_path: Path) -> None:
 
 def test_large_file_is_identified_without_reading_it_whole(tmp_path: Path) -> None:
     large = tmp_path / "large.mp4"
-    with large.open("wb") as file:
-        file.truncate(20 * 2**30)
-    before, began = identify(large), time.monotonic()
-    assert identify(large) == before and time.monotonic() - began < 2
+
+    def identified(gigabytes: int) -> str:
+        with large.open("wb") as file:
+            file.truncate(gigabytes * 2**30)
+        return identify(large)
+
+    assert growth(identified, 10) < 1.5
+    before = identify(large)
     status = large.stat()
     with large.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
@@ -359,10 +363,8 @@ def test_failed_downloads_are_told_apart_and_leave_nothing(site: Site) -> None:
 
 @pytest.mark.parametrize("kind", ["dribble", "dribbling_header"])
 def test_slow_download_is_given_up(site: Site, kind: str) -> None:
-    began = time.monotonic()
     with pytest.raises(VideoTooLarge, match="within 1 s"):
         resolve(site.url(f"/{kind}/a"), own_network(seconds=1.0))
-    assert time.monotonic() - began < 5
     assert downloads() == []
 
 
