@@ -131,7 +131,7 @@ def test_work_that_hangs_does_not_keep_the_program_from_ending() -> None:
         "from video_star.graph.concurrency import run_in_daemon_thread\n"
         "async def main():\n"
         "    try:\n"
-        "        async with asyncio.timeout(0.1): await run_in_daemon_thread(time.sleep, 60)\n"
+        "        async with asyncio.timeout(0.1): await run_in_daemon_thread(time.sleep, 3600)\n"
         "    except TimeoutError: print('abandoned')\n"
         "asyncio.run(main())\n"
     )
