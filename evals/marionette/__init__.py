@@ -1,4 +1,4 @@
-"""Marionette: short clips of animated people, whose actions are compositions of motion primitives."""
+"""Marionette: a generator of short clips of animated people whose actions are compositions of motion primitives."""
 
 from .actions import ACTIONS, Action, oracle
 from .film import Film, film

@@ -1,4 +1,4 @@
-"""What people and things look like: the solids they are drawn with."""
+"""Appearance of people and objects: the solids and boards they are rendered from."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ WOODS: Final = ((178, 128, 76), (140, 94, 54), (206, 168, 116), (110, 78, 58), (
 
 @dataclass(frozen=True)
 class Solid:
-    """A cone with rounded ends, or a sphere where both ends are one."""
+    """A cone with rounded ends; a sphere if both ends coincide."""
 
     a: np.ndarray
     b: np.ndarray
-    """(frames, 3) metres in the room."""
+    """(frames, 3) world positions of the ends, metres."""
     ra: float
     rb: float
-    """Metres."""
+    """Radii in metres."""
     colour: Colour
     stripes: float = 0.0
 
 
 @dataclass(frozen=True)
 class Board:
-    """A flat quadrilateral seen from one side."""
+    """A flat quadrilateral, visible from the front only."""
 
     corners: np.ndarray
     """(frames, 4, 3) metres, clockwise seen from the front."""
     normal: np.ndarray
-    """(frames, 3) unit vector out of its front."""
+    """(frames, 3) unit normal of the front."""
     colour: Colour
 
 
@@ -53,25 +53,25 @@ class Clothes:
     trousers: Colour
     shoes: Colour
     sleeves: float
-    """Share of the arm that is covered."""
+    """Sleeve length in arm bones, 0 to 2."""
     legs: float
-    """Share of the leg that is covered."""
+    """Trouser length in leg bones, 0 to 2."""
     stripes: float
     long_hair: bool
     skirt: bool
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Clothes:
-        """Clothes of its own, shirt and trousers apart in colour."""
-        shirt, trousers = _colour(rng), _colour(rng, 0.7)
+    def sample(cls, rng: np.random.Generator) -> Clothes:
+        """Random clothes, with shirt and trousers of different colours."""
+        shirt, trousers = _random_colour(rng), _random_colour(rng, 0.7)
         while np.abs(np.subtract(shirt, trousers)).sum() < 110:
-            trousers = _colour(rng, 0.7)
+            trousers = _random_colour(rng, 0.7)
         return cls(
             SKINS[rng.integers(len(SKINS))],
             HAIRS[rng.integers(len(HAIRS))],
             shirt,
             trousers,
-            _colour(rng, 0.6),
+            _random_colour(rng, 0.6),
             float(rng.choice([0.5, 1.0, 1.6, 2.0])),
             float(rng.choice([1.0, 2.0, 2.0, 2.0])),
             float(rng.choice([0, 0, 0, 2, 3])),
@@ -80,7 +80,7 @@ class Clothes:
         )
 
 
-def _colour(rng: np.random.Generator, bright: float = 1.0) -> Colour:
+def _random_colour(rng: np.random.Generator, bright: float = 1.0) -> Colour:
     import colorsys
 
     value = bright * rng.uniform(0.3, 1.0)
@@ -88,39 +88,39 @@ def _colour(rng: np.random.Generator, bright: float = 1.0) -> Colour:
     return 255 * red, 255 * green, 255 * blue
 
 
-def person(shape: Shape, joints: Joints, wears: Clothes) -> list[Solid]:
-    """The solids of a person, (frames, 3) each."""
-    return [*_trunk(shape, joints, wears), *_face(shape, joints, wears), *_limbs(shape, joints, wears)]
+def person_solids(shape: Shape, joints: Joints, clothes: Clothes) -> list[Solid]:
+    """The solids of a person."""
+    return [*_trunk(shape, joints, clothes), *_face(shape, joints, clothes), *_limbs(shape, joints, clothes)]
 
 
 def _mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(a + share * (b - a))
 
 
-def _trunk(shape: Shape, j: Joints, wears: Clothes) -> list[Solid]:
-    g, shirt, below = shape.girth, wears.shirt, wears.trousers
+def _trunk(shape: Shape, j: Joints, clothes: Clothes) -> list[Solid]:
+    g, shirt, below = shape.girth, clothes.shirt, clothes.trousers
     ls, rs, lh, rh = (j[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip"))
     solids = [
         Solid(_mix(j["neck"], j["chest"], 0.15), ls, 0.070 * g, 0.050 * g, shirt),
         Solid(_mix(j["neck"], j["chest"], 0.15), rs, 0.070 * g, 0.050 * g, shirt),
-        Solid(_mix(j["chest"], ls, 0.35), _mix(j["spine"], lh, 0.62), 0.100 * g, 0.088 * g, shirt, wears.stripes),
-        Solid(_mix(j["chest"], rs, 0.35), _mix(j["spine"], rh, 0.62), 0.100 * g, 0.088 * g, shirt, wears.stripes),
-        Solid(j["chest"], j["pelvis"], 0.115 * g, 0.108 * g, shirt, wears.stripes),
+        Solid(_mix(j["chest"], ls, 0.35), _mix(j["spine"], lh, 0.62), 0.100 * g, 0.088 * g, shirt, clothes.stripes),
+        Solid(_mix(j["chest"], rs, 0.35), _mix(j["spine"], rh, 0.62), 0.100 * g, 0.088 * g, shirt, clothes.stripes),
+        Solid(j["chest"], j["pelvis"], 0.115 * g, 0.108 * g, shirt, clothes.stripes),
         Solid(lh, rh, 0.092 * g, 0.092 * g, below),
-        Solid(j["neck"], _mix(j["neck"], j["head"], 0.6), 0.050 * g, 0.046 * g, wears.skin),
+        Solid(j["neck"], _mix(j["neck"], j["head"], 0.6), 0.050 * g, 0.046 * g, clothes.skin),
     ]
-    if wears.skirt:
+    if clothes.skirt:
         knees = _mix(j["left_knee"], j["right_knee"], 0.5)
         solids.append(Solid(j["pelvis"], _mix(j["pelvis"], knees, 0.75), 0.11 * g, 0.16 * g, below))
     return solids
 
 
-def _face(shape: Shape, j: Joints, wears: Clothes) -> list[Solid]:
+def _face(shape: Shape, j: Joints, clothes: Clothes) -> list[Solid]:
     s, dark = shape.head, (40, 30, 30)
-    nose = tuple(0.92 * channel for channel in wears.skin)
+    nose = tuple(0.92 * channel for channel in clothes.skin)
     solids = [
-        Solid(j["crown"], j["chin"], 0.335 * s, 0.25 * s, wears.skin),
-        Solid(j["back"], j["scalp"], 0.385 * s, 0.36 * s, wears.hair),
+        Solid(j["crown"], j["chin"], 0.335 * s, 0.25 * s, clothes.skin),
+        Solid(j["back"], j["scalp"], 0.385 * s, 0.36 * s, clothes.hair),
         Solid(
             _mix(j["nose"], j["head"], 0.25),
             _mix(j["nose"], j["head"], 0.04),
@@ -134,16 +134,16 @@ def _face(shape: Shape, j: Joints, wears: Clothes) -> list[Solid]:
         eye = j[f"{side}_eye"]
         solids += [Solid(eye, eye, 0.05 * s, 0.05 * s, dark)]
         ear = j[f"{side}_ear"]
-        solids += [Solid(ear, ear, 0.085 * s, 0.085 * s, wears.skin)]
-    if wears.long_hair:
-        solids.append(Solid(j["back"], _mix(j["nape"], j["neck"], 0.6), 0.36 * s, 0.26 * s, wears.hair))
+        solids += [Solid(ear, ear, 0.085 * s, 0.085 * s, clothes.skin)]
+    if clothes.long_hair:
+        solids.append(Solid(j["back"], _mix(j["nape"], j["neck"], 0.6), 0.36 * s, 0.26 * s, clothes.hair))
     return solids
 
 
 def _covered(
     joints: Sequence[np.ndarray], radii: Sequence[float], share: float, cloth: Colour, skin: Colour
 ) -> list[Solid]:
-    """A limb of two bones whose upper `share` (0 to 2 bones) is covered by cloth."""
+    """A limb of two bones, covered by cloth from the top down to `share` bones (0 to 2)."""
     solids = []
     for k in range(2):
         a, b, ra, rb = joints[k], joints[k + 1], radii[k], radii[k + 1]
@@ -155,20 +155,20 @@ def _covered(
     return solids
 
 
-def _limbs(shape: Shape, j: Joints, wears: Clothes) -> list[Solid]:
+def _limbs(shape: Shape, j: Joints, clothes: Clothes) -> list[Solid]:
     g, solids = shape.girth, []
     for side in SIDES:
         arm = [j[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist")]
-        solids += _covered(arm, (0.056 * g, 0.043 * g, 0.032 * g), wears.sleeves, wears.shirt, wears.skin)
-        solids.append(Solid(j[f"{side}_wrist"], j[f"{side}_palm"], 0.032 * g, 0.042 * g, wears.skin))
-        solids.append(Solid(j[f"{side}_palm"], j[f"{side}_fingers"], 0.040 * g, 0.028 * g, wears.skin))
+        solids += _covered(arm, (0.056 * g, 0.043 * g, 0.032 * g), clothes.sleeves, clothes.shirt, clothes.skin)
+        solids.append(Solid(j[f"{side}_wrist"], j[f"{side}_palm"], 0.032 * g, 0.042 * g, clothes.skin))
+        solids.append(Solid(j[f"{side}_palm"], j[f"{side}_fingers"], 0.040 * g, 0.028 * g, clothes.skin))
         leg = [j[f"{side}_{name}"] for name in ("hip", "knee", "ankle")]
-        solids += _covered(leg, (0.090 * g, 0.060 * g, 0.042 * g), wears.legs, wears.trousers, wears.skin)
-        solids.append(Solid(j[f"{side}_heel"], j[f"{side}_toe"], 0.047 * g, 0.038 * g, wears.shoes))
+        solids += _covered(leg, (0.090 * g, 0.060 * g, 0.042 * g), clothes.legs, clothes.trousers, clothes.skin)
+        solids.append(Solid(j[f"{side}_heel"], j[f"{side}_toe"], 0.047 * g, 0.038 * g, clothes.shoes))
     return solids
 
 
-def thing(prop: Prop, positions: np.ndarray, times: np.ndarray, colour: Colour) -> tuple[list[Solid], list[Board]]:
+def prop_parts(prop: Prop, positions: np.ndarray, times: np.ndarray, colour: Colour) -> tuple[list[Solid], list[Board]]:
     """The solids and boards of an object at `positions` (frames, 3)."""
     up = np.array([0.0, 1, 0])
     forward, left = (axis[0] for axis in facing(np.array([prop.yaw])))
@@ -235,7 +235,7 @@ def _bat_axis(prop: Prop, times: np.ndarray) -> np.ndarray:
 
 
 def _cup_axis(prop: Prop, times: np.ndarray) -> np.ndarray:
-    """Upright, and tilted to the mouth when near it."""
+    """Upright; tilted towards the mouth when close to it."""
     upright = np.broadcast_to(np.array([0.0, 1, 0]), (len(times), 3))
     if prop.holder is None:
         return upright

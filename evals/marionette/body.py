@@ -1,4 +1,4 @@
-"""One puppet over time: the quantities that move it, and the moves that primitives are made of."""
+"""One body over time: its control quantities, and the movements that primitives are made of."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from .curves import Track
 from .skeleton import SIDES, Joints, Shape, aim, facing, solve
 
 REST: Final = np.array([0.05, 0.10, 0.97])
-"""An arm that hangs: flexion, abduction (radians), extension (arm lengths)."""
+"""A hanging arm: flexion and abduction in radians, extension in arm lengths."""
 CARRY: Final = aim(0.62, -0.42, 0.0)
-"""A hand before the belly, as when a box is carried."""
+"""A hand in front of the belly, as when carrying a box."""
 
 
 class Body:
     """One person on the stage.
 
-    Quantities (n numbers each): `place` x and z of the hips, `yaw`, `shift` of the hips forwards, `drop` of the hips,
-    `base` height of what is stood on, `air` height of a jump, `lean` of the trunk (forwards, left, twist), `look` of
-    the head (down, left); per side `arm` (flexion, abduction, extension), `grip` a point in the room for the palm and
-    `hold` how far it goes there (0 to 1), `foot` a point in the room, `leg` as `arm` for a leg that swings and `free`
-    how far it does. Radians and metres; extensions in lengths of the limb.
+    Control quantities (n numbers each): `place` x and z of the hips, `yaw`, `shift` of the hips forwards, `drop` of the
+    hips, `base` height of the support, `air` height of a jump, `lean` of the trunk (forwards, left, twist), `look` of
+    the head (down, left). Per side: `arm` (flexion, abduction, extension); `grip`, a world position for the palm, and
+    `hold`, its weight in [0, 1]; `foot`, a world position; `leg`, as `arm`, for a swinging leg, and `free`, its weight.
+    Radians and metres; extensions in limb lengths.
     """
 
-    def __init__(self, shape: Shape, place: tuple[float, float], yaw: float, side: str, vigour: float) -> None:
+    def __init__(self, shape: Shape, place: tuple[float, float], yaw: float, side: str, amplitude: float) -> None:
         self.shape = shape
         self.side = side
-        """The hand and foot that act when one does."""
+        """The side of the acting hand and foot."""
         self.other = "left" if side == "right" else "right"
-        self.vigour = vigour
-        """How wide movements go, about 1."""
+        self.amplitude = amplitude
+        """Scale of the movements, about 1."""
         self.tracks: dict[str, Track] = {"place": Track(place), "yaw": Track([yaw])}
         for name, size in {"shift": 1, "drop": 1, "base": 1, "air": 1, "lean": 3, "look": 2}.items():
             self.tracks[name] = Track(np.zeros(size))
@@ -47,33 +47,33 @@ class Body:
             self.tracks[f"{name}_free"] = Track([0])
 
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Forwards and left, (3,) each, where the body will face after the moves so far."""
+        """Forwards and left, (3,) each, after the movements so far."""
         forward, left = facing(self.tracks["yaw"].goal)
         return forward[0], left[0]
 
     @property
-    def spot(self) -> np.ndarray:
-        """Where on the ground the hips will be after the moves so far, (3,)."""
+    def position(self) -> np.ndarray:
+        """Ground position of the hips after the movements so far, (3,)."""
         x, z = self.tracks["place"].goal
         return np.array([x, 0, z])
 
     def point(self, forward: float, up: float, left: float = 0.0) -> np.ndarray:
-        """A point of the room (3,) given from where the body will stand, metres."""
+        """A world position (3,) relative to the body after the movements so far, in metres."""
         ahead, leftwards = self.axes()
-        return np.asarray(self.spot + forward * ahead + left * leftwards + np.array([0, up, 0]))
+        return np.asarray(self.position + forward * ahead + left * leftwards + np.array([0, up, 0]))
 
     def move(self, name: str, t0: float, t1: float, *to: float) -> None:
         """Move one quantity; as `Track.move`."""
         self.tracks[name].move(t0, t1, to)
 
     def hand(self, side: str, t0: float, t1: float, way: np.ndarray) -> None:
-        """Bring a hand to a place of the body's own, given as the quantity `arm`; it lets go of the room."""
+        """Move a hand relative to the body, given as the quantity `arm`; releases a world position."""
         self.tracks[f"{side}_arm"].move(t0, t1, way)
         if self.tracks[f"{side}_hold"].goal[0]:
             self.move(f"{side}_hold", t0, t1, 0)
 
     def hand_at(self, side: str, t0: float, t1: float, point: np.ndarray) -> None:
-        """Bring a palm to a point of the room (3,)."""
+        """Move a palm to a world position (3,)."""
         holding = self.tracks[f"{side}_hold"].goal[0]
         self.tracks[f"{side}_grip"].move(t0 if holding else t0 - 1e-3, t1 if holding else t0, point)
         if not holding:
@@ -85,7 +85,7 @@ class Body:
         Hands that are at a point of the room go along.
         """
         count = max(2, round(float(np.linalg.norm(way)) / 0.42) + round(abs(turn) / 0.8))
-        start, yaw = self.spot, float(self.tracks["yaw"].goal[0])
+        start, yaw = self.position, float(self.tracks["yaw"].goal[0])
         grips = {f"{side}_grip": self.tracks[f"{side}_grip"].goal for side in SIDES if self.tracks[f"{side}_hold"].goal}
         pace = (t1 - t0) / (count + 1.05)
         for k in range(count):
@@ -102,7 +102,7 @@ class Body:
         if np.linalg.norm(way) > 0.3:
             for side, sign in SIDES.items():
                 if not self.tracks[f"{side}_hold"].goal[0] and self.tracks[f"{side}_arm"].goal[0] < 0.4:
-                    wide = 0.4 * self.vigour * sign * (1 if self.side == "right" else -1)
+                    wide = 0.4 * self.amplitude * sign * (1 if self.side == "right" else -1)
                     self.tracks[f"{side}_arm"].swing(t0, t1, [wide, 0, 0], count / 2)
 
     def _step(self, side: str, t0: float, t1: float, place: np.ndarray, yaw: float, rise: float = 0.09) -> None:

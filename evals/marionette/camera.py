@@ -1,4 +1,4 @@
-"""The camera: where it stands, how it frames what happens, and how it shakes and zooms."""
+"""The camera: its position, framing, shake and zoom."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ VIEWS: Final = {
     "back": ((1.7, 2.6),),
     "across": ((-0.35, 0.35),),
 }
-"""Azimuths in radians, off the way a lone person faces, from which an action can be told; either side of it."""
+"""Ranges of azimuth, in radians from the direction a person faces, from which an action can be recognised."""
 
 
 @dataclass
 class Camera:
-    """A perspective camera that stands still but for shake and zoom, which act on the picture alone."""
+    """A static perspective camera; shake and zoom are applied to the picture."""
 
     width: int
     height: int
     position: np.ndarray
     """(3,) metres."""
     axes: np.ndarray
-    """(3, 3): right, down and forwards."""
+    """(3, 3): right, down and forward."""
     focal: float
     """Pixels."""
     centre: np.ndarray
-    """(2,) pixels: where the forward axis meets the picture."""
+    """(2,) pixels: the principal point."""
     zoom: Track
-    """Magnification about the middle of the picture."""
+    """Magnification about the centre of the picture."""
     shake: Track
     """Shift in pixels."""
-    _moved: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False)
-    """What `moved` gave last, and for which times: a shot asks for the same ones hundreds of times."""
+    _cache: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False)
+    """The last result of `zoom_and_shift` and its times: rendering asks for the same times hundreds of times."""
 
     def view(self, points: np.ndarray) -> np.ndarray:
-        """Points of the room (..., 3) in the camera's axes: right, down, depth; metres."""
+        """World positions (..., 3) in camera coordinates: right, down, depth; metres."""
         return np.asarray((points - self.position) @ self.axes.T)
 
-    def still(self, points: np.ndarray) -> np.ndarray:
-        """Points of the room (..., 3) in the picture before shake and zoom: x, y in pixels, depth in metres."""
+    def project_static(self, points: np.ndarray) -> np.ndarray:
+        """World positions (..., 3) in the picture before shake and zoom: x, y in pixels, depth in metres."""
         seen = self.view(points)
         depth = np.maximum(seen[..., 2:], 0.2)
         return np.concatenate([seen[..., :2] / depth * self.focal + self.centre, seen[..., 2:]], -1)
 
-    def moved(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def zoom_and_shift(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Magnification (frames, 1) and shift (frames, 2) in pixels: picture = magnification * still + shift."""
-        if self._moved is None or self._moved[0] is not times:
+        if self._cache is None or self._cache[0] is not times:
             zoom, shake = self.zoom.at(times), self.shake.at(times)
-            self._moved = times, (zoom, (1 - zoom) * np.array([self.width, self.height]) / 2 + shake)
-        return self._moved[1]
+            self._cache = times, (zoom, (1 - zoom) * np.array([self.width, self.height]) / 2 + shake)
+        return self._cache[1]
 
     def project(self, points: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Points (frames, ..., 3) of the room in the picture: x, y in pixels, then depth in metres."""
-        flat = self.still(points)
-        zoom, shift = self.moved(times)
+        """World positions (frames, ..., 3) in the picture: x, y in pixels, then depth in metres."""
+        flat = self.project_static(points)
+        zoom, shift = self.zoom_and_shift(times)
         spread = (len(times),) + (1,) * (flat.ndim - 2)
         flat[..., :2] = flat[..., :2] * zoom.reshape(*spread, 1) + shift.reshape(*spread, 2)
         return flat
 
 
-def _looking(position: np.ndarray, target: np.ndarray) -> np.ndarray:
+def _look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     forward = (target - position) / np.linalg.norm(target - position)
     right = np.cross(forward, [0.0, 1, 0])
     right /= np.linalg.norm(right)
@@ -76,7 +76,7 @@ def _looking(position: np.ndarray, target: np.ndarray) -> np.ndarray:
 def frame(
     points: np.ndarray, view: str, size: tuple[int, int], seconds: float, rng: np.random.Generator, hard: bool
 ) -> Camera:
-    """Set up a camera so that `points` (n, 3) metres lie in a picture of `size` (width, height)."""
+    """A camera that frames `points` (n, 3), in metres, in a picture of `size` (width, height)."""
     width, height = size
     low, high = VIEWS[view][0]
     azimuth = rng.uniform(low, high) * rng.choice([-1, 1])
@@ -85,27 +85,26 @@ def frame(
     angle = np.radians(rng.uniform(28, 48))
     focal = max(width, height) / 2 / np.tan(angle / 2)
     way = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
-    still = Track([1.0])
     camera = Camera(
-        width, height, middle + 5 * way, np.eye(3), focal, np.array([width, height]) / 2, still, Track([0, 0])
+        width, height, middle + 5 * way, np.eye(3), focal, np.array([width, height]) / 2, Track([1.0]), Track([0, 0])
     )
-    camera.axes = _looking(camera.position, middle)
+    camera.axes = _look_at(camera.position, middle)
     margin = rng.uniform(0.05, 0.14) if not hard else rng.uniform(0.02, 0.22)
     distance = 5.0
     for _ in range(6):
         camera.position = middle + distance * way
-        spread = camera.still(points)[:, :2]
+        spread = camera.project_static(points)[:, :2]
         camera.centre = camera.centre + np.array([width, height]) / 2 - (spread.min(0) + spread.max(0)) / 2
         filled = (np.ptp(spread, axis=0) / np.array([width, height])).max()
         distance *= filled / (1 - 2 * margin)
-    free = np.array([width, height]) - np.ptp(camera.still(points)[:, :2], axis=0)
+    free = np.array([width, height]) - np.ptp(camera.project_static(points)[:, :2], axis=0)
     camera.centre = camera.centre + rng.uniform(-0.3, 0.3, 2) * np.maximum(0, free - 0.08 * width) * (1, 0.4)
-    _handle(camera, seconds, rng, hard)
+    _add_motion(camera, seconds, rng, hard)
     return camera
 
 
-def _handle(camera: Camera, seconds: float, rng: np.random.Generator, hard: bool) -> None:
-    """Shake and zoom: a hand's tremor always, a drift and a zoom in hard clips."""
+def _add_motion(camera: Camera, seconds: float, rng: np.random.Generator, hard: bool) -> None:
+    """Tremor, as of a hand-held camera, and sometimes a zoom; more of both in hard clips."""
     tremor = rng.uniform(0, 0.004) if not hard else rng.uniform(0.003, 0.012)
     for _ in range(3):
         width = rng.normal(0, tremor, 2) * camera.width

@@ -1,4 +1,4 @@
-"""A contact sheet of all actions: a row of frames each, the label beside it.
+"""A contact sheet of all actions, with a label and a row of frames each.
 
 Run as `python -m video_star.evals.marionette.contact_sheet SHEET.png`.
 """
@@ -17,18 +17,18 @@ from .film import Film, film
 
 FRAMES: Final = 6
 SIDE: Final = 112
-"""Pixels of one frame."""
+"""Side of one frame in pixels."""
 GAP: Final = 3
 """Pixels between frames."""
 LABEL: Final = 108
-"""Pixels of the label beside a row."""
+"""Width of the label of a row in pixels."""
 COLUMNS: Final = 2
 COLOURS: Final = 256
-"""Of the palette: what keeps the file under 1.5 MB."""
+"""Size of the palette, which keeps the file under 1.5 MB."""
 
 
-def sheet(path: Path, seed: int = 0) -> None:
-    """Write the sheet as a PNG: one clip of each action, base classes first, the left column before the right."""
+def write_contact_sheet(path: Path, seed: int = 0) -> None:
+    """Write a PNG with one clip of each action, base classes first, the left column before the right."""
     rows = -(-len(ACTIONS) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * (LABEL + FRAMES * SIDE + 8), rows * (SIDE + 2)), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
@@ -43,7 +43,7 @@ def sheet(path: Path, seed: int = 0) -> None:
 
 
 def _pictures(made: Film) -> list[Image.Image]:
-    """Frames from the beginning of the first primitive to the end of the last, cut to where something happens."""
+    """Frames from the start of the first primitive to the end of the last, cropped to the people and objects."""
     height, width = made.frames.shape[1:3]
     begin = min(start for _, _, start, _ in made.primitives)
     end = max(end for _, _, _, end in made.primitives)
@@ -74,7 +74,7 @@ def _wrapped(label: str) -> str:
 
 def main(path: Annotated[Path, typer.Argument(help="PNG to write.")], seed: int = 0) -> None:
     """Write the contact sheet."""
-    sheet(path, seed)
+    write_contact_sheet(path, seed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Values over time: rests joined by minimum-jerk moves, with swings and bumps on top.
+"""Values over time: minimum-jerk moves between rests, with oscillations and bumps added.
 
-A hand that goes from one place to another does so along a minimum-jerk course (Flash and Hogan 1985), and a course that
-is changed on the way is the sum of two such courses. So a track is a sum of moves, and they may overlap.
+Reaching movements of a hand follow minimum-jerk trajectories (Flash and Hogan 1985), and a movement that changes its
+target midway is the sum of two of them. A track is therefore a sum of moves, which may overlap.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def minimum_jerk(u: np.ndarray) -> np.ndarray:
-    """Share of the way done after the share `u` of the time, any shape: 0 before, 1 after."""
+    """Fraction of the distance covered after the fraction `u` of the time, any shape: 0 before, 1 after."""
     u = np.minimum(np.maximum(u, 0.0), 1.0)
     return np.asarray(u * u * u * (10 + u * (6 * u - 15)))
 
@@ -22,26 +22,26 @@ class Track:
 
     def __init__(self, start: Sequence[float] | np.ndarray) -> None:
         self.goal = np.array(start, float)
-        """(n,): where the last move ends."""
+        """(n,): the target of the last move."""
         self._start = self.goal
         self._moves: list[tuple[float, float, np.ndarray]] = []
         self._bumps: list[tuple[float, float, np.ndarray]] = []
         self._swings: list[tuple[float, float, np.ndarray, float, float]] = []
 
     def move(self, t0: float, t1: float, to: Sequence[float] | np.ndarray) -> None:
-        """Go to `to` (n,) between the times, and stay there. Moves are given in the order of their ends."""
+        """Move to `to` (n,) between the times and stay there. Moves are added in the order of their end times."""
         target = np.array(to, float)
         self._moves.append((t0, t1, target - self.goal))
         self.goal = target
 
     def bump(self, t0: float, t1: float, height: Sequence[float] | np.ndarray) -> None:
-        """Go off by `height` (n,) and come back between the times."""
+        """Deviate by `height` (n,) and return between the times."""
         self._bumps.append((t0, t1, np.array(height, float)))
 
     def swing(
         self, t0: float, t1: float, width: Sequence[float] | np.ndarray, cycles: float, phase: float = 0.0
     ) -> None:
-        """Go to and fro by `width` (n,) either way; `phase` in cycles."""
+        """Oscillate with amplitude `width` (n,); `phase` in cycles."""
         self._swings.append((t0, t1, np.array(width, float), cycles, phase))
 
     def at(self, times: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Writing Marionette to disk: clips under opaque names, annotations, splits in the formats in use, a data card."""
+"""Writes a Marionette data set: clips with opaque names, annotations, split files, a data card."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .film import FPS, film
 from .primitives import PRIMITIVES
 
 ABOUT: Final = "marionette.json"
-"""The file that marks a folder as a data set, and says which."""
+"""The file that identifies a folder as a data set, with its settings."""
 VERSION: Final = 1
-"""Rises when the same seed would give other clips."""
+"""Incremented when the same seed would give different clips."""
 TEST_ROUND: Final = 4
-"""Of so many rounds through the base classes one is for testing."""
+"""One of this many rounds of the base classes is for testing."""
 
 
 @dataclass(frozen=True)
@@ -39,68 +39,68 @@ class Item:
     """One clip of the data set."""
 
     id: str
-    """Hexadecimal digest of seed and index: it tells nothing of what the clip shows."""
+    """Hexadecimal digest of seed and index, which does not reveal the class."""
     label: str
     split: str
     """base_train, base_test or novel_test."""
     seed: int
-    """For `film`."""
+    """Seed for `film`."""
     hard: bool
 
 
 def items(clips: int, seed: int, hard: bool = False) -> list[Item]:
-    """The clips of a data set: the first ones are the same whatever their number.
+    """The clips of a data set; a larger data set begins with the clips of a smaller one.
 
-    Actions take turns. Every fourth round of the base classes is for testing, and all of the novel ones are.
+    The classes take turns. Every fourth round of the base classes and all novel clips are for testing.
     """
-    chosen = []
+    selected = []
     for index in range(clips):
         turn, place = divmod(index, len(ACTIONS))
         label = list(ACTIONS)[place]
         digest = hashlib.blake2b(f"marionette {VERSION} {seed} {index} {hard}".encode(), digest_size=16)
         part = "test" if ACTIONS[label].split == "novel" or turn % TEST_ROUND == 1 else "train"
         own = int.from_bytes(digest.digest()[8:], "big")
-        chosen.append(Item(digest.hexdigest()[:16], label, f"{ACTIONS[label].split}_{part}", own, hard))
-    return chosen
+        selected.append(Item(digest.hexdigest()[:16], label, f"{ACTIONS[label].split}_{part}", own, hard))
+    return selected
 
 
 def make(out: Path, clips: int, seed: int = 0, hard: bool = False, workers: int | None = None) -> list[Item]:
-    """Write a data set, or what is missing of it; the frames do not depend on the number of workers.
+    """Write a data set, or its missing clips; the frames do not depend on the number of workers.
 
     Args:
-        out: A folder: new, or one that an earlier call with the same seed and difficulty wrote into. Clips it has are
-            kept, so a broken-off call is taken up and a data set can be enlarged.
-        clips: How many; a multiple of the number of actions gives each the same number.
+        out: A new folder, or one written by an earlier call with the same seed and difficulty. Existing clips are kept,
+            so an interrupted call can be resumed and a data set can be enlarged.
+        clips: Number of clips; a multiple of the number of actions gives each the same number.
         seed: 0 or more.
-        hard: Motion blur, occluders, more shake, odd views, dim light and noise.
-        workers: Processes; None is one for each core.
+        hard: Add motion blur, occluders, distractors, camera shake, unusual views, dim light and noise.
+        workers: Number of processes; None: one per core.
 
     Raises:
-        BadInput: The folder holds another data set, or a number is out of range.
+        BadInput: The folder holds another data set or other files, or a number is out of range.
     """
     if clips < 1 or seed < 0 or (workers is not None and workers < 1):
         raise BadInput(
             f"clips={clips}, seed={seed}, workers={workers}; give clips and workers above 0 and a seed of 0 or more"
         )
-    _claim(out, {"version": VERSION, "seed": seed, "hard": hard})
-    chosen = items(clips, seed, hard)
-    _clear(out)
-    missing = [item for item in chosen if not (out / "clips" / f"{item.id}.mp4").exists()]
+    _identify(out, {"version": VERSION, "seed": seed, "hard": hard})
+    selected = items(clips, seed, hard)
+    _remove_partial_files(out)
+    missing = [item for item in selected if not (out / "clips" / f"{item.id}.mp4").exists()]
     columns = (TextColumn("[bold cyan]marionette"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("", total=clips, completed=clips - len(missing))
-        for _ in _written(out, missing, workers or os.cpu_count() or 1):
+        for _ in _write_all(out, missing, workers or os.cpu_count() or 1):
             progress.advance(task)
-    _splits(out / "splits", chosen)
-    _card(out, chosen, seed, hard)
-    return chosen
+    _splits(out / "splits", selected)
+    _card(out, selected, seed, hard)
+    return selected
 
 
 def encode(path: Path, frames: np.ndarray, fps: float) -> None:
-    """Write frames (T, H, W, 3) uint8 RGB of even sides as H.264: the same bytes for the same frames, no metadata."""
+    """Write frames (T, H, W, 3) uint8 RGB with even sides as H.264, reproducibly and without metadata."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.flags |= cast(int, Flags.bitexact.value)
-        # The estimates of x264's macroblock tree differ from run to run in their last bits, and so do the bytes then.
+        # x264's macroblock tree is not reproducible to the last bit.
         options = {"crf": "22", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=round(fps), options=options)
         stream.height, stream.width = frames.shape[1:3]
@@ -111,20 +111,20 @@ def encode(path: Path, frames: np.ndarray, fps: float) -> None:
 
 
 def write(out: Path, item: Item) -> str:
-    """Film one clip and write it and its annotation, each whole or not at all; its id."""
-    made = film(item.label, item.seed, hard=item.hard)
-    note = out / "annotations" / f"{item.id}.npz"
-    part = note.with_suffix(".part")
-    made.save(part)
-    part.replace(note)
-    clip = out / "clips" / f"{item.id}.mp4"
-    part = clip.with_suffix(".part")
-    encode(part, made.frames, made.fps)
-    part.replace(clip)
+    """Render one clip and write it and its annotations, each atomically; returns its id."""
+    clip = film(item.label, item.seed, hard=item.hard)
+    path = out / "annotations" / f"{item.id}.npz"
+    part = path.with_suffix(".part")
+    clip.save(part)
+    part.replace(path)
+    path = out / "clips" / f"{item.id}.mp4"
+    part = path.with_suffix(".part")
+    encode(part, clip.frames, clip.fps)
+    part.replace(path)
     return item.id
 
 
-def _written(out: Path, missing: Sequence[Item], workers: int) -> Iterator[str]:
+def _write_all(out: Path, missing: Sequence[Item], workers: int) -> Iterator[str]:
     if workers == 1 or len(missing) < 2:
         for item in missing:
             yield write(out, item)
@@ -140,7 +140,7 @@ def _written(out: Path, missing: Sequence[Item], workers: int) -> Iterator[str]:
 
 
 def _follow_parent() -> None:
-    """End this worker with the process that started it: a pool's workers outlive a parent that is killed."""
+    """End this worker together with its parent: the workers of a pool outlive a parent that is killed."""
     parent = parent_process()
     assert parent
 
@@ -151,8 +151,8 @@ def _follow_parent() -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def _claim(out: Path, what: Mapping[str, object]) -> None:
-    """Mark the folder as this data set's."""
+def _identify(out: Path, what: Mapping[str, object]) -> None:
+    """Check or write the file that identifies the data set, and create its folders."""
     about = out / ABOUT
     if about.exists():
         if (found := json.loads(about.read_text(encoding="utf-8"))) != what:
@@ -166,18 +166,18 @@ def _claim(out: Path, what: Mapping[str, object]) -> None:
         (out / folder).mkdir(exist_ok=True)
 
 
-def _clear(out: Path) -> None:
-    """Remove what a killed run left half-written."""
+def _remove_partial_files(out: Path) -> None:
+    """Remove the incomplete files of a killed run."""
     for folder in ("clips", "annotations"):
         for part in (out / folder).glob("*.part"):
             part.unlink()
 
 
-def _splits(folder: Path, chosen: Sequence[Item]) -> None:
-    """Two formats in use, base and novel classes numbered apart, and the whole as one table.
+def _splits(folder: Path, selected: Sequence[Item]) -> None:
+    """Write the splits in two published formats, with base and novel classes numbered separately, and as one table.
 
-    `lists/` as in ViFi-CLIP for HMDB-51 and UCF-101: a line `file number` per clip, and labels as csv. `csv/` as in
-    FROSTER: `path,number` per clip (train and val base, test novel), and labels as JSON.
+    `lists/` as in ViFi-CLIP for HMDB-51 and UCF-101: one line `file number` per clip, and labels as CSV. `csv/` as in
+    FROSTER: one line `path,number` per clip (train and val: base, test: novel), and labels as JSON.
     """
     order = {part: [label for label, action in ACTIONS.items() if action.split == part] for part in ("base", "novel")}
     names = {
@@ -189,7 +189,7 @@ def _splits(folder: Path, chosen: Sequence[Item]) -> None:
         (folder / name).mkdir(exist_ok=True)
     for split, (listed, comma) in names.items():
         numbered = [
-            (f"clips/{i.id}.mp4", order[split.split("_")[0]].index(i.label)) for i in chosen if i.split == split
+            (f"clips/{i.id}.mp4", order[split.split("_")[0]].index(i.label)) for i in selected if i.split == split
         ]
         (folder / "lists" / f"{listed}.txt").write_text("".join(f"{path} {number}\n" for path, number in numbered))
         (folder / "csv" / f"{comma}.csv").write_text("".join(f"{path},{number}\n" for path, number in numbered))
@@ -201,13 +201,15 @@ def _splits(folder: Path, chosen: Sequence[Item]) -> None:
     with (folder / "items.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, list(Item.__dataclass_fields__), lineterminator="\n")
         table.writeheader()
-        table.writerows(asdict(item) for item in chosen)
+        table.writerows(asdict(item) for item in selected)
 
 
-def _card(out: Path, chosen: Sequence[Item], seed: int, hard: bool) -> None:
-    counts = {split: sum(item.split == split for item in chosen) for split in ("base_train", "base_test", "novel_test")}
+def _card(out: Path, selected: Sequence[Item], seed: int, hard: bool) -> None:
+    counts = {
+        split: sum(item.split == split for item in selected) for split in ("base_train", "base_test", "novel_test")
+    }
     text = files(__package__).joinpath("dataset_card.template").read_text(encoding="utf-8")
-    facts = {"clips": len(chosen), "seed": seed, "hard": hard, "version": VERSION, "fps": f"{FPS:g}", **counts}
+    facts = {"clips": len(selected), "seed": seed, "hard": hard, "version": VERSION, "fps": f"{FPS:g}", **counts}
     lists = {
         part: "\n".join(f"- {label}: {_composed(label)}" for label, action in ACTIONS.items() if action.split == part)
         for part in ("base", "novel")

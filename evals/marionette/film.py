@@ -1,4 +1,4 @@
-"""One clip: an action performed, filmed and annotated."""
+"""Renders one clip of an action, with its annotations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 
 from . import scenery
-from .actions import ACTIONS, direct
-from .annotations import Truth
-from .appearance import WOODS, Board, Clothes, Colour, Solid, person, thing
+from .actions import ACTIONS, choreograph
+from .annotations import Annotations
+from .appearance import WOODS, Board, Clothes, Colour, Solid, person_solids, prop_parts
 from .camera import Camera, frame
 from .renderer import Canvas
 from .skeleton import COCO, SIDES, Joints, unit
@@ -21,48 +21,48 @@ from .stage import Prop, Stage, floor
 
 FPS: Final = 12.0
 SIZES: Final = ((192, 192), (208, 160), (160, 208), (240, 180), (224, 224), (256, 144))
-"""Width and height of clips, pixels."""
+"""Widths and heights of clips in pixels."""
 BLUR: Final = 3
-"""Pictures averaged into one frame where there is motion blur, over half of the frame's time."""
+"""Pictures averaged into one frame for motion blur, over half of the frame interval."""
 _INSIDE: Final = np.array(
     [0.05] * 3 + [0.07] * 2 + [0.13] * 2 + [0.11] * 2 + [0.10] * 2 + [0.17] * 2 + [0.13] * 2 + [0.11] * 2
 )
-"""Metres that keypoints in COCO's order lie below the surface of a body at most."""
+"""Greatest depth of each keypoint, in COCO order, below the surface of the body, in metres."""
 
 
 @dataclass(frozen=True)
-class Film(Truth):
-    """One clip and its ground truth."""
+class Film(Annotations):
+    """One clip and its annotations."""
 
     frames: np.ndarray
     """(T, H, W, 3) uint8 RGB."""
     owner: np.ndarray
-    """(T, H, W) uint8: whose each pixel is: 0 scenery, n the n-th person (from 1), 255 an object."""
+    """(T, H, W) uint8 segmentation: 0 scenery, n the n-th person from 1, 255 an object."""
 
 
 def film(action: str, seed: int, *, hard: bool = False) -> Film:
-    """Perform, film and annotate an action; the same for the same arguments.
+    """Render an action; the same arguments give the same clip.
 
     Args:
         action: A label of `ACTIONS`.
-        seed: 0 or more. Body, pace, hand, clothes, scene and camera are drawn from it.
-        hard: Motion blur, occluders, more shake, odd views, dim light, noise, and more that moves behind.
+        seed: 0 or more. Body, pace, acting hand, clothes, scenery and camera are drawn from it.
+        hard: Add motion blur, occluders, distractors, camera shake, unusual views, dim light and noise.
 
     Raises:
-        KeyError: No such action.
+        KeyError: There is no such action.
     """
     entropy = np.random.SeedSequence([seed, zlib.crc32(action.encode()), int(hard)])
-    acting, filming, dressing, building = (np.random.default_rng(child) for child in entropy.spawn(4))
-    stage, seconds = direct(ACTIONS[action], acting)
+    motion_rng, camera_rng, colour_rng, scenery_rng = (np.random.default_rng(child) for child in entropy.spawn(4))
+    stage, seconds = choreograph(ACTIONS[action], motion_rng)
     count = round(seconds * FPS)
     times = np.arange(count) / FPS
-    size = SIZES[filming.integers(len(SIZES))]
+    size = SIZES[camera_rng.integers(len(SIZES))]
     view = "across" if stage.apart else ACTIONS[action].view
-    camera = frame(_extent(stage, times, view == "head"), view, size, seconds, filming, hard)
-    _clutter(stage, camera, building)
-    blurred = hard and bool(filming.random() < 0.6)
+    camera = frame(_extent(stage, times, view == "head"), view, size, seconds, camera_rng, hard)
+    _add_bystanders(stage, camera, scenery_rng)
+    blurred = hard and bool(camera_rng.random() < 0.6)
     fine = (times[:, None] + np.linspace(-0.25, 0.25, BLUR) / FPS).ravel() if blurred else times
-    shot = _Shot(stage, camera, fine, dressing, building, hard)
+    shot = _Shot(stage, camera, fine, colour_rng, scenery_rng, hard)
     step = slice(BLUR // 2, None, BLUR) if blurred else slice(None)
     pictures = shot.canvas.pictures
     if blurred:
@@ -74,13 +74,13 @@ def film(action: str, seed: int, *, hard: bool = False) -> Film:
         boxes=np.stack([box[step] for box in shot.boxes], 1),
         primitives=tuple(stage.performed),
         objects={name: box[step] for name, box in shot.objects.items()},
-        frames=_exposed(pictures, building, hard),
+        frames=_expose(pictures, scenery_rng, hard),
         owner=shot.canvas.owner[step],
     )
 
 
 def _extent(stage: Stage, times: np.ndarray, head: bool) -> np.ndarray:
-    """Points (n, 3) that the camera should hold: the people, or their upper halves, and the objects as they lie."""
+    """Points (n, 3) to keep in the frame: the people, or their upper halves, and the objects."""
     bodies = [body.joints(times[::3]) for body in stage.bodies]
     points = [
         at for joints in bodies for name, at in joints.items() if not head or name in ("crown", "left_hip", "right_hip")
@@ -88,15 +88,15 @@ def _extent(stage: Stage, times: np.ndarray, head: bool) -> np.ndarray:
     for prop in stage.props.values():
         when = times[::3] if not prop.released else times[:1]
         if not prop.appears:
-            solids, boards = thing(prop, prop.at(when), when, (0, 0, 0))
+            solids, boards = prop_parts(prop, prop.at(when), when, (0, 0, 0))
             points += [end for solid in solids for end in (solid.a, solid.b)]
             points += [board.corners.reshape(-1, 3) for board in boards]
-    held = np.concatenate(points)
-    return np.concatenate([held, held + (0, 0.06, 0), *([] if head else [held * (1, 0, 1)])])
+    visible = np.concatenate(points)
+    return np.concatenate([visible, visible + (0, 0.06, 0), *([] if head else [visible * (1, 0, 1)])])
 
 
-def _clutter(stage: Stage, camera: Camera, rng: np.random.Generator) -> None:
-    """Often an object stands by, beside and behind the people, that has no part in the action."""
+def _add_bystanders(stage: Stage, camera: Camera, rng: np.random.Generator) -> None:
+    """Sometimes add an uninvolved object beside and behind the people."""
     if rng.random() < 0.4:
         kind = str(rng.choice([kind for kind in ("box", "ball", "chair", "crate", "table") if kind not in stage.props]))
         away = unit(camera.axes[2] * (1, 0, 1)) * rng.uniform(0.5, 1.4)
@@ -105,8 +105,8 @@ def _clutter(stage: Stage, camera: Camera, rng: np.random.Generator) -> None:
         stage.extras[kind] = Prop(kind, spot, float(rng.uniform(-np.pi, np.pi)))
 
 
-def _exposed(pictures: np.ndarray, rng: np.random.Generator, hard: bool) -> np.ndarray:
-    """As the sensor gives them: light of its own colour, noise, (T, H, W, 3) uint8."""
+def _expose(pictures: np.ndarray, rng: np.random.Generator, hard: bool) -> np.ndarray:
+    """Apply exposure, colour cast and sensor noise: (T, H, W, 3) uint8."""
     gain = (
         rng.uniform(0.92, 1.08) * rng.normal(1, 0.02, 3)
         if not hard
@@ -123,16 +123,16 @@ def _exposed(pictures: np.ndarray, rng: np.random.Generator, hard: bool) -> np.n
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """One person or object as it is drawn."""
+class _Drawable:
+    """One person or object to render."""
 
     solids: list[Solid]
     boards: list[Board]
     owner: int
 
 
-def _painted(kind: str, rng: np.random.Generator) -> Colour:
-    """A colour for an object: wood or cardboard, or anything."""
+def _prop_colour(kind: str, rng: np.random.Generator) -> Colour:
+    """A random colour for an object, often that of wood or cardboard."""
     if kind in ("ball", "cup") or rng.random() < 0.35:
         red, green, blue = rng.uniform(40, 250, 3)
         return float(red), float(green), float(blue)
@@ -140,53 +140,57 @@ def _painted(kind: str, rng: np.random.Generator) -> Colour:
 
 
 class _Shot:
-    """The stage drawn at some times."""
+    """The stage rendered at given times."""
 
     def __init__(
         self,
         stage: Stage,
         camera: Camera,
         times: np.ndarray,
-        dressing: np.random.Generator,
-        building: np.random.Generator,
+        colour_rng: np.random.Generator,
+        scenery_rng: np.random.Generator,
         hard: bool,
     ) -> None:
         self.camera, self.times = camera, times
         self.joints = [body.joints(times) for body in stage.bodies]
-        back = float(np.linalg.norm(camera.position)) + building.uniform(1.2, 3.5)
-        image, self._meet = scenery.backdrop(camera, back, building, hard)
-        sun = unit(np.array([building.uniform(-0.8, 0.8), building.uniform(0.7, 1.4), building.uniform(0.2, 1.0)]))
+        back = float(np.linalg.norm(camera.position)) + scenery_rng.uniform(1.2, 3.5)
+        image, self._meet = scenery.backdrop(camera, back, scenery_rng, hard)
+        sun = unit(
+            np.array([scenery_rng.uniform(-0.8, 0.8), scenery_rng.uniform(0.7, 1.4), scenery_rng.uniform(0.2, 1.0)])
+        )
         sun = unit(camera.axes.T @ (sun * (1, -1, -1)))
         self._sun = sun * (1, np.sign(sun[1]) or 1, 1)
-        self.canvas = Canvas(scenery.behind(image, camera, times), (camera.axes @ self._sun) * (1, 1, -1))
-        scenery.distractors(self.canvas, camera, times, building, hard)
-        self._shadows(building.uniform(0.15, 0.45))
-        drawn = [
-            _Drawn(person(body.shape, joints, Clothes.drawn(dressing)), [], number)
+        self.canvas = Canvas(scenery.render_backdrop(image, camera, times), (camera.axes @ self._sun) * (1, 1, -1))
+        scenery.distractors(self.canvas, camera, times, scenery_rng, hard)
+        self._shadows(scenery_rng.uniform(0.15, 0.45))
+        drawables = [
+            _Drawable(person_solids(body.shape, joints, Clothes.sample(colour_rng)), [], number)
             for number, (body, joints) in enumerate(zip(stage.bodies, self.joints, strict=True), 1)
         ]
         for prop in (stage.props | stage.extras).values():
-            drawn.append(_Drawn(*thing(prop, prop.at(times), times, _painted(prop.kind, dressing)), 255))
-        boxes = [_clipped(box, camera) for box in self._draw(drawn)]
+            drawables.append(
+                _Drawable(*prop_parts(prop, prop.at(times), times, _prop_colour(prop.kind, colour_rng)), 255)
+            )
+        boxes = [_clipped(box, camera) for box in self._draw(drawables)]
         self.boxes = boxes[: len(stage.bodies)]
         self.objects = dict(zip(stage.props, boxes[len(stage.bodies) :], strict=False))
         if hard:
-            scenery.occluders(self.canvas, camera, times, building)
+            scenery.occluders(self.canvas, camera, times, scenery_rng)
 
-    def _placed(self, solid: Solid) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """A solid's ends and radii in the picture."""
-        zoom, _ = self.camera.moved(self.times)
+    def _project(self, solid: Solid) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Ends and radii of a solid in the picture."""
+        zoom, _ = self.camera.zoom_and_shift(self.times)
         ends = [self.camera.project(end, self.times) for end in (solid.a, solid.b)]
         scale = [self.camera.focal * zoom[:, 0] / np.maximum(end[:, 2], 0.2) for end in ends]
         return (ends[0], ends[1]), (solid.ra * scale[0], solid.rb * scale[1])
 
-    def _draw(self, drawn: list[_Drawn]) -> list[np.ndarray]:
-        """Draw all solids and boards, the far ones first so that soft edges fall on what is behind; boxes (T, 4)."""
-        boxes = [np.full((len(self.times), 4), np.nan) for _ in drawn]
+    def _draw(self, drawables: list[_Drawable]) -> list[np.ndarray]:
+        """Draw everything from far to near, so that antialiased edges blend correctly; returns boxes (T, 4)."""
+        boxes = [np.full((len(self.times), 4), np.nan) for _ in drawables]
         strokes: list[tuple[float, Callable[[], None]]] = []
-        for k, one in enumerate(drawn):
+        for k, one in enumerate(drawables):
             for solid in one.solids:
-                ends, radii = self._placed(solid)
+                ends, radii = self._project(solid)
                 for end, radius in zip(ends, radii, strict=True):
                     boxes[k] = _union(boxes[k], end[:, :2] - radius[:, None], end[:, :2] + radius[:, None])
                 thickness = (solid.ra + solid.rb) / 2
@@ -213,7 +217,7 @@ class _Shot:
                 limbs += [(f"{side}_shoulder", f"{side}_palm", 0.05)]
             for a, b, radius in limbs:
                 ground = [j[name] - j[name][:, 1:2] / self._sun[1] * self._sun for name in (a, b)]
-                self.canvas.shadow(*self._placed(Solid(ground[0], ground[1], radius, radius, (0, 0, 0))), dark)
+                self.canvas.shadow(*self._project(Solid(ground[0], ground[1], radius, radius, (0, 0, 0))), dark)
         rows = np.arange(self.canvas.height) > self._meet
         self.canvas.darken(strength * dark * np.tile(np.repeat(rows, self.canvas.width), self.canvas.frames))
 
@@ -223,7 +227,7 @@ def _union(box: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _clipped(box: np.ndarray, camera: Camera) -> np.ndarray:
-    """The box within the picture; NaN where nothing of it is."""
+    """The box clipped to the picture; NaN if it lies outside."""
     limit = np.array([camera.width, camera.height] * 2)
     cut = np.clip(box, 0, limit)
     cut[~((cut[:, 2] - cut[:, 0] > 0) & (cut[:, 3] - cut[:, 1] > 0))] = np.nan
@@ -231,7 +235,7 @@ def _clipped(box: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _keypoints(joints: Joints, shot: _Shot, step: slice) -> np.ndarray:
-    """Keypoints (T, 17, 3) of one person, as in `Film`."""
+    """Keypoints (T, 17, 3) of one person, as in `Annotations`."""
     points = shot.camera.project(np.stack([joints[name] for name in COCO], 1), shot.times)[step]
     depth = shot.canvas.depth[step]
     x, y = np.floor(points[..., 0]).astype(int), np.floor(points[..., 1]).astype(int)

@@ -1,4 +1,4 @@
-"""Primitives that have to do with an object or with another person."""
+"""Primitives that involve an object or another person."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .steps import BOTH, Step, primitive, rise
 
 @primitive(0.55, "arm_swing")
 def throw(step: Step) -> None:
-    """A raised hand sweeps forwards and lets go of what it holds."""
+    """A raised hand swings forward and releases the object."""
     body, sign = step.body, SIDES[step.body.side]
     body.hand(body.side, step.start, step.t(0.6), aim(0.85, 0.2, 0.05))
     body.hand(body.side, step.t(0.45), step.end, aim(0.5, -0.7, -0.15))
     body.hand(body.other, step.start, step.t(0.7), REST)
-    body.move("lean", step.start, step.t(0.6), 0.3 * body.vigour, 0, 0.35 * sign)
+    body.move("lean", step.start, step.t(0.6), 0.3 * body.amplitude, 0, 0.35 * sign)
     prop = step.prop
     assert prop
     if len(step.stage.bodies) > 1:
@@ -33,14 +33,14 @@ def _between_palms(body: Body, times: np.ndarray) -> np.ndarray:
 
 @primitive(0.6, "hands_together")
 def catch(step: Step) -> None:
-    """Both hands close around what comes flying and draw it in."""
+    """Both hands catch a flying object and pull it in."""
     body, prop = step.body, step.prop
     assert prop
     if len(step.stage.bodies) == 1:
         prop.released = prop.appears = step.t(0.35) - 0.55
         prop.rest(0.0, body.point(2.6, 1.5), 1e-3)
     prop.fly(prop.released, step.t(0.35), lambda times: _between_palms(body, times), 0.2)
-    prop.held(step.t(0.35), body, BOTH, 0.05)
+    prop.attach(step.t(0.35), body, BOTH, 0.05)
     for side in BOTH:
         body.hand(side, step.t(0.3), step.end, aim(0.45, -0.3, -0.12))
 
@@ -65,7 +65,7 @@ def reach(step: Step) -> None:
 
 @primitive(0.4, "reach")
 def grasp(step: Step) -> None:
-    """The hands close on an object."""
+    """The hands grasp an object."""
     body, prop = step.body, step.prop
     assert prop
     if prop.kind == "crate":
@@ -77,12 +77,12 @@ def grasp(step: Step) -> None:
     for side in step.hands:
         gap = prop.size[0] * SIDES[side] * left if len(step.hands) > 1 else 0
         body.hand_at(side, step.start, step.end, centre + gap)
-    prop.held(step.end, body, step.hands, 0.08)
+    prop.attach(step.end, body, step.hands, 0.08)
 
 
 @primitive(0.75, "hands_rise")
 def lift(step: Step) -> None:
-    """What is held is brought up before the body."""
+    """The held object is lifted in front of the body."""
     rise(step, step.start, step.end)
     for side in step.hands:
         step.body.hand(side, step.start, step.end, CARRY + (0, -0.05, 0))
@@ -90,7 +90,7 @@ def lift(step: Step) -> None:
 
 @primitive(0.5, "hands_lower")
 def put_down(step: Step) -> None:
-    """What is held is set on the ground and let go."""
+    """The held object is put down on the ground."""
     body, prop = step.body, step.prop
     assert prop
     spot = body.point(0.42, float(prop.size[1]))
@@ -103,29 +103,29 @@ def put_down(step: Step) -> None:
 
 @primitive(1.2, "travel", "steps")
 def push(step: Step) -> None:
-    """An object before the body is driven away from it."""
-    _drive(step, 0.75, 0.45)
+    """An object in front of the person is pushed away."""
+    _move_object(step, 0.75, 0.45)
 
 
 @primitive(1.2, "travel", "steps")
 def pull(step: Step) -> None:
-    """An object before the body is drawn along after it."""
-    _drive(step, -0.75, -0.12)
+    """An object in front of the person is pulled along."""
+    _move_object(step, -0.75, -0.12)
 
 
-def _drive(step: Step, distance: float, lean: float) -> None:
+def _move_object(step: Step, distance: float, lean: float) -> None:
     body, prop = step.body, step.prop
     assert prop
     forward, _ = body.axes()
     prop.follow(step.start, body)
     body.move("lean", step.start, step.t(0.4), lean, 0, 0)
     body.move("drop", step.start, step.t(0.4), 0.1)
-    body.steps(step.start, step.end, distance * body.vigour * forward)
+    body.steps(step.start, step.end, distance * body.amplitude * forward)
 
 
 @primitive(2.4, "climb")
 def climb(step: Step) -> None:
-    """The body rises as hands and feet go from rung to rung."""
+    """The person climbs, hands and feet moving from rung to rung."""
     body, prop = step.body, step.prop
     assert prop
     rung, ahead = 0.28, 0.36
@@ -145,15 +145,15 @@ def climb(step: Step) -> None:
 
 @primitive(1.1, "hands_meet")
 def hands_meet(step: Step) -> None:
-    """A hand of one person meets a hand of the other."""
+    """The hands of two people meet."""
     body, partner = step.body, step.partner
-    high = body.tracks[f"{body.side}_arm"].goal[0] > 1.5
-    level = 0.95 if high else 0.60
-    middle = (body.spot + partner.spot) / 2
+    raised = body.tracks[f"{body.side}_arm"].goal[0] > 1.5
+    level = 0.95 if raised else 0.60
+    middle = (body.position + partner.position) / 2
     middle[1] = level * (body.shape.height + partner.shape.height) / 2
     for one in (body, partner):
         forward, _ = one.axes()
-        if high:
+        if raised:
             one.hand_at(one.side, step.start, step.t(0.4), middle - 0.02 * forward)
             one.hand(one.side, step.t(0.5), step.end, aim(0.3, 0.35, 0.3))
         else:
@@ -164,7 +164,7 @@ def hands_meet(step: Step) -> None:
 
 @primitive(1.2, "arms_around")
 def arms_around(step: Step) -> None:
-    """The arms go around another person's trunk."""
+    """The arms are put around another person."""
     body, partner = step.body, step.partner
     _, left = body.axes()
     forward, _ = partner.axes()
@@ -172,7 +172,7 @@ def arms_around(step: Step) -> None:
     for side in BOTH:
         low = first == (side == "left")
         height = (0.62 if low else 0.74) * partner.shape.height
-        behind = partner.spot - 0.1 * forward + 0.09 * SIDES[side] * left
+        behind = partner.position - 0.1 * forward + 0.09 * SIDES[side] * left
         body.hand_at(side, step.start, step.t(0.6), behind + np.array([0, height, 0]))
     body.move("lean", step.start, step.t(0.6), 0.12, 0, 0)
     body.move("look", step.start, step.t(0.6), 0.1, 0.5 if first else 0.5)

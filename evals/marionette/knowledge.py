@@ -1,4 +1,4 @@
-"""Marionette as the agent meets it: its actions in the knowledge base, and what a teacher may know of a clip."""
+"""Marionette for the agent: its actions as knowledge base entries, and the primitives that a clip shows."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from ...tools.knowledge.entries import FURTHER
 from ...tools.primitives import PRIMITIVES as MEASURED
-from .annotations import Truth
+from .annotations import Annotations
 from .dataset import ABOUT
 from .primitives import PRIMITIVES
 
 
-def shown(clip: Path) -> dict[str, str]:
-    """The motion primitives of `tools.primitives` that the clip shows, with their meanings, in order of time.
+def visible_primitives(clip: Path) -> dict[str, str]:
+    """The motion primitives of `tools.primitives` that the clip shows, with their meanings, in temporal order.
 
     Args:
-        clip: `<data set>/clips/<id>.mp4`; empty where `<data set>/annotations/` has nothing on it.
+        clip: `<data set>/clips/<id>.mp4`; the result is empty if it has no annotations.
     """
-    note = clip.parent.parent / "annotations" / f"{clip.stem}.npz"
-    if not note.is_file():
+    annotations = clip.parent.parent / "annotations" / f"{clip.stem}.npz"
+    if not annotations.is_file():
         return {}
-    performed = sorted(Truth.load(note).primitives, key=lambda one: one[2])
-    return {name: MEASURED[name] for _, what, _, _ in performed for name in PRIMITIVES[what].shows}
+    segments = sorted(Annotations.load(annotations).primitives, key=lambda segment: segment[2])
+    return {name: MEASURED[name] for _, primitive, _, _ in segments for name in PRIMITIVES[primitive].shows}
 
 
-def use(data: Path) -> None:
-    """Let the knowledge base of this process know Marionette's actions, if `data` is a data set of it.
+def use_knowledge(data: Path) -> None:
+    """Add Marionette's actions to the knowledge base of this process if `data` is a Marionette data set.
 
-    To be called before anything is looked up. A variable that is set already stands.
+    Call it before the first lookup. An environment variable that is already set is kept.
     """
     if (data / ABOUT).is_file():
         os.environ.setdefault(FURTHER, str(Path(__file__).with_name("knowledge.yaml")))

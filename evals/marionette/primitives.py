@@ -1,4 +1,4 @@
-"""The motion primitives that actions are composed of, by name."""
+"""All motion primitives, by name; importing the two modules registers them."""
 
 from . import gestures, handling
 from .steps import PRIMITIVES, Primitive, Step

@@ -1,7 +1,7 @@
-"""A painter with a depth buffer that draws one solid in all frames of a clip at once.
+"""A software renderer with a depth buffer, which draws one solid in all frames of a clip at once.
 
-Limbs are cones with rounded ends, drawn from their distance field and lit by the normal it gives; boards and boxes are
-flat quadrilaterals. One pass of numpy per solid, whatever the number of frames, is what makes clips cheap.
+Limbs are cones with rounded ends, rasterised from their distance field and shaded by its normal; boards and boxes are
+flat quadrilaterals. It is fast because every solid takes one pass of numpy, whatever the number of frames.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from typing import Final
 import numpy as np
 
 AMBIENT: Final = 0.52
-"""Light from all sides, as a share."""
-AWAY: Final = np.float32(-9999)
-"""Where in the picture solids are put that are not there."""
+"""Ambient light as a fraction of the total."""
+OFFSCREEN: Final = np.float32(-9999)
+"""Coordinate of absent solids, in pixels."""
 
 
 class Canvas:
-    """The pictures of a clip in the making."""
+    """The frames of a clip during rendering."""
 
     def __init__(self, scenery: np.ndarray, light: np.ndarray) -> None:
-        """Start from `scenery` (frames, height, width, 3) float32 RGB 0 to 255 and a light.
+        """Start from a background.
 
-        `light` is (3,): the unit vector towards it, as right, down and towards the viewer.
+        Args:
+            scenery: (frames, height, width, 3) float32 RGB, 0 to 255.
+            light: (3,) unit vector towards the light: right, down, towards the viewer.
         """
         self.frames, self.height, self.width = scenery.shape[:3]
         self._colour = scenery.reshape(-1, 3)
@@ -37,12 +39,12 @@ class Canvas:
 
     @property
     def depth(self) -> np.ndarray:
-        """(frames, height, width) float32: metres to what is seen; infinite for scenery."""
+        """(frames, height, width) float32: depth in metres; infinite for scenery."""
         return self._depth.reshape(self.frames, self.height, self.width)
 
     @property
     def owner(self) -> np.ndarray:
-        """(frames, height, width) uint8: 0 scenery, n the n-th person, 255 an object."""
+        """(frames, height, width) uint8: 0 scenery, n the n-th person from 1, 255 an object."""
         return self._owner.reshape(self.frames, self.height, self.width)
 
     def cone(
@@ -57,14 +59,14 @@ class Canvas:
         """Draw a limb.
 
         Args:
-            ends: (frames, 3) each: x, y in pixels, depth in metres. NaN where it is absent.
+            ends: (frames, 3) each: x, y in pixels, depth in metres. NaN while absent.
             radii: (frames,) pixels each.
-            thickness: Radius in metres, for the depth of its surface.
+            thickness: Mean radius in metres, for the depth of the surface.
             colour: RGB, 0 to 255.
             owner: As in `owner`.
             stripes: Number of dark bands along it.
         """
-        a, b = (np.where(np.isfinite(end), end, AWAY).astype(np.float32) for end in ends)
+        a, b = (np.where(np.isfinite(end), end, OFFSCREEN).astype(np.float32) for end in ends)
         ra, rb = (np.maximum(np.nan_to_num(radius), 0.6).astype(np.float32) for radius in radii)
         pixels, dx, dy = self._window(
             np.minimum(a[:, :2] - ra[:, None], b[:, :2] - rb[:, None]),
@@ -93,23 +95,23 @@ class Canvas:
         if stripes:
             shade = shade * np.where(np.sin(2 * np.pi * stripes * along) > 0, 1, np.float32(0.72))
         cover = np.clip(radius * (1 - np.sqrt(nx * nx + ny * ny)) + 0.5, 0, 1)
-        self._lay(pixels.take(hit), depth, cover, shade[:, None] * np.array(colour, np.float32), owner)
+        self._composite(pixels.take(hit), depth, cover, shade[:, None] * np.array(colour, np.float32), owner)
 
     def board(self, corners: np.ndarray, colour: np.ndarray, owner: int, cover: float = 1.0) -> None:
-        """Draw a flat quadrilateral where its front is seen.
+        """Draw a flat quadrilateral while its front faces the viewer.
 
         Args:
             corners: (frames, 4, 3): x, y in pixels, depth in metres, clockwise in the picture when seen from the front.
-            colour: (3,) RGB as lit.
+            colour: (3,) RGB, lighting included.
             owner: As in `owner`.
-            cover: Share of what is behind that it hides.
+            cover: Opacity in [0, 1].
         """
-        corners = np.where(np.isfinite(corners), corners, AWAY).astype(np.float32)
+        corners = np.where(np.isfinite(corners), corners, OFFSCREEN).astype(np.float32)
         first, second, last = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]
         area = second[:, 0] * last[:, 1] - second[:, 1] * last[:, 0]
         if not (area > 1).any():
             return
-        corners[area <= 1] = AWAY
+        corners[area <= 1] = OFFSCREEN
         pixels, dx, dy = self._window(corners[..., :2].min(1), corners[..., :2].max(1), first)
         inside = np.full(pixels.shape, np.inf, np.float32)
         for k in range(4):
@@ -127,12 +129,12 @@ class Canvas:
         depth = first[frame, 2] + dx * slope_x[frame] + dy * slope_y[frame]
         share = np.clip(inside[frame, row, column] + 0.5, 0, 1) * cover
         lit = np.broadcast_to(np.float32(colour), (len(frame), 3))
-        self._lay(pixels[frame, row, column], depth, share, lit, owner)
+        self._composite(pixels[frame, row, column], depth, share, lit, owner)
 
     def shadow(
         self, ends: tuple[np.ndarray, np.ndarray], radii: tuple[np.ndarray, np.ndarray], dark: np.ndarray
     ) -> None:
-        """Deepen a soft shadow in `dark` (pixels,), 0 to 1, by that of a limb given as in `cone`."""
+        """Add the soft shadow of a limb, given as in `cone`, to `dark` (pixels,) in [0, 1]."""
         a, b = (end.astype(np.float32) for end in ends)
         reach = np.maximum(radii[0], radii[1]).astype(np.float32)
         pixels, dx, dy = self._window(
@@ -148,14 +150,14 @@ class Canvas:
         dark[flat] = np.maximum(dark[flat], soft.ravel())
 
     def darken(self, share: np.ndarray) -> None:
-        """Darken the scenery by `share` (pixels,), 0 to 1."""
+        """Darken the scenery by `share` (pixels,) in [0, 1]."""
         where = np.flatnonzero(share)
         self._colour[where] *= (1 - share[where])[:, None]
 
     def _window(
         self, low: np.ndarray, high: np.ndarray, origin: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Flat indices (frames, h, w) of a window that holds `low` to `high`, and its offsets from `origin`."""
+        """Flat indices (frames, h, w) of a window around `low` to `high`, and its offsets from `origin`."""
         corner = np.floor(low).astype(np.int64) - 1
         span = np.ceil(high).astype(np.int64) + 2 - corner
         w, h = (int(min(size, n)) for size, n in zip((self.width, self.height), span.max(0), strict=True))
@@ -168,7 +170,9 @@ class Canvas:
         dy = (y + np.float32(0.5) - origin[:, 1, None]).astype(np.float32)[:, :, None]
         return pixels, dx, dy
 
-    def _lay(self, pixels: np.ndarray, depth: np.ndarray, cover: np.ndarray, colour: np.ndarray, owner: int) -> None:
+    def _composite(
+        self, pixels: np.ndarray, depth: np.ndarray, cover: np.ndarray, colour: np.ndarray, owner: int
+    ) -> None:
         front = np.flatnonzero(depth < self._depth.take(pixels))
         pixels, depth, cover = pixels.take(front), depth.take(front), cover.take(front)
         below = self._colour.take(pixels, 0)

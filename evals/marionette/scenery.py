@@ -1,15 +1,15 @@
-"""What is behind and before the people: walls and floors, things that move there, things that hide."""
+"""Scenery: walls and floors, moving distractors, and occluders."""
 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from .camera import Camera
 from .renderer import Canvas
 
 PAD = 0.2
-"""Share of the picture by which the backdrop goes beyond each side, for shake and zoom."""
+"""Margin of the backdrop on each side as a fraction of the picture, for shake and zoom."""
 
 
 def _noise(rng: np.random.Generator, height: int, width: int, cells: int, stretch: float = 1.0) -> np.ndarray:
@@ -44,9 +44,7 @@ def _wall(rng: np.random.Generator, height: int, width: int, hard: bool) -> np.n
 
 
 def _shapes(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.ndarray:
-    """Furniture, windows, trees, out of focus: rectangles and ellipses, blurred."""
-    from PIL import ImageDraw
-
+    """Blurred rectangles and ellipses, like furniture, windows and trees out of focus."""
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     for _ in range(count):
@@ -58,12 +56,12 @@ def _shapes(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.nda
 
 
 def backdrop(camera: Camera, distance: float, rng: np.random.Generator, hard: bool) -> tuple[Image.Image, float]:
-    """A wall and a floor that meets it `distance` metres behind the camera's middle; and the row where they meet."""
+    """A wall `distance` metres from the camera, with the floor in front of it, and the row in which they meet."""
     pad_x, pad_y = int(PAD * camera.width), int(PAD * camera.height)
     width, height = camera.width + 2 * pad_x, camera.height + 2 * pad_y
     flat = camera.axes[2] * (1, 0, 1)
     far = camera.position + flat / np.linalg.norm(flat) * distance
-    meet = float(camera.still(far * (1, 0, 1))[1]) + pad_y
+    meet = float(camera.project_static(far * (1, 0, 1))[1]) + pad_y
     picture = _wall(rng, height, width, hard)
     row = int(np.clip(meet, 0, height))
     if row < height:
@@ -76,10 +74,10 @@ def backdrop(camera: Camera, distance: float, rng: np.random.Generator, hard: bo
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), meet - pad_y
 
 
-def behind(image: Image.Image, camera: Camera, times: np.ndarray) -> np.ndarray:
-    """The backdrop as the shaking, zooming camera sees it: (frames, height, width, 3) float32."""
+def render_backdrop(image: Image.Image, camera: Camera, times: np.ndarray) -> np.ndarray:
+    """The backdrop with camera shake and zoom: (frames, height, width, 3) float32."""
     pad_x, pad_y = int(PAD * camera.width), int(PAD * camera.height)
-    zoom, shift = camera.moved(times)
+    zoom, shift = camera.zoom_and_shift(times)
     pictures = np.empty((len(times), camera.height, camera.width, 3), np.float32)
     size = (camera.width, camera.height)
     for k, (z, (dx, dy)) in enumerate(zip(zoom[:, 0], shift, strict=True)):
@@ -90,7 +88,7 @@ def behind(image: Image.Image, camera: Camera, times: np.ndarray) -> np.ndarray:
 
 
 def distractors(canvas: Canvas, camera: Camera, times: np.ndarray, rng: np.random.Generator, hard: bool) -> None:
-    """Things that move behind the people: they cross the picture, or sway."""
+    """Objects that move behind the people: they cross the picture or sway."""
     for _ in range(int(rng.integers(1, 4)) if hard else int(rng.random() < 0.3)):
         size = rng.uniform(0.03, 0.1) * camera.height
         start = rng.uniform(-0.1, 1.1, 2) * (camera.width, 0.75 * camera.height)
@@ -104,8 +102,8 @@ def distractors(canvas: Canvas, camera: Camera, times: np.ndarray, rng: np.rando
 
 
 def occluders(canvas: Canvas, camera: Camera, times: np.ndarray, rng: np.random.Generator) -> None:
-    """Posts and low walls before the people; each hides a tenth of the picture at most."""
-    _, shift = camera.moved(times)
+    """Posts and low walls in front of the people; each hides at most a tenth of the picture."""
+    _, shift = camera.zoom_and_shift(times)
     for _ in range(int(rng.integers(0, 3))):
         colour = tuple(float(c) for c in np.clip(_tint(rng, 30, 200), 0, 255))
         if rng.random() < 0.6:

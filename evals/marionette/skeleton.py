@@ -1,7 +1,7 @@
-"""The puppet's bones: body shapes, and joints in space from a few smooth quantities.
+"""Body shapes, and joint positions from a few smooth control quantities.
 
-Axes: x and z on the ground, y up, metres. A yaw of 0 faces +z; the person's left is then +x. The trunk is turned joint
-by joint; arms and legs follow their ends by two-bone inverse kinematics, so feet stay planted and hands meet things.
+Axes: x and z on the ground, y up, metres. A yaw of 0 faces +z; the person's left is then +x. The trunk uses forward
+kinematics; arms and legs use two-bone inverse kinematics, so that feet stay planted and hands reach objects.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ COCO = (
     + ("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee")
     + ("left_ankle", "right_ankle")
 )
-"""The 17 keypoints in COCO's order; left and right are the person's own."""
+"""The 17 keypoints in COCO order; left and right are the person's own."""
 MOST_BEND = np.radians(145)
-"""Most that an elbow or a knee bends from straight."""
+"""Limit of elbow and knee flexion."""
 MOST_LEAN = np.radians((115, 40, 60))
-"""Most that the trunk leans forwards and sideways, and twists."""
+"""Limits of the trunk: forwards, sideways, twist."""
 MOST_LOOK = np.radians((50, 75))
-"""Most that the head nods and turns against the trunk."""
+"""Limits of the head relative to the trunk: nod, turn."""
 
 Joints = dict[str, np.ndarray]
 """Name to (frames, 3) metres."""
@@ -31,11 +31,11 @@ Joints = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Shape:
-    """Measures of one body in metres. Shares of the height after Winter, Biomechanics (2009), figure 4.1."""
+    """Body measures in metres, as fractions of the height after Winter, Biomechanics (2009), figure 4.1."""
 
     height: float
     girth: float
-    """Thickness of trunk and limbs against the average."""
+    """Thickness of trunk and limbs relative to the average."""
     shoulders: float
     """Half the distance of the shoulder joints."""
     hips: float
@@ -51,8 +51,8 @@ class Shape:
     foot: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Shape:
-        """A body of its own: child-sized to tall, slim to stout."""
+    def sample(cls, rng: np.random.Generator) -> Shape:
+        """A random body: 1.45 to 1.92 m, slim to stout."""
         height = float(rng.uniform(1.45, 1.92))
         part = height * rng.normal(1, 0.025, 10)
         return cls(
@@ -70,17 +70,17 @@ class Shape:
 
     @property
     def standing(self) -> float:
-        """Height of the hip joints in easy standing."""
+        """Height of the hip joints when standing relaxed."""
         return self.ankle + 0.985 * sum(self.leg)
 
 
 def unit(v: np.ndarray) -> np.ndarray:
-    """The vectors (..., 3) at length 1."""
+    """The vectors (..., 3) scaled to length 1."""
     return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 
 
 def facing(yaw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Forwards and left, (frames, 3) each, for yaws (frames,) in radians."""
+    """Forward and left unit vectors, (frames, 3) each, for yaws (frames,) in radians."""
     zero = np.zeros_like(yaw)
     return np.stack([np.sin(yaw), zero, np.cos(yaw)], -1), np.stack([np.cos(yaw), zero, -np.sin(yaw)], -1)
 
@@ -101,7 +101,7 @@ def two_bones(
 
 
 def aim(forward: float, up: float, out: float) -> np.ndarray:
-    """A point before the shoulder, in arm lengths, as (flexion, abduction, extension) of the quantity `arm`."""
+    """A position relative to the shoulder, in arm lengths, as (flexion, abduction, extension)."""
     far = max(1e-6, float(np.sqrt(forward**2 + up**2 + out**2)))
     return np.array([np.arctan2(forward, -up), np.arcsin(out / far), far])
 
@@ -109,7 +109,7 @@ def aim(forward: float, up: float, out: float) -> np.ndarray:
 def _limb_end(
     root: np.ndarray, axes: tuple[np.ndarray, np.ndarray, np.ndarray], way: np.ndarray, reach: float
 ) -> np.ndarray:
-    """Where a limb of length `reach` ends; `way` (frames, 3): flexion from hanging, abduction (radians), extension."""
+    """End of a limb of length `reach`; `way` (frames, 3): flexion from hanging, abduction (radians), extension."""
     forward, up, out = axes
     flex, side, far = (way[:, k, None] for k in range(3))
     direction = np.cos(side) * (np.sin(flex) * forward - np.cos(flex) * up) + np.sin(side) * out
@@ -117,15 +117,15 @@ def _limb_end(
 
 
 def _turned(a: np.ndarray, b: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two orthogonal axes after turning `a` towards `b`; the angles (frames,) in radians."""
+    """Two orthogonal axes after rotating `a` towards `b` by angles (frames,) in radians."""
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
     return c * a + s * b, c * b - s * a
 
 
 def solve(shape: Shape, at: Mapping[str, np.ndarray]) -> Joints:
-    """The joints for the quantities of `body.Body`, each (frames, n).
+    """Joint positions for the control quantities of `body.Body`, each (frames, n).
 
-    Besides the joints there are points that drawing needs: palms, heels, toes, and parts of the head.
+    Includes points that only rendering needs: palms, heels, toes, and parts of the head.
     """
     forward, left = facing(at["yaw"][:, 0])
     up = np.zeros_like(forward)
@@ -134,7 +134,7 @@ def solve(shape: Shape, at: Mapping[str, np.ndarray]) -> Joints:
     feet = {side: at[f"{side}_foot"] + up * (shape.ankle + at["air"]) for side in SIDES}
     rise = shape.standing - at["drop"][:, 0] + at["base"][:, 0] + at["air"][:, 0]
     for side, sign in SIDES.items():
-        # Legs never stretch: the hips sink until a planted foot is in reach.
+        # Legs cannot stretch: lower the hips until the planted foot is within reach.
         across = np.linalg.norm((feet[side] - hips_at - sign * shape.hips * left)[:, [0, 2]], axis=-1)
         planted = at[f"{side}_free"][:, 0] < 0.01
         reach = feet[side][:, 1] + np.sqrt(np.maximum(0.05, (0.998 * sum(shape.leg)) ** 2 - across**2))
@@ -194,7 +194,7 @@ def _arms(shape: Shape, joints: Joints, at: Mapping[str, np.ndarray], axes: Axes
         hand = _limb_end(shoulder, (forward, up, out), at[f"{side}_arm"], sum(shape.arm))
         hold = at[f"{side}_hold"]
         hand = hand + np.clip(hold, 0, 1) * (at[f"{side}_grip"] - hand)
-        # Elbows point back and down below the shoulder, outwards and forwards above it.
+        # Elbows point back and down when the hand is low, outwards and forwards when it is high.
         height = (unit(hand - shoulder) * up).sum(-1, keepdims=True)
         high = np.clip((height + 0.1) / 0.8, 0, 1)
         pole = (0.45 + 0.4 * high) * out - (0.6 - 1.1 * high) * forward - 0.6 * (1 - high) * up
@@ -215,7 +215,7 @@ def _legs(shape: Shape, joints: Joints, at: Mapping[str, np.ndarray], feet: Join
         knee, ankle = two_bones(hip, target, shape.leg, forward + 0.12 * out + 0.1 * up)
         joints[f"{side}_knee"], joints[f"{side}_ankle"] = knee, ankle
         shin = unit(knee - ankle)
-        # A free foot hangs square to its shin; a planted one lies flat.
+        # A free foot hangs perpendicular to its shin; a planted foot lies flat.
         flat = unit(forward + 0.18 * out)
         square = unit(flat - 0.8 * (flat * shin).sum(-1, keepdims=True) * shin)
         loose = np.clip(free + at["air"] * 4 + 1.5 * at[f"{side}_foot"][:, 1:2] * (at["base"] < 0.01), 0, 1)

@@ -1,4 +1,4 @@
-"""The stage: who and what is on it, and the script as it runs."""
+"""The stage: people, objects, and the segments performed so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from .body import Body
 from .curves import minimum_jerk
 
-Where = Callable[[np.ndarray], np.ndarray]
+Trajectory = Callable[[np.ndarray], np.ndarray]
 """Times (frames,) to positions (frames, 3)."""
 
 SIZES: Final = {
@@ -24,11 +24,11 @@ SIZES: Final = {
     "table": (0.28, 0.84, 0.22),
     "ladder": (0.24, 2.3, 0.05),
 }
-"""Half width, half height and half depth in metres of boxes; radius of the ball; radius and height of the rest."""
+"""Metres. Boxes: half width, height and depth. Ball: radius. Others: radius or half width, height, half depth."""
 
 
 class Prop:
-    """One object over time: a chain of states, each taking over from the one before."""
+    """One object over time: a sequence of states, each blended into the next."""
 
     def __init__(self, kind: str, position: np.ndarray, yaw: float, scale: float = 1.0) -> None:
         self.kind = kind
@@ -36,20 +36,20 @@ class Prop:
         self.yaw = yaw
         self.holder: Body | None = None
         self.appears = 0.0
-        """Second from which it can be seen."""
+        """Time from which it is visible, in seconds."""
         self.released = 0.0
-        """Second at which it was thrown last; 0 if never."""
-        self._states: list[tuple[float, float, Callable[[int], Where]]] = []
+        """Time of the last throw in seconds; 0 if never."""
+        self._states: list[tuple[float, float, Callable[[int], Trajectory]]] = []
         self.rest(0.0, position)
 
     def rest(self, t: float, position: np.ndarray, blend: float = 0.12) -> None:
-        """From `t` on it lies at a point of the room (3,); `blend` seconds to get there."""
+        """Lie at a world position (3,) from `t` on; `blend` seconds to get there."""
         point = np.array(position, float)
         self.holder = None
         self._states.append((t, blend, lambda _: lambda times: np.repeat(point[None], len(times), 0)))
 
-    def held(self, t: float, body: Body, sides: tuple[str, ...], blend: float = 0.12) -> None:
-        """From `t` on it is where the palms are, or half-way between two."""
+    def attach(self, t: float, body: Body, sides: tuple[str, ...], blend: float = 0.12) -> None:
+        """Be held from `t` on, at the palm or halfway between both palms."""
         self.holder = body
 
         def where(times: np.ndarray) -> np.ndarray:
@@ -59,19 +59,19 @@ class Prop:
         self._states.append((t, blend, lambda _: where))
 
     def follow(self, t: float, body: Body) -> None:
-        """From `t` on it goes along with the place of a body."""
+        """Move along with the position of a body from `t` on."""
 
-        def begin(state: int) -> Where:
+        def begin(state: int) -> Trajectory:
             start = self._until(state, np.array([t]))[0]
             place = body.tracks["place"]
             return lambda times: start + (place.at(times) - place.at(np.array([t])))[:, [0, 0, 1]] * (1, 0, 1)
 
         self._states.append((t, 1e-3, begin))
 
-    def fly(self, t0: float, t1: float, to: Where, arc: float) -> None:
-        """Fly between the times, rising by `arc` metres over the straight way; `to` may move."""
+    def fly(self, t0: float, t1: float, to: Trajectory, arc: float) -> None:
+        """Fly between the times, `arc` metres above the straight line at its highest; `to` may move."""
 
-        def begin(state: int) -> Where:
+        def begin(state: int) -> Trajectory:
             start = self._until(state, np.array([t0]))[0]
 
             def where(times: np.ndarray) -> np.ndarray:
@@ -99,19 +99,19 @@ class Prop:
 
 
 def floor(kind: str) -> float:
-    """Height in metres of an object's reference point when it stands on the ground."""
+    """Height in metres of the reference point of an object that stands on the ground."""
     return SIZES[kind][1] if kind in ("ball", "box", "crate") else 0.0
 
 
 @dataclass
 class Stage:
-    """People and objects, and what happened so far."""
+    """People and objects, and the segments performed so far."""
 
     bodies: list[Body]
     props: dict[str, Prop]
     apart: float = 0.0
-    """Metres between two people at first; 0 for one."""
+    """Initial distance of two people in metres; 0 for one person."""
     extras: dict[str, Prop] = field(default_factory=dict)
-    """Objects that have no part in the action."""
+    """Objects that the action does not involve."""
     performed: list[tuple[int, str, float, float]] = field(default_factory=list)
-    """(person, primitive, start, end), seconds, in the order of the script."""
+    """(person, primitive, start, end) in seconds, in script order."""

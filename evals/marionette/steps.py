@@ -1,4 +1,4 @@
-"""What a motion primitive is, the table of them, and what several of them share."""
+"""Motion primitives: their type, the table of all, and helpers that several of them use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BOTH: Final = ("left", "right")
 
 @dataclass(frozen=True)
 class Step:
-    """One primitive of a script as it is performed."""
+    """One primitive of a script, with its performer and timing."""
 
     stage: Stage
     body: Body
@@ -23,7 +23,7 @@ class Step:
     end: float
 
     def t(self, share: float) -> float:
-        """The second at this share of the primitive's time."""
+        """The time in seconds after this fraction of the primitive."""
         return self.start + share * (self.end - self.start)
 
     @property
@@ -33,7 +33,7 @@ class Step:
 
     @property
     def hands(self) -> tuple[str, ...]:
-        """The hands that hold or take the object."""
+        """The hands that hold or grasp the object."""
         return BOTH if self.prop and self.prop.kind in ("box", "bat", "ball", "crate") else (self.body.side,)
 
 
@@ -43,18 +43,18 @@ class Primitive:
 
     perform: Callable[[Step], None]
     seconds: float
-    """At an ordinary pace."""
+    """Duration at normal pace."""
     meaning: str
     shows: tuple[str, ...]
-    """What of it poses can measure, in the words of `tools.primitives`."""
+    """The names in `tools.primitives` of what can be measured of it."""
 
 
 PRIMITIVES: Final[dict[str, Primitive]] = {}
-"""Name to primitive. A name of `tools.primitives` is used where the same thing is meant."""
+"""Name to primitive. Names agree with `tools.primitives` if the meaning is the same."""
 
 
 def primitive(seconds: float, *shows: str) -> Callable[[Callable[[Step], None]], Callable[[Step], None]]:
-    """Enter a function into the table: its name, its docstring as the meaning, and what poses show of it."""
+    """Register a function as a primitive, with its docstring as the meaning; `shows` as in `Primitive`."""
 
     def add(perform: Callable[[Step], None]) -> Callable[[Step], None]:
         meaning = (perform.__doc__ or "").rstrip(".")
@@ -65,14 +65,14 @@ def primitive(seconds: float, *shows: str) -> Callable[[Callable[[Step], None]],
 
 
 def rise(step: Step, t0: float, t1: float) -> None:
-    """Back to standing upright."""
+    """Return to standing upright."""
     for name in ("drop", "shift"):
         step.body.move(name, t0, t1, 0)
     step.body.move("lean", t0, t1, 0, 0, 0)
 
 
 def hang(step: Step, t0: float, t1: float, sides: tuple[str, ...] = BOTH) -> None:
-    """Let the arms hang, but for one that holds something."""
+    """Let the arms hang, except one that holds something."""
     held = [prop for prop in step.stage.props.values() if prop.holder is step.body]
     for side in sides:
         if not held or (held[0].kind == "cup" and side != step.body.side):

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...graph.concurrency import wait_for
-from ..marionette.knowledge import use
+from ..marionette.knowledge import use_knowledge
 from ..metrics import Estimate, accuracy, harmonic_mean
 from ..runner import run_split
 from ..splits import Example, read_split, unique_labels
@@ -56,7 +56,7 @@ def main(
     concurrency: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 4,
 ) -> None:
     """Print the accuracy on base and novel classes in each mode, and chance."""
-    use(data)
+    use_knowledge(data)
     base, novel = (split(data, name)[: clips or None] for name in ("base_val", "novel_val"))
     classes = len(unique_labels(base)), len(unique_labels(novel))
     print(f"{len(base)} base clips of {classes[0]} classes, {len(novel)} novel clips of {classes[1]}")

@@ -25,8 +25,8 @@ from ...tools.primitives import PRIMITIVES
 from ...tools.video.clip import open_clip
 from ...tools.vision.engines import engine
 from ...tools.vision.pose import Poses, estimate_pose
-from ..marionette.annotations import Truth
-from ..marionette.knowledge import shown
+from ..marionette.annotations import Annotations
+from ..marionette.knowledge import visible_primitives
 
 MEASURED: Final = 0.5
 """Support from which a primitive counts as measured."""
@@ -62,7 +62,7 @@ class Tally:
         return right / measured if measured else float("nan"), right / named if named else float("nan")
 
 
-def true_poses(truth: Truth, times: np.ndarray, size: tuple[int, int]) -> Poses:
+def true_poses(truth: Annotations, times: np.ndarray, size: tuple[int, int]) -> Poses:
     """The annotated people at these times, as if a model had found all of them that is in the picture.
 
     Args:
@@ -90,7 +90,7 @@ def motions(clip: Path) -> tuple[Motion, Motion]:
     span = open_clip(str(clip))
     frames, fine = span.frames(), fine_frames(span)
     found = estimate_pose(frames, engine().estimator)
-    truth = Truth.load(clip.parent.parent / "annotations" / f"{clip.stem}.npz")
+    truth = Annotations.load(clip.parent.parent / "annotations" / f"{clip.stem}.npz")
     poses = found, true_poses(truth, frames.times, found.size)
     embedded, true = (measure_motion(one, frames, fine) for one in poses)
     return embedded, true
@@ -101,7 +101,7 @@ def compare(clips: Iterable[Path]) -> tuple[Tally, Tally]:
     tallies = Tally(), Tally()
     for clip in clips:
         for tally, motion in zip(tallies, motions(clip), strict=True):
-            tally.add(shown(clip), motion)
+            tally.add(visible_primitives(clip), motion)
     return tallies
 
 

@@ -57,7 +57,7 @@ def synthesize(
         given = [parse_price(text) if text else None for text in (price, verifier_price)]
         examples = read_split(split, labels)
 
-        from ..evals.marionette.knowledge import shown, use
+        from ..evals.marionette.knowledge import use_knowledge, visible_primitives
         from ..graph.concurrency import wait_for
         from ..graph.policies.registry import resolve_policy
         from ..graph.state import Price
@@ -66,7 +66,7 @@ def synthesize(
         from .screen import show_path, synthesis_progress
 
         folder = root or split.parent
-        use(folder)
+        use_knowledge(folder)
         seed = settings.pop("seed", 0)
         choices = Settings(
             teacher, verifier, candidates, attempts, traces_per_clip, seed, tool_failure_rate, context=settings
@@ -79,7 +79,7 @@ def synthesize(
                     examples,
                     folder,
                     out,
-                    teacher_named(teacher, settings["temperature"], shown),
+                    teacher_named(teacher, settings["temperature"], visible_primitives),
                     choices,
                     verifier=resolve_policy(verifier) if verifier else None,
                     price=prices[0],

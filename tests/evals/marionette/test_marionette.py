@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from video_star.evals.marionette import ACTIONS, Film, film, oracle
-from video_star.evals.marionette.actions import direct
-from video_star.evals.marionette.annotations import Truth
+from video_star.evals.marionette.actions import choreograph
+from video_star.evals.marionette.annotations import Annotations
 from video_star.evals.marionette.dataset import items, make, write
 from video_star.evals.marionette.skeleton import SIDES
 from video_star.evals.splits import read_split
@@ -117,7 +117,7 @@ def test_minimal_pairs_differ_in_direction(one: str, other: str) -> None:
 @pytest.mark.parametrize("label", ACTIONS)
 def test_the_oracle_tells_every_action_from_its_primitives(label: str) -> None:
     for seed in range(3):
-        stage, seconds = direct(ACTIONS[label], np.random.default_rng(seed))
+        stage, seconds = choreograph(ACTIONS[label], np.random.default_rng(seed))
         assert oracle(stage.performed) == label
         assert 2 <= seconds <= 4
         assert all(0 <= start < end <= seconds for _, _, start, end in stage.performed)
@@ -125,7 +125,7 @@ def test_the_oracle_tells_every_action_from_its_primitives(label: str) -> None:
 
 @pytest.mark.parametrize("label", ACTIONS)
 def test_bones_keep_their_length_joints_their_limits_and_feet_the_ground(label: str) -> None:
-    stage, seconds = direct(ACTIONS[label], np.random.default_rng(1))
+    stage, seconds = choreograph(ACTIONS[label], np.random.default_rng(1))
     for body in stage.bodies:
         at = body.joints(np.linspace(0, seconds, 40))
         for side in SIDES:
@@ -140,7 +140,7 @@ def test_bones_keep_their_length_joints_their_limits_and_feet_the_ground(label: 
 
 
 def test_a_foot_that_stands_does_not_slide_while_walking() -> None:
-    stage, seconds = direct(ACTIONS["walk forwards"], np.random.default_rng(0))
+    stage, seconds = choreograph(ACTIONS["walk forwards"], np.random.default_rng(0))
     times = np.linspace(0, seconds, 200)
     joints = stage.bodies[0].joints(times)
     both = np.stack([joints[f"{side}_ankle"] for side in SIDES])
@@ -150,7 +150,7 @@ def test_a_foot_that_stands_does_not_slide_while_walking() -> None:
 
 
 def test_hands_are_at_the_box_when_it_is_lifted() -> None:
-    stage, seconds = direct(ACTIONS["pick up the box"], np.random.default_rng(2))
+    stage, seconds = choreograph(ACTIONS["pick up the box"], np.random.default_rng(2))
     times = np.linspace(0, seconds, 60)
     box, joints = stage.props["box"].at(times), stage.bodies[0].joints(times)
     middle = (joints["left_palm"] + joints["right_palm"]) / 2
@@ -258,8 +258,8 @@ def test_clips_hold_the_frames_and_annotations_read_back(made: Path) -> None:
     frames = read_frames(clip, np.arange(len(filmed.frames)) / filmed.fps).images
     assert frames.shape == filmed.frames.shape
     assert np.abs(frames.astype(int) - filmed.frames).mean() < 6
-    read = Truth.load(made / "annotations" / f"{item.id}.npz")
-    for field in fields(Truth):
+    read = Annotations.load(made / "annotations" / f"{item.id}.npz")
+    for field in fields(Annotations):
         one, other = getattr(read, field.name), getattr(filmed, field.name)
         if field.name == "objects":
             assert list(one) == list(other)
@@ -306,7 +306,9 @@ def test_killed_in_the_middle_it_leaves_no_workers_and_is_taken_up(tmp_path: Pat
     assert there <= {item.id for item in chosen}
     for name in there:
         assert probe(out / "clips" / f"{name}.mp4").duration >= 2
-        assert Truth.load(out / "annotations" / f"{name}.npz").label == next(i.label for i in chosen if i.id == name)
+        assert Annotations.load(out / "annotations" / f"{name}.npz").label == next(
+            i.label for i in chosen if i.id == name
+        )
 
 
 def test_a_folder_of_another_data_set_is_refused(made: Path, tmp_path: Path) -> None:
@@ -346,6 +348,6 @@ def test_split_files_are_in_the_published_formats(made: Path) -> None:
 @pytest.mark.parametrize("label", ["shake hands", "high five", "bow then shake hands"])
 def test_hands_of_two_people_meet(label: str) -> None:
     for seed in range(6):
-        stage, seconds = direct(ACTIONS[label], np.random.default_rng(seed))
+        stage, seconds = choreograph(ACTIONS[label], np.random.default_rng(seed))
         one, other = (body.joints(np.linspace(0, seconds, 60))["right_palm"] for body in stage.bodies)
         assert np.linalg.norm(one - other, axis=-1).min() < 0.08

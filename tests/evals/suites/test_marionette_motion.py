@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from video_star.evals.marionette.annotations import Truth
+from video_star.evals.marionette.annotations import Annotations
 from video_star.evals.marionette.dataset import Item, write
 from video_star.evals.suites.marionette_motion import Tally, compare, motions, table, true_poses
 from video_star.tools.motion.measure import measure_motion
@@ -41,7 +41,7 @@ def test_sitting_down_is_no_walk(clips: list[Path]) -> None:
 
 
 def test_true_poses_are_the_annotated_people_in_the_picture(clips: list[Path]) -> None:
-    truth = Truth.load(clips[0].parent.parent / "annotations" / "0.npz")
+    truth = Annotations.load(clips[0].parent.parent / "annotations" / "0.npz")
     truth.boxes[3] = np.nan
     poses = true_poses(truth, np.array([0.0, 3 / truth.fps, 4 / truth.fps]), (640, 480))
     assert poses.frame.tolist() == [0, 2] and poses.tracks.tolist() == [1, 1]
