@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..graph.policies.chat_template import picture_urls
+from ..graph.records.content import image_urls
 from ..graph.records.token_track import TokenSequence, sequences, tracks
 from ..graph.records.trace import FILE, read
 from ..tools.errors import BadRecord, MissingExtra
@@ -52,7 +52,7 @@ def rows(record: Mapping[str, Any], store: MediaStore) -> list[dict[str, Any]]:
         {
             **common,
             "branch": branch,
-            "images": [_picture(url, record["id"], store) for url in picture_urls(messages[: sequence.message])],
+            "images": [_picture(url, record["id"], store) for url in image_urls(messages[: sequence.message])],
             "input_ids": sequence.ids,
             "sampled": sequence.sampled,
             "logprobs": sequence.logprobs,

@@ -16,8 +16,9 @@ from PIL import Image
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..graph import build_graph
-from ..graph.policies.chat_template import apply_to, picture_urls
+from ..graph.policies.chat_template import apply_to
 from ..graph.policies.local import TransformersPolicy, around
+from ..graph.records.content import image_urls
 from ..graph.records.token_track import TokenSequence, sequences, tracks
 from ..graph.run import run_record, wait_for
 from ..tools.errors import PolicyUnavailable
@@ -138,7 +139,7 @@ def _tools_are_the_graphs() -> None:
 def _images(record: Row, sequence: TokenSequence) -> list[Image.Image]:
     """The pictures that the sequence reads, in order."""
     store = default_store()
-    urls = picture_urls(record["messages"][: sequence.message])
+    urls = image_urls(record["messages"][: sequence.message])
     return [Image.open(io.BytesIO(store.get(url))).convert("RGB") for url in urls]
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, SecretStr
 
 from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 from ..concurrency import wait_for
+from .base import ChatPolicy, ToolSchemas
 from .dashscope_messages import chosen, piece, usage_of, whole, written
 
 if TYPE_CHECKING:
@@ -96,7 +93,7 @@ class _Unsent(Exception):
     """A connection that failed before there was an answer."""
 
 
-class DashScopePolicy(BaseChatModel):
+class DashScopePolicy(ChatPolicy):
     """A chat model of DashScope, asked once per call, because the graph tries again itself.
 
     Every call has a session of its own, which ends with it: a policy serves any number of event loops, and a call that
@@ -124,26 +121,12 @@ class DashScopePolicy(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model, "temperature": self.temperature, "seed": self.seed}
 
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools; several may be called in one turn.
-
-        Args:
-            tools: In any form that LangChain takes.
-            tool_choice: `auto`, `none`, or the name of the tool to call. `any` and `required` where there is one tool.
-            **kwargs: Further parameters of the request.
-
-        Raises:
-            ValueError: DashScope knows no way to ask for that choice.
-        """
-        schemas = [convert_to_openai_tool(tool) for tool in tools]
-        choice = {"tool_choice": chosen(tool_choice, schemas)} if tool_choice is not None else {}
-        return self.bind(tools=schemas, parallel_tool_calls=True, **choice, **kwargs)
+    def _bound_options(
+        self, tools: ToolSchemas, tool_choice: str | None, options: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Parameters of the request; several tools may be called in one turn."""
+        choice = {} if tool_choice is None else {"tool_choice": chosen(tool_choice, tools)}
+        return {"parallel_tool_calls": True, **choice, **options}
 
     def _generate(
         self,

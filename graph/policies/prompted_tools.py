@@ -1,15 +1,15 @@
-"""Tools as text, for models and servers that know none: the Hermes form of the chat template, written here."""
+"""Tools as text, for models and servers without tool calling: the prompt and the calls in the Hermes format."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -19,15 +19,13 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableBinding
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.runnables import RunnableBinding
 
 from ..replies.tool_calls import parse_hermes
+from .base import ChatPolicy, ToolSchemas
 from .errors import http_status
 from .token_policy import as_chunk
 
-Tools = Sequence[Mapping[str, Any]]
 _SECTION: Final = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{tools}\n</tools>\n\n"
@@ -37,39 +35,39 @@ _SECTION: Final = (
 _OPEN: Final = "<tool_call>"
 _CLOSE: Final = "</tool_call>"
 _REFUSED_STATUS: Final = {400, 404, 422}
-_KEPT: Final = "hermes"
-"""Where a turn keeps its own words, if the form written here would differ from them."""
+_ORIGINAL: Final = "hermes"
+"""Key under which a turn keeps its original text, if `render_hermes` would write another."""
 
 
-def as_text(messages: Sequence[BaseMessage], tools: Tools = ()) -> list[BaseMessage]:
-    """The conversation for a model that knows no tools.
+def as_text(messages: Sequence[BaseMessage], tools: ToolSchemas = ()) -> list[BaseMessage]:
+    """The conversation for a model without tool calling.
 
-    One system turn with the tool section, calls and tool results as text, and user and assistant in turns: results and
-    what the user says next are one user turn, because strict servers refuse two in a row.
+    The tools are a section of the system turn, calls and tool results are text, and user and assistant turns alternate:
+    tool results and the user turn after them are one turn, because strict servers reject two user turns in a row.
     """
     system = [str(message.text) for message in messages if isinstance(message, SystemMessage)]
     if tools:
         system.append(_SECTION.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)))
-    told: list[BaseMessage] = [SystemMessage("\n\n".join(system))] if system else []
+    converted: list[BaseMessage] = [SystemMessage("\n\n".join(system))] if system else []
     for message in messages:
         if isinstance(message, SystemMessage):
             continue
         if isinstance(message, AIMessage):
-            told.append(AIMessage(_said(message)))
+            converted.append(AIMessage(_turn_text(message)))
             continue
         content = (
             f"<tool_response>\n{message.text}\n</tool_response>"
             if isinstance(message, ToolMessage)
             else message.content
         )
-        if told and isinstance(told[-1], HumanMessage):
-            content = _joined(told.pop().content, content)
-        told.append(HumanMessage(content))
-    return told
+        if converted and isinstance(converted[-1], HumanMessage):
+            content = _joined(converted.pop().content, content)
+        converted.append(HumanMessage(content))
+    return converted
 
 
 def render_hermes(text: str, calls: Sequence[Mapping[str, Any]]) -> str:
-    """An assistant turn as text: what is said, then each call ({name, args}) in `<tool_call>`."""
+    """An assistant turn as text, each call ({name, args}) in `<tool_call>` after its own text."""
     written = [
         f"{_OPEN}\n{json.dumps({'name': call['name'], 'arguments': call['args']}, ensure_ascii=False)}\n{_CLOSE}"
         for call in calls
@@ -78,26 +76,26 @@ def render_hermes(text: str, calls: Sequence[Mapping[str, Any]]) -> str:
 
 
 def refuses_tools(error: BaseException | None) -> bool:
-    """Whether a server said that it takes no tools: HTTP 400, 404 or 422 with a message about tools or functions."""
+    """Whether a server rejected the tools: HTTP 400, 404 or 422 with a message about tools or functions."""
     while error is not None:
-        about = re.search(r"\b(tools?|functions?)\b|tool_", str(error), re.IGNORECASE)
-        if about and http_status(error) in _REFUSED_STATUS:
+        mentions_tools = re.search(r"\b(tools?|functions?)\b|tool_", str(error), re.IGNORECASE)
+        if mentions_tools and http_status(error) in _REFUSED_STATUS:
             return True
         error = error.__cause__
     return False
 
 
-class AnyTools(BaseChatModel):
-    """A chat model that takes tools, whether or not the model behind it does.
+class ToolFallback(ChatPolicy):
+    """A chat model that takes tools, whether or not the model behind it supports tool calling.
 
-    Tools go to the model as it takes them. Once its server has refused them, or from the start where `prompted`, they
-    go as text, and the turn says so in `response_metadata["tools"]`. Calls that a server left in the text are read
-    either way.
+    The tools are bound to the model. After its server has rejected them, or from the start if `prompted`, they are sent
+    as text, and the turn has "prompted" as `response_metadata["tools"]`. Calls that the server left in the text are
+    parsed in both cases.
     """
 
     model: BaseChatModel
     spec: str
-    """Names the server and model, for all policies of this process that speak to them."""
+    """Identifies server and model: what one policy learns of them holds for all policies of this process."""
     prompted: bool = False
 
     @property
@@ -106,31 +104,24 @@ class AnyTools(BaseChatModel):
 
     @property
     def takes_grammar(self) -> bool:
-        """Whether a turn can be held to a grammar: where the model's own backend does, and not while tools are text."""
+        """Whether the model's output can be constrained by a grammar; never while tools are sent as text."""
         return bool(getattr(self.model, "takes_grammar", False)) and not self._prompts
 
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | None = None,
-        grammar: str | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools, as any LangChain chat model takes them.
-
-        `tool_choice` binds only where tools are not text, and `grammar`, which the turn is to follow, only where
-        `takes_grammar`.
-        """
-        chosen = {"tool_choice": tool_choice, "grammar": grammar if self.takes_grammar else None}
-        kwargs |= {name: value for name, value in chosen.items() if value is not None}
+    def _bound_options(
+        self, tools: ToolSchemas, tool_choice: str | None, options: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The model's own options, `grammar` only if it can be used; none has effect while tools are sent as text."""
+        given = {**options, "tool_choice": tool_choice}
+        if not self.takes_grammar:
+            given.pop("grammar", None)
         try:
-            bound = self.model.bind_tools(tools, **kwargs)
+            bound = self.model.bind_tools(
+                [dict(tool) for tool in tools], **{name: value for name, value in given.items() if value is not None}
+            )
         except NotImplementedError:
             _REFUSING.add(self.spec)
             bound = None
-        native = dict(bound.kwargs) if isinstance(bound, RunnableBinding) else {}
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], native=native)
+        return {"native": dict(bound.kwargs) if isinstance(bound, RunnableBinding) else {}}
 
     def _generate(
         self,
@@ -138,15 +129,17 @@ class AnyTools(BaseChatModel):
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
         *,
-        tools: Tools = (),
+        tools: ToolSchemas = (),
         native: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> ChatResult:
         if not self._prompts:
             with _unless_refused(messages, tools):
-                return _heard(self.model._generate(messages, stop, run_manager, **(native or {}), **kwargs), tools)
-        told = as_text(messages, tools)
-        return self._heard_as_text(self.model._generate(told, stop, run_manager, **kwargs), tools)
+                return _with_parsed_calls(
+                    self.model._generate(messages, stop, run_manager, **(native or {}), **kwargs), tools
+                )
+        converted = as_text(messages, tools)
+        return self._as_prompted(self.model._generate(converted, stop, run_manager, **kwargs), tools)
 
     async def _agenerate(
         self,
@@ -154,16 +147,16 @@ class AnyTools(BaseChatModel):
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         *,
-        tools: Tools = (),
+        tools: ToolSchemas = (),
         native: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> ChatResult:
         if not self._prompts:
             with _unless_refused(messages, tools):
                 result = await self.model._agenerate(messages, stop, run_manager, **(native or {}), **kwargs)
-                return _heard(result, tools)
-        told = as_text(messages, tools)
-        return self._heard_as_text(await self.model._agenerate(told, stop, run_manager, **kwargs), tools)
+                return _with_parsed_calls(result, tools)
+        converted = as_text(messages, tools)
+        return self._as_prompted(await self.model._agenerate(converted, stop, run_manager, **kwargs), tools)
 
     async def _astream(
         self,
@@ -171,31 +164,31 @@ class AnyTools(BaseChatModel):
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         *,
-        tools: Tools = (),
+        tools: ToolSchemas = (),
         native: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         if not self._prompts:
             chunks = self.model._astream(messages, stop, run_manager, **(native or {}), **kwargs)
-            answers = False
+            accepted = False
             with _unless_refused(messages, tools):
                 first = await anext(chunks, None)
-                answers = True
-            if answers:
+                accepted = True
+            if accepted:
                 if first is not None:
                     yield first
                 async for chunk in chunks:
                     yield chunk
                 return
-        # A call in text is none until its end is there, so as text the turn comes in one piece.
+        # A call in text is complete only at its end, so the turn is not streamed.
         kwargs.pop("stream", None)
-        told = as_text(messages, tools)
-        yield as_chunk(self._heard_as_text(await self.model._agenerate(told, stop, run_manager, **kwargs), tools))
+        converted = as_text(messages, tools)
+        yield as_chunk(self._as_prompted(await self.model._agenerate(converted, stop, run_manager, **kwargs), tools))
 
-    def _heard_as_text(self, result: ChatResult, tools: Tools) -> ChatResult:
-        """The result of a conversation as text, which the server has taken: it gets no other from now on."""
+    def _as_prompted(self, result: ChatResult, tools: ToolSchemas) -> ChatResult:
+        """The result of a conversation as text, which the server has accepted: from now on it gets no other."""
         _REFUSING.add(self.spec)
-        return _heard(result, tools, prompted=True)
+        return _with_parsed_calls(result, tools, prompted=True)
 
     @property
     def _prompts(self) -> bool:
@@ -203,12 +196,12 @@ class AnyTools(BaseChatModel):
 
 
 _REFUSING: Final[set[str]] = set()
-"""Specs whose servers took the same conversation as text after they had refused it with tools."""
+"""Specs whose servers accepted a conversation as text after they had rejected it with tools."""
 
 
 @contextmanager
-def _unless_refused(messages: Sequence[BaseMessage], tools: Tools) -> Iterator[None]:
-    """Leave the block, without an error, where the same conversation may pass with all use of tools as text."""
+def _unless_refused(messages: Sequence[BaseMessage], tools: ToolSchemas) -> Iterator[None]:
+    """Suppress the error if the server rejected the tools and may accept the same conversation with tools as text."""
     try:
         yield
     except Exception as error:
@@ -217,8 +210,8 @@ def _unless_refused(messages: Sequence[BaseMessage], tools: Tools) -> Iterator[N
             raise
 
 
-def _heard(result: ChatResult, tools: Tools, *, prompted: bool = False) -> ChatResult:
-    """The result with the calls in its text read, if tools were on offer."""
+def _with_parsed_calls(result: ChatResult, tools: ToolSchemas, *, prompted: bool = False) -> ChatResult:
+    """The result with the calls in its text parsed, if tools were offered."""
     for generation in result.generations:
         message = generation.message
         assert isinstance(message, AIMessage)
@@ -227,26 +220,26 @@ def _heard(result: ChatResult, tools: Tools, *, prompted: bool = False) -> ChatR
             update["response_metadata"] = {**message.response_metadata, "tools": "prompted"}
         unread = not message.tool_calls and not message.invalid_tool_calls
         if tools and unread and (prompted or _OPEN in message.text):
-            said, calls, invalid = parse_hermes(message.text)
-            update |= {"content": said, "tool_calls": calls, "invalid_tool_calls": invalid}
-            if prompted and render_hermes(said, calls) != message.text:
-                update["additional_kwargs"] = {**message.additional_kwargs, _KEPT: message.text}
+            text, calls, invalid = parse_hermes(message.text)
+            update |= {"content": text, "tool_calls": calls, "invalid_tool_calls": invalid}
+            if prompted and render_hermes(text, calls) != message.text:
+                update["additional_kwargs"] = {**message.additional_kwargs, _ORIGINAL: message.text}
         generation.message = message.model_copy(update=update)
     return result
 
 
-def _said(message: AIMessage) -> str:
-    """The turn as the model wrote it, so that the next prompt extends this one; as written here, if since changed."""
-    own = message.additional_kwargs.get(_KEPT)
-    calls = _told(message.tool_calls)
-    if isinstance(own, str):
-        said, read, _ = parse_hermes(own)
-        if said == message.text and _told(read) == calls:
-            return own
+def _turn_text(message: AIMessage) -> str:
+    """The turn as the model wrote it, so that the next prompt extends it; rendered anew if changed since."""
+    original = message.additional_kwargs.get(_ORIGINAL)
+    calls = _names_and_args(message.tool_calls)
+    if isinstance(original, str):
+        text, parsed, _ = parse_hermes(original)
+        if text == message.text and _names_and_args(parsed) == calls:
+            return original
     return render_hermes(message.text, calls)
 
 
-def _told(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+def _names_and_args(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
     return [{"name": call["name"], "args": call["args"]} for call in calls]
 
 

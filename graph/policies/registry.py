@@ -54,11 +54,11 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
             "transformers:<folder>, or provider:model such as openai:gpt-4.1"
         )
     options = _options(spec, provider, given)
-    from .prompted_tools import AnyTools
+    from .prompted_tools import ToolFallback
 
     chosen = _chat_model(provider, model, temperature, seed, options)
     streams = type(chosen)._astream is not BaseChatModel._astream and not chosen.disable_streaming
-    return AnyTools(
+    return ToolFallback(
         model=chosen, spec=spec, prompted="tools" in options, disable_streaming=not streams, profile=chosen.profile
     )
 

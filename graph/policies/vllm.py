@@ -1,9 +1,9 @@
-"""vLLM as a policy: the ids of the conversation are sent, not its text, so that every turn extends the last.
+"""vLLM as a policy: token ids are sent instead of text, so that every turn extends the last.
 
-Chat completions render the conversation anew for every turn, and what a model sampled is seldom what its text is split
-into again. So the server makes tokens of what was added only, and the ids of the whole conversation go to
-`/inference/v1/generate`, which `vllm serve --enable-scale-out` offers. A server without it, or one whose chat template
-writes another text than this package's, is asked by chat completions, and forks are counted.
+Chat completions render the conversation anew for every turn, and tokenising the text of a reply seldom gives the ids
+that were sampled. Here the server tokenises only what was added, and the ids of the whole conversation are sent to
+`/inference/v1/generate`, a route of `vllm serve --enable-scale-out`. A server without this route, or whose chat
+template differs from this package's, is used through chat completions, and forks are counted.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from ...tools.errors import PolicyBusy
 from ..concurrency import wait_for
-from . import chat_template as template
+from . import chat_template
+from .base import ToolSchemas
 from .connections import LoopwiseClient
 from .openai_compatible import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
 from .token_policy import (
     END,
     SAMPLE,
     VISION_TOKENS,
-    Spoken,
-    Stream,
+    ReplyStream,
     TokenPolicy,
-    Tools,
+    TokenReply,
     as_chunk,
+    build_prompt,
     fingerprint,
-    heard,
-    prompt,
-    whole,
+    to_result,
+    with_end,
 )
 
 GENERATE: Final = "/inference/v1/generate"
@@ -54,21 +54,21 @@ _PROBE: Final[tuple[list[Any], list[Any]]] = (
     ],
     [{"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}],
 )
-"""A conversation and tools that show how a server writes all that the graph's conversations hold."""
+"""A conversation and tools with everything that the graph's conversations contain, to compare chat templates."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The vocabulary of a server's model: its name and its control tokens."""
+    """The vocabulary of a server's model: its fingerprint and control tokens."""
 
-    name: str
+    fingerprint: str
     end: int
     pad: int
     vision: tuple[int, ...]
 
 
 class VllmPolicy(TokenPolicy):
-    """A model that vLLM serves: ids in, ids out, log-probabilities as the server reports them."""
+    """A model served by vLLM: ids in, ids out, log-probabilities as the server reports them."""
 
     server: Server
     seed: int = 0
@@ -78,7 +78,7 @@ class VllmPolicy(TokenPolicy):
         return "vllm"
 
     @cached_property
-    def _by_text(self) -> BaseChatModel:
+    def _chat_completions(self) -> BaseChatModel:
         return served_model(self.server, self.temperature, self.seed, self.max_new_tokens)
 
     def _generate(
@@ -102,8 +102,8 @@ class VllmPolicy(TokenPolicy):
         if body is not None:
             answer = await _post(client, self.server, GENERATE, body)
             with failures(self.server):
-                return heard(await _spoken(client, self.server, answer["prompt_token_ids"], answer["choices"][0]))
-        return await self._in_text(messages, stop, run_manager, **kwargs)
+                return to_result(await _reply(client, self.server, answer["prompt_token_ids"], answer["choices"][0]))
+        return await self._by_text(messages, stop, run_manager, **kwargs)
 
     async def _astream(
         self,
@@ -118,68 +118,72 @@ class VllmPolicy(TokenPolicy):
             async for chunk in _streamed(client, self.server, body):
                 yield chunk
             return
-        yield as_chunk(await self._in_text(messages, stop, run_manager, **kwargs))
+        yield as_chunk(await self._by_text(messages, stop, run_manager, **kwargs))
 
-    async def _in_text(
-        self, messages: list[BaseMessage], *args: Any, tools: Tools = (), grammar: str | None = None, **_: Any
+    async def _by_text(
+        self, messages: list[BaseMessage], *args: Any, tools: ToolSchemas = (), grammar: str | None = None, **_: Any
     ) -> ChatResult:
-        """The turn by chat completions, free of any grammar: who knows what this server makes of one."""
+        """The turn by chat completions, without the grammar, which this server may not support."""
         offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
-        return await self._by_text._agenerate(messages, *args, **offered)
+        return await self._chat_completions._agenerate(messages, *args, **offered)
 
     async def _body(
         self,
         client: httpx.AsyncClient,
         messages: Sequence[BaseMessage],
-        tools: Tools = (),
+        tools: ToolSchemas = (),
         grammar: str | None = None,
         **_: Any,
     ) -> dict[str, Any] | None:
-        """The request for a turn by ids; None where the server must be asked by text."""
+        """The request for a turn by ids; None if the server must be used through chat completions."""
         vocabulary = await _vocabulary(client, self.server)
         if vocabulary is None:
             return None
-        asked = prompt(messages, tools, template.render, vocabulary.name)
-        added = await _tokens(client, self.server, {"prompt": asked.added, "add_special_tokens": False})
-        held = {} if grammar is None else {"structured_outputs": {"grammar": grammar}}
+        prompt = build_prompt(messages, tools, chat_template.render, vocabulary.fingerprint)
+        added = await _tokens(client, self.server, {"prompt": prompt.added_text, "add_special_tokens": False})
+        constraint = {} if grammar is None else {"structured_outputs": {"grammar": grammar}}
         return {
             "model": self.server.model,
-            # The server puts in as many pads for each picture as it has features.
-            "token_ids": [*_single(whole(asked.known, vocabulary.end), vocabulary.pad), *added],
+            # The server expands each pad to the number of features of its image.
+            "token_ids": [*_unexpanded(with_end(prompt.known_ids, vocabulary.end), vocabulary.pad), *added],
             "content_parts": [
-                {"type": "image_url", "url": f"data:image/jpeg;base64,{picture}"} for picture in asked.pictures
+                {"type": "image_url", "url": f"data:image/jpeg;base64,{image}"} for image in prompt.images
             ],
             "sampling_params": {
                 "temperature": self.temperature,
-                # A seed for each turn: with one for all, a turn that is asked for again would say the same again.
+                # A different seed for each turn: with the same one, a corrected turn could repeat its mistake.
                 **({"seed": ((self.seed << 10) + len(messages)) % 2**63} if self.temperature else {}),
                 "max_tokens": self.max_new_tokens,
                 "logprobs": 0,
                 "skip_special_tokens": False,
                 "logit_bias": dict.fromkeys(map(str, vocabulary.vision), -100.0),
-                **held,
+                **constraint,
             },
             "return_token_ids": True,
             "output_mode": "text",
         }
 
 
-async def _spoken(client: httpx.AsyncClient, server: Server, read: Sequence[int], choice: Mapping[str, Any]) -> Spoken:
+async def _reply(
+    client: httpx.AsyncClient, server: Server, read: Sequence[int], choice: Mapping[str, Any]
+) -> TokenReply:
     ids = choice["token_ids"]
     text = choice.get("text")
     if text is None:
-        # Before 0.32 the route gives ids alone.
+        # Before vLLM 0.32 the route returns ids only.
         text = (await _post(client, server, "/detokenize", {"model": server.model, "tokens": ids}))["prompt"]
     vocabulary = await _vocabulary(client, server)
-    return Spoken(read, ids, logprobs(choice, ids), text.removesuffix(END), vocabulary.name if vocabulary else "")
+    return TokenReply(
+        read, ids, logprobs(choice, ids), text.removesuffix(END), vocabulary.fingerprint if vocabulary else ""
+    )
 
 
 async def _streamed(
     client: httpx.AsyncClient, server: Server, body: Mapping[str, Any]
 ) -> AsyncIterator[ChatGenerationChunk]:
-    stream = Stream()
+    stream = ReplyStream()
     read: list[int] = []
-    said: dict[str, Any] = {"token_ids": [], "logprobs": {"content": []}}
+    choice_so_far: dict[str, Any] = {"token_ids": [], "logprobs": {"content": []}}
     with failures(server):
         async with client.stream("POST", GENERATE, json={**body, "stream": True}) as response:
             if response.is_error:
@@ -190,21 +194,21 @@ async def _streamed(
                     continue
                 part = json.loads(line.removeprefix("data:"))
                 if "error" in part:
-                    raise PolicyBusy(f"{server.url} broke off: {str(part['error'])[:300]}")
+                    raise PolicyBusy(f"{server.url} interrupted its answer: {str(part['error'])[:300]}")
                 read = part.get("prompt_token_ids") or read
                 for choice in part["choices"]:
-                    said["token_ids"] += choice["token_ids"] or []
-                    said["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
+                    choice_so_far["token_ids"] += choice["token_ids"] or []
+                    choice_so_far["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
                     if "text" in choice:
-                        said["text"] = said.get("text", "") + choice["text"]
+                        choice_so_far["text"] = choice_so_far.get("text", "") + choice["text"]
                         if (chunk := stream.add(choice["text"])) is not None:
                             yield chunk
-        end = stream.end(await _spoken(client, server, read, said))
+        end = stream.end(await _reply(client, server, read, choice_so_far))
     yield end
 
 
 _vocabularies: Final[dict[Server, Vocabulary | None]] = {}
-"""Of each server that was asked: None where it must be spoken to by text."""
+"""By server, once probed; None for a server that must be used through chat completions."""
 
 
 async def _vocabulary(client: httpx.AsyncClient, server: Server) -> Vocabulary | None:
@@ -214,9 +218,9 @@ async def _vocabulary(client: httpx.AsyncClient, server: Server) -> Vocabulary |
 
 
 async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | None:
-    """The control tokens of a server that takes ids and pictures, and writes conversations as we do; else None."""
+    """The vocabulary of a server that takes ids and images and renders conversations like this package; else None."""
     with failures(server):
-        # A part that is none: who knows the field refuses it, who does not answers, and would lose the pictures.
+        # An invalid value: a server that supports `content_parts` rejects it; one that answers would ignore images.
         parts = {"token_ids": [0], "content_parts": 0, "sampling_params": {"max_tokens": 1}}
         known = await client.post(GENERATE, json={"model": server.model, **parts})
     if known.status_code not in (400, 422):
@@ -228,11 +232,11 @@ async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | Non
         return None
     chat, tools = _PROBE
     ours = await _tokens(
-        client, server, {"prompt": template.render(chat, tools, ask=True), "add_special_tokens": False}
+        client, server, {"prompt": chat_template.render(chat, tools, ask=True), "add_special_tokens": False}
     )
     with_tools = await _tokens(client, server, {"messages": chat, "tools": tools})
     without = await _tokens(client, server, {"messages": chat})
-    # Qwen2.5-VL's own template passes over tools; what it writes else is what ours writes.
+    # Qwen2.5-VL's own template ignores tools; otherwise it writes what this package's does.
     if ours == with_tools or (with_tools == without):
         return Vocabulary(fingerprint(sample), found[0], found[1], tuple(found[1:]))
     return None
@@ -253,7 +257,7 @@ async def _post(client: httpx.AsyncClient, server: Server, route: str, body: Map
 
 
 def _refuse(server: Server, response: httpx.Response) -> NoReturn:
-    """Raise what a refusal means; a server that has changed its ways is looked at anew when it is asked again."""
+    """Raise the error of a rejected request; if the route is gone, the server is probed again at the next request."""
     if response.status_code in (403, 404, 405):
         _vocabularies.pop(server, None)
     raise refusal(server, response.status_code, response.text)
@@ -268,6 +272,6 @@ def _client(server: Server) -> httpx.AsyncClient:
     )
 
 
-def _single(ids: Sequence[int], pad: int) -> list[int]:
-    """The ids with one pad for each picture."""
+def _unexpanded(ids: Sequence[int], pad: int) -> list[int]:
+    """The ids with a single pad for each image."""
     return [token for before, token in zip((None, *ids), ids, strict=False) if not token == before == pad]

@@ -1,22 +1,20 @@
-"""The command that serves a model with vLLM as the conversation needs it: tools, many frames, a cached prefix."""
+"""The command that serves a model with vLLM for this graph: tool calls, many images, prefix caching, token ids."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, NoReturn
 
 from ...tools.errors import MissingExtra
+from .families import family_of
 
-IMAGES: Final = 64
-"""Pictures in one conversation: 48 frames and what the tools draw."""
-_QWEN2_5_VL: Final = re.compile(r"qwen2[._]?5[-_]?vl", re.IGNORECASE)
+MAX_IMAGES: Final = 64
+"""Images in one conversation: 48 frames and the annotated frames of the tools."""
 
 
 def serve_command(
@@ -27,18 +25,15 @@ def serve_command(
     max_model_len: int | None = None,
     more: Sequence[str] = (),
 ) -> list[str]:
-    """The `vllm serve` command line of `model`, a Hugging Face id or a folder, word by word.
+    """The arguments of the `vllm serve` command for `model`, a Hugging Face id or a folder.
 
-    Qwen2.5-VL gets this package's chat template, because its own knows no tools; any other model keeps its own.
-    `--enable-scale-out` opens the route that takes token ids, and log-probabilities are those of the distribution that
-    was sampled from, as training needs them. `more` is appended as it is.
+    `--enable-scale-out` enables the route that takes token ids, and `--logprobs-mode processed_logprobs` reports the
+    log-probabilities of the distribution that was sampled from, as training needs them. `more` is appended unchanged.
     """
-    template = files("video_star.graph.policies") / "templates" / "qwen2_5_vl.jinja"
     return [
         *("vllm", "serve", model, "--host", host, "--port", str(port)),
-        *(("--chat-template", str(template)) if _is_qwen2_5_vl(model) else ()),
-        *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-        *("--limit-mm-per-prompt", json.dumps({"image": IMAGES})),
+        *family_of(model).serve_options(),
+        *("--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})),
         "--enable-prefix-caching",
         "--enable-scale-out",
         *("--logprobs-mode", "processed_logprobs"),
@@ -48,20 +43,13 @@ def serve_command(
 
 
 def start(command: list[str]) -> NoReturn:
-    """Become the process of `command`, with the vLLM of this Python, or else of the path.
+    """Replace this process by `command`, with the vLLM of this Python, or else the one on the PATH.
 
     Raises:
         MissingExtra: vLLM is not installed.
     """
-    places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    program = shutil.which(command[0], path=places)
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    program = shutil.which(command[0], path=path)
     if program is None:
-        raise MissingExtra("vLLM is not installed here; install it: pip install 'video-star[vllm]'")
+        raise MissingExtra("vLLM is not installed; install it: pip install 'video-star[vllm]'")
     os.execv(program, command)
-
-
-def _is_qwen2_5_vl(model: str) -> bool:
-    config = Path(model) / "config.json"
-    if config.is_file():
-        return '"qwen2_5_vl"' in config.read_text(encoding="utf-8", errors="replace")
-    return bool(_QWEN2_5_VL.search(model))

@@ -21,6 +21,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..records.content import content_blocks
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -119,7 +121,7 @@ def _captions(record: Record) -> Iterator[tuple[str, str]]:
         for frame in _items(item, "frames"):
             yield _address(frame), f"{item.get('tool')} at {_seconds(frame.get('time'))}"
     for message in _items(record, "messages"):
-        for part in _parts(message.get("content")):
+        for part in content_blocks(message.get("content")):
             if part.get("type") == "image":
                 yield _address(part), f"Image in {message.get('node')}"
 
@@ -229,7 +231,7 @@ def _conversation(messages: Sequence[Record]) -> list[tuple[str, list[_Turn]]]:
 
 def _turn(message: Record) -> _Turn:
     blocks: list[str | list[str]] = []
-    for part in _parts(message.get("content")):
+    for part in content_blocks(message.get("content")):
         if part.get("type") != "image":
             blocks.append(str(part.get("text")) if part.get("type") == "text" else _pretty(part))
         elif blocks and isinstance(blocks[-1], list):
@@ -243,12 +245,6 @@ def _turn(message: Record) -> _Turn:
         blocks=blocks,
         calls=_items(message, "tool_calls"),
     )
-
-
-def _parts(content: str | list[Record] | None) -> list[Record]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    return content or []
 
 
 def _address(image: Record) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from video_star.graph import build_graph
-from video_star.graph.policies.chat_template import picture_urls, to_chat
+from video_star.graph.policies.chat_template import to_chat
+from video_star.graph.records.content import image_urls
 from video_star.graph.run import run_record, wait_for
 from video_star.tools.execution.media_store import default_store
 
@@ -100,7 +101,7 @@ def record_all(clip: Path) -> dict[str, Held]:
         graph = None if spoken is None else build_graph(policy=Scripted(lines=spoken)).compile()
         run = run_record(clip, actions, start=0.0, end=1.0, graph=graph, frames=4, pixels=128 * 96, **settings)
         record = wait_for(run)
-        urls, store = picture_urls(record["messages"]), default_store()
+        urls, store = image_urls(record["messages"]), default_store()
         pictures = [Image.open(io.BytesIO(store.get(url))).convert("RGB") for url in urls]
         found[name] = Held(record["messages"], record["tools"], pictures)
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from ...graph.policies.chat_template import picture_urls
+from ...graph.records.content import image_urls
 from ...graph.records.trace import FILE, read
 from ...tools.execution.media_store import MediaStore, write_atomically
 from .folder import REJECTED, SETTINGS
@@ -69,7 +69,7 @@ def sketch(record: Record) -> dict[str, Any]:
         "tools": ", ".join(name for asked in rounds for name in asked) or "none",
         "sub-actions": len(found["sub_actions"]),
         "candidates": fmean([len(item["scores"]) for item in found["sub_actions"]] or [0]),
-        "pictures": len(picture_urls(record["messages"])),
+        "pictures": len(image_urls(record["messages"])),
         "failed": failed,
         "recovered": failed and any(rounds[1:]),
     }

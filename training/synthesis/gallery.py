@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 from PIL import Image
 
-from ...graph.policies.chat_template import picture_urls
+from ...graph.records.content import content_text, image_urls
 from ...graph.records.trace import read
 from ...tools.execution.media_store import MediaStore
 from .dataset_card import sketch
@@ -63,8 +63,7 @@ def _traits(record: Record) -> dict[str, Any]:
 
 def _turn(message: Record) -> str:
     """A turn as Markdown: what the policy says in full, what it is told folded away."""
-    content = message["content"]
-    text = content if isinstance(content, str) else "\n".join(b.get("text", "[picture]") for b in content)
+    text = content_text(message["content"], image=lambda _: "[picture]")
     who = f"{message['node']}, {message.get('name') or message['role']}"
     if message.get("author") != "policy":
         shown = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
@@ -91,7 +90,7 @@ def _plain(text: str) -> str:
 def _strips(record: Record, store: MediaStore) -> Image.Image:
     """The frames of the question in one row, and in another what tools drew."""
     asked = [frame["url"] for frame in record["frames"]]
-    drawn = [url for url in dict.fromkeys(picture_urls(record["messages"])) if url not in asked]
+    drawn = [url for url in dict.fromkeys(image_urls(record["messages"])) if url not in asked]
     rows = [_row([store.get(url) for url in _spread(urls)]) for urls in (asked, drawn) if urls]
     whole = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
     for place, row in enumerate(rows):

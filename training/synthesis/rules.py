@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...graph.candidates import normalize_label
 from ...graph.policies.kinematic.reading import read_measurements
 from ...graph.ranking import weigh
+from ...graph.records.content import content_text
 from ...tools.knowledge.entries import words
 from ...tools.primitives import PRIMITIVES
 from ..rewards import accuracy, well_formed
@@ -127,7 +128,7 @@ def fingerprint(record: Record) -> str:
 def _said(record: Record) -> list[tuple[str, str]]:
     """(node, words and calls) of the policy's turns."""
     return [
-        (message["node"], "\n".join([_text(message), *(str(call) for call in _calls(message))]))
+        (message["node"], "\n".join([content_text(message["content"]), *(str(call) for call in _calls(message))]))
         for message in record["messages"]
         if message.get("author") == "policy"
     ]
@@ -138,17 +139,14 @@ def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield call["name"], call["args"]
 
 
-def _text(message: Mapping[str, Any]) -> str:
-    content = message["content"]
-    if isinstance(content, str):
-        return content
-    return "\n".join(block["text"] for block in content if block.get("type") == "text")
-
-
 def _evidence(record: Record) -> str:
     """What tools saw happen, in words."""
-    tools = [_text(m) for m in record["messages"] if m["role"] == "tool" and m.get("name") in TELLS_MOVEMENT]
-    joined = [_text(m) for m in record["messages"] if m.get("node") == "fuse"]
+    tools = [
+        content_text(m["content"])
+        for m in record["messages"]
+        if m["role"] == "tool" and m.get("name") in TELLS_MOVEMENT
+    ]
+    joined = [content_text(m["content"]) for m in record["messages"] if m.get("node") == "fuse"]
     texts = [text for whole in joined for text in _TEXTS.findall(whole)]
     seen = [text for text in (*tools, *texts) if not text.startswith(("unavailable:", "done;"))]
     return "\n".join(seen)

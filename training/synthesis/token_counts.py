@@ -8,7 +8,8 @@ from io import BytesIO
 from statistics import fmean
 from typing import Any
 
-from ...graph.policies.chat_template import apply_to, picture_urls, to_chat
+from ...graph.policies.chat_template import apply_to, to_chat
+from ...graph.records.content import image_urls
 from ...tools.errors import BadInput, MissingExtra
 from ...tools.execution.media_store import MediaStore
 
@@ -64,7 +65,7 @@ def _row(record: Mapping[str, Any], store: MediaStore, processor: Any) -> tuple[
     made = processor.tokenizer.apply_chat_template(
         to_chat(record["messages"]), tools=record["tools"], return_dict=True, return_assistant_tokens_mask=True
     )
-    urls = picture_urls(record["messages"])
+    urls = image_urls(record["messages"])
     pictures = sum(_of_picture(store.get(url), processor.image_processor) for url in urls)
     return len(made["input_ids"]) - len(urls) + pictures, pictures, int(sum(made["assistant_masks"]))
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from ...graph.records.content import content_text
 from ...graph.replies.json_repair import repair_json
 from ...graph.turn import Turn
 from ...graph.usage import NodeUsage
@@ -64,9 +65,9 @@ def _conversation(record: Mapping[str, Any]) -> str:
     """The conversation as text: who speaks, what is said, which calls are made."""
     lines = []
     for message in record["messages"][1:]:
-        content = message["content"]
-        blocks = [content] if isinstance(content, str) else [b["text"] for b in content if b.get("type") == "text"]
         calls = [json.dumps({c["name"]: c["args"]}, ensure_ascii=False) for c in message.get("tool_calls", ())]
-        lines.append(f"[{message.get('name') or message['role']}]\n" + "\n".join([*blocks, *calls]))
+        lines.append(
+            f"[{message.get('name') or message['role']}]\n" + "\n".join([content_text(message["content"]), *calls])
+        )
     text = "\n\n".join(lines)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}\n...\n{text[-LONGEST // 2 :]}"

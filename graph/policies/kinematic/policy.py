@@ -7,17 +7,13 @@ nothing was measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ....tools.knowledge import Definition
 from ....tools.knowledge.explain import parse
@@ -25,6 +21,7 @@ from ....tools.motion.result import Measurements
 from ....tools.primitives import PRIMITIVES
 from ...prompts import CANDIDATES, requested
 from ...ranking import weigh
+from ..base import ChatPolicy
 from .matching import forecast, order_fit, posterior
 from .reading import read_measurements
 from .replies import call, json_after, last_turn, shortlists
@@ -51,22 +48,12 @@ class Read:
     definitions: Mapping[str, Definition]
 
 
-class KinematicPolicy(BaseChatModel):
+class KinematicPolicy(ChatPolicy):
     """Rules over measured motion. Deterministic; needs no weights, no network and no key."""
 
     @property
     def _llm_type(self) -> str:
         return "kinematic"
-
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools, as any LangChain chat model takes them."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     def _generate(
         self,

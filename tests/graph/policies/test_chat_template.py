@@ -17,7 +17,8 @@ from jinja2.exceptions import TemplateError
 from PIL import Image
 
 from video_star.graph.policies import chat_template as template
-from video_star.graph.policies.chat_template import apply_to, chat_template, picture_urls, render
+from video_star.graph.policies.chat_template import apply_to, chat_template, render
+from video_star.graph.records.content import image_urls
 
 from ..conversations import UNICODE, Held, record_all, scripts
 
@@ -222,7 +223,7 @@ def test_a_record_becomes_chat(one: Held) -> None:
         made = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls", ())]
         assert made == [(call["id"], call["name"], call["args"]) for call in record.get("tool_calls", ())]
         assert message.get("tool_call_id") == record.get("tool_call_id")
-    assert "media://" not in json.dumps(one.chat) and len(picture_urls(one.recorded)) == len(one.pictures)
+    assert "media://" not in json.dumps(one.chat) and len(image_urls(one.recorded)) == len(one.pictures)
 
 
 def test_numbers_of_tokens_are_those_of_qwen(processor: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from video_star import build_graph, recognize
 from video_star.graph.concurrency import wait_for
-from video_star.graph.policies.prompted_tools import AnyTools
+from video_star.graph.policies.prompted_tools import ToolFallback
 
 from ..model_server import GOOD, Handler, Server, completion
 
@@ -50,7 +50,7 @@ def model(server: Counting) -> ChatOpenAI:
 
 def test_two_runs_share_one_connection(server: Counting, model: ChatOpenAI, walking_clip: Path) -> None:
     server.says(*GOOD, *GOOD)
-    star = build_graph(policy=AnyTools(model=model, spec="test")).compile()
+    star = build_graph(policy=ToolFallback(model=model, spec="test")).compile()
     asked: dict[str, Any] = {"graph": star, "tools": ["detect_people"], "end": 1, "frames": 2}
     assert [recognize(walking_clip, ["walk", "run"], **asked).status for _ in range(2)] == ["ok", "ok"]
     assert len(server.asked) == 6 and server.opened == 1

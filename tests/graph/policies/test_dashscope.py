@@ -20,7 +20,7 @@ pytest.importorskip("dashscope", reason="needs the extra [api]")
 from video_star import Recognition, recognize  # noqa: E402
 from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.policies.dashscope import _conversation, make  # noqa: E402
-from video_star.graph.policies.prompted_tools import AnyTools, render_hermes  # noqa: E402
+from video_star.graph.policies.prompted_tools import ToolFallback, render_hermes  # noqa: E402
 from video_star.graph.prompts import tool_schema  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy  # noqa: E402
@@ -41,7 +41,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def ask(clip: Path, spec: str = "dashscope:qwen3-vl-plus", prompted: bool = False, **settings: Any) -> Recognition:
-    policy = AnyTools(model=make(spec.partition(":")[2]), spec=spec, prompted=prompted)
+    policy = ToolFallback(model=make(spec.partition(":")[2]), spec=spec, prompted=prompted)
     graph = build_graph(policy=policy).compile()
     return recognize(clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"], **settings)
 
@@ -195,7 +195,7 @@ async def test_pieces_arrive_before_the_answer_is_over(server: Server) -> None:
 async def test_a_refusal_of_tools_turns_a_stream_into_text_too(server: Server) -> None:
     as_text = Turn(render_hermes("", [{"name": LOOK[0], "args": LOOK[1]}]))
     server.says(refusal(400, "InvalidParameter", "The tool call is not supported."), as_text)
-    policy = AnyTools(model=make("qwen2.5-vl"), spec="dashscope:qwen2.5-vl-streams").bind_tools(TOOLS)
+    policy = ToolFallback(model=make("qwen2.5-vl"), spec="dashscope:qwen2.5-vl-streams").bind_tools(TOOLS)
     heard = collected([chunk async for chunk in policy.astream("who?")])
     assert [(call["name"], call["args"]) for call in heard.tool_calls] == [LOOK]
     assert ["tools" in asked["parameters"] for asked in server.asked] == [True, False]

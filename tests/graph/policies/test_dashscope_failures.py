@@ -14,7 +14,7 @@ from video_star import Recognition, recognize  # noqa: E402
 from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.policies.dashscope import DashScopePolicy, make  # noqa: E402
 from video_star.graph.policies.openai_compatible import dashscope_server, served_model  # noqa: E402
-from video_star.graph.policies.prompted_tools import AnyTools, refuses_tools  # noqa: E402
+from video_star.graph.policies.prompted_tools import ToolFallback, refuses_tools  # noqa: E402
 from video_star.tools.errors import PolicyBusy, PolicyUnavailable  # noqa: E402
 from video_star.tools.execution.chat_model import throttled  # noqa: E402
 
@@ -213,7 +213,7 @@ class TestCompatibleMode:
     """The OpenAI-compatible mode, through the client that the compatible mode is documented for."""
 
     def ask(self, clip: Path, **settings: Any) -> Recognition:
-        policy = AnyTools(model=served_model(dashscope_server("qwen3-vl-plus")), spec="dashscope:qwen3-vl-plus?api")
+        policy = ToolFallback(model=served_model(dashscope_server("qwen3-vl-plus")), spec="dashscope:qwen3-vl-plus?api")
         graph = build_graph(policy=policy).compile()
         return recognize(clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"], **settings)
 

@@ -15,11 +15,11 @@ pytest.importorskip("transformers", reason="needs the extra [local]")
 
 from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.messages import as_sent  # noqa: E402
-from video_star.graph.policies.chat_template import picture_urls  # noqa: E402
 from video_star.graph.policies.local import Loaded, TransformersPolicy, load  # noqa: E402
 from video_star.graph.policies.registry import resolve_policy  # noqa: E402
 from video_star.graph.policies.token_policy import VISION_TOKENS, to_template  # noqa: E402
 from video_star.graph.prompts import requested  # noqa: E402
+from video_star.graph.records.content import image_urls  # noqa: E402
 from video_star.graph.records.token_track import TOKEN_TRACK, sequences, tracks  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.tools.execution.media_store import default_store  # noqa: E402
@@ -210,7 +210,7 @@ async def test_a_streamed_turn_has_calls_tokens_and_usage(tiny_qwen: Path) -> No
 async def test_a_picture_is_processed_once_in_a_run(
     tiny_qwen: Path, loaded: Loaded, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, seen = loaded.pictures._process, []
+    process, seen = loaded.images._process, []
 
     class Counting:
         merge_size = process.merge_size
@@ -219,10 +219,10 @@ async def test_a_picture_is_processed_once_in_a_run(
             seen.extend(images)
             return process(images=images, **options)
 
-    monkeypatch.setattr(loaded.pictures, "_process", Counting())
-    monkeypatch.setattr(loaded.pictures, "_kept", type(loaded.pictures._kept)())
+    monkeypatch.setattr(loaded.images, "_process", Counting())
+    monkeypatch.setattr(loaded.images, "_cached", type(loaded.images._cached)())
     record = await record_of(tiny_qwen, walking_clip, forced=as_asked)
-    assert len(seen) == len(set(picture_urls(record["messages"]))) > 4
+    assert len(seen) == len(set(image_urls(record["messages"]))) > 4
 
 
 async def test_a_run_goes_on_from_ids_in_the_store_alone(tiny_qwen: Path, walking_clip: Path) -> None:

@@ -20,7 +20,7 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from video_star.graph.policies.chat_template import chat_template
-from video_star.graph.policies.prompted_tools import AnyTools, as_text, refuses_tools, render_hermes
+from video_star.graph.policies.prompted_tools import ToolFallback, as_text, refuses_tools, render_hermes
 from video_star.graph.prompts import tool_schema
 from video_star.graph.replies.tool_calls import parse_hermes
 
@@ -245,22 +245,22 @@ class Held(BaseChatModel):
 
 
 async def test_a_grammar_reaches_a_model_that_takes_one_and_no_other() -> None:
-    def asked(model: AnyTools) -> Any:
+    def asked(model: ToolFallback) -> Any:
         return model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
 
-    able = AnyTools(model=Held(), spec="able")
+    able = ToolFallback(model=Held(), spec="able")
     assert able.takes_grammar
     whole = [asked(able).invoke("Go."), await asked(able).ainvoke("Go.")]
     streamed = [chunk.text async for chunk in asked(able).astream("Go.")]
     assert {reply.text for reply in whole} | {"".join(streamed)} == {json.dumps({"grammar": 'root ::= "a"'})}
     assert len(streamed) > 1
-    unable = AnyTools(model=Held(takes_grammar=False), spec="unable")
+    unable = ToolFallback(model=Held(takes_grammar=False), spec="unable")
     assert not unable.takes_grammar and asked(unable).invoke("Go.").text == "{}"
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 async def test_after_a_refusal_tools_go_as_text_and_no_grammar_is_taken(way: str) -> None:
-    model = AnyTools(model=Held(refuses=True), spec=f"refusing {way}")
+    model = ToolFallback(model=Held(refuses=True), spec=f"refusing {way}")
     assert model.takes_grammar
     bound = model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
     if way == "astream":
