@@ -10,6 +10,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 
 from ...prompts import SHORTLISTS
+from ...replies.json_repair import find_json
 
 
 def call(name: str, **args: Any) -> ToolCall:
@@ -35,9 +36,5 @@ def shortlists(messages: Sequence[BaseMessage]) -> Mapping[str, Mapping[str, Any
 def json_after(mark: str, text: str) -> Any:
     """The JSON value that stands after `mark`, None if there is none."""
     at = text.find(mark)
-    if at < 0:
-        return None
-    try:
-        return json.JSONDecoder().raw_decode(text[at + len(mark) :].lstrip())[0]
-    except ValueError:
-        return None
+    found = find_json(text[at + len(mark) :], limit=1) if at >= 0 else []
+    return found[0][2] if found else None

@@ -20,5 +20,7 @@ def test_the_text_leaves_images_out_or_writes_them_as_told() -> None:
     assert content_text(None) == ""
 
 
-def test_images_are_listed_in_the_order_of_the_x: list[dict[str, Any]] = [{"content": "one"}, {"content": [IMAGE, TEXT, {**IMAGE, "url": "media://b.jpg"}]}, {"content": [IMAGE]}]
+def test_images_are_listed_in_the_order_of_the_conversation() -> None:
+    other = {**IMAGE, "url": "media://b.jpg"}
+    messages: list[dict[str, Any]] = [{"content": "one"}, {"content": [IMAGE, TEXT, other]}, {"content": [IMAGE]}]
     assert image_urls(messages) == ["media://a.jpg", "media://b.jpg", "media://a.jpg"]
