@@ -11,7 +11,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 
 from ..tools.errors import PolicyBusy
-from ..tools.execution.chat_model import Speaker
+from ..tools.execution.chat_model import ToolModel
 from ..tools.library import Tool, ToolName
 from .host import Host
 from .nodes.decompose import decompose
@@ -28,7 +28,7 @@ def build_graph(
     *,
     context: Context | None = None,
     policy: BaseChatModel | None = None,
-    chat_models: Mapping[ToolName, Speaker] | None = None,
+    chat_models: Mapping[ToolName, ToolModel] | None = None,
     tools: Mapping[ToolName, Tool] | None = None,
     select_seconds: float = 900.0,
 ) -> Builder:

@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.runtime import Runtime
 
 from ..tools.errors import UnknownPolicy
-from ..tools.execution.chat_model import Speaker
+from ..tools.execution.chat_model import ToolModel
 from ..tools.library import Tool, ToolName, tool
 from .policies.registry import EMBEDDED, resolve_policy
 from .prompts import tool_schema
@@ -30,7 +30,7 @@ class Host:
     """Settings for whatever a run does not set itself."""
     policy: BaseChatModel | None = None
     """The policy, whatever the settings name; None to follow the settings."""
-    chat_models: Mapping[ToolName, Speaker] = field(default_factory=dict)
+    chat_models: Mapping[ToolName, ToolModel] = field(default_factory=dict)
     """Chat models behind tools, whatever the settings name."""
     tools: Mapping[ToolName, Tool] = field(default_factory=dict)
     """Tools that replace the library's tools of the same name."""
@@ -57,7 +57,7 @@ class Host:
         # In a thread: importing a provider's package takes seconds, during which a server must answer other requests.
         return await asyncio.to_thread(resolve_policy, context.policy, context.temperature, context.seed)
 
-    async def chat_models_for(self, context: Context) -> Mapping[str, Speaker]:
+    async def chat_models_for(self, context: Context) -> Mapping[str, ToolModel]:
         """The chat models behind the tools offered in this run, by tool name; tools without a chat model are absent.
 
         Raises:
@@ -65,7 +65,7 @@ class Host:
             MissingExtra: A model needs a package that is not installed.
         """
         named: dict[ToolName, str] = {"describe_video": context.describer, "explain_actions": context.explainer}
-        models: dict[str, Speaker] = {}
+        models: dict[str, ToolModel] = {}
         for name, spec in named.items():
             if name not in offered_tools(context):
                 continue
@@ -77,10 +77,10 @@ class Host:
                 )
             elif spec != EMBEDDED_ENGINE:
                 model = await asyncio.to_thread(resolve_policy, spec, 0.0, context.seed)
-                models[name] = Speaker(model, spec, CHAT_MODEL_SHARE * context.tool_seconds)
+                models[name] = ToolModel(model, spec, CHAT_MODEL_SHARE * context.tool_seconds)
         return models
 
-    def tool(self, name: ToolName, chat_models: Mapping[str, Speaker]) -> Tool:
+    def tool(self, name: ToolName, chat_models: Mapping[str, ToolModel]) -> Tool:
         """The tool `name`: the host's own, or else the library's, with its chat model if it has one.
 
         Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from video_star.tools.execution.executor import SERVICE
+from video_star.tools.execution.executor import EXECUTOR
 from video_star.tools.video.source import DEMO_CLIP
 
 from . import tiny_qwen as tiny
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def rested() -> None:
     """No tool rests because it failed in another test."""
-    SERVICE.forget()
+    EXECUTOR.reset_breakers()
 
 
 @pytest.fixture(autouse=True)

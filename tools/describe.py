@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from .execution.chat_model import Speaker, Unanswered, Words, harmless
-from .execution.media_store import remembered
+from .errors import ToolModelFailed
+from .execution.chat_model import ToolModel, sanitize
+from .execution.result_cache import cached_text
 from .motion.result import Motion
 from .primitives import PRIMITIVES
 from .video.reader import Frames
@@ -86,33 +87,35 @@ def describe_video(frames: Frames, motion: Motion) -> Description:
     return Description(f"The picture is {scene}, and {drift}. {who}. {moves}", salient(frames.images), frames.times)
 
 
-def describe_with(speaker: Speaker, frames: Frames, key: tuple[object, ...]) -> Description:
+def describe_with(chat_model: ToolModel, frames: Frames, key: tuple[object, ...]) -> Description:
     """Have a chat model describe a clip from its salient frames; the answer is kept, so that it is asked once.
 
     Args:
-        speaker: The model.
+        chat_model: The model.
         frames: The frames of the clip.
         key: What tells this clip from all others.
 
     Raises:
-        Unanswered: It gave no description; nothing is kept.
+        ToolModelFailed: It gave no description; nothing is kept.
     """
     picked = salient(frames.images, PICTURES)
     spent: dict[str, int] = {}
 
-    def compute() -> Words:
-        answer = speaker.ask(_TASK, _shown(frames, picked))
-        spent.update(answer.tokens)
-        return Words(harmless(answer.text, LENGTH))
+    def compute() -> str:
+        reply = chat_model.ask(_TASK, _shown(frames, picked))
+        spent.update(reply.tokens)
+        return sanitize(reply.text, LENGTH)
 
-    words = remembered((*key, VERSION, speaker.spec), Words, compute)
-    return Description(words.text, picked, frames.times, speaker.name, tokens=spent)
+    text = cached_text(("Words", *key, VERSION, chat_model.spec), compute)
+    return Description(text, picked, frames.times, chat_model.name, tokens=spent)
 
 
-def describe_in_place_of(speaker: Speaker, failure: Unanswered, frames: Frames, motion: Motion) -> Description:
+def describe_in_place_of(
+    chat_model: ToolModel, failure: ToolModelFailed, frames: Frames, motion: Motion
+) -> Description:
     """The embedded description, saying that the model's is missing, and why."""
-    why = harmless(f"{speaker.name} gave no description: {failure}", 300)
-    return replace(describe_video(frames, motion), instead_of=speaker.name, why=why, tokens=failure.tokens)
+    why = sanitize(f"{chat_model.name} gave no description: {failure}", 300)
+    return replace(describe_video(frames, motion), instead_of=chat_model.name, why=why, tokens=failure.tokens)
 
 
 def _shown(frames: Frames, picked: tuple[int, ...]) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ Everything derived from `BadInput` is the caller's to mend and is raised before 
 a tool, a model or a network that failed.
 """
 
+from collections.abc import Mapping
+
 
 class VideoStarError(RuntimeError):
     """Root of every error this package raises on purpose.
@@ -92,5 +94,27 @@ class ToolBusy(ToolUnavailable):
     """A failure of a tool that trying again can cure: throttling, a dropped connection, no memory at the moment."""
 
 
+class ToolModelFailed(ToolUnavailable):
+    """The chat model behind a tool gave no usable reply; the embedded engine does the work instead."""
+
+    def __init__(self, message: str, tokens: Mapping[str, int] | None = None) -> None:
+        """`tokens` are the `input` and `output` tokens spent all the same."""
+        super().__init__(message)
+        self.tokens = dict(tokens or {})
+
+
 class ToolResting(ToolUnavailable):
     """A tool that failed again and again is left alone for a while."""
+
+
+def http_status(error: BaseException) -> int | None:
+    """The HTTP status on an error of a client library or on its response; its cause is not considered.
+
+    Libraries are recognised by attributes, so that none is imported.
+    """
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status", "code"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int) and 100 <= status < 600:
+                return status
+    return None

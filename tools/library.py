@@ -11,14 +11,14 @@ import numpy as np
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field, create_model
 
-from .errors import UnknownTool
-from .execution.media_store import remembered
+from .errors import ToolModelFailed, UnknownTool
+from .execution.result_cache import cached, cached_text
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
 from .video.reader import read_frames
 from .vision.engines import EMBEDDED, engine, engine_name
 
 if TYPE_CHECKING:
-    from .execution.chat_model import Speaker
+    from .execution.chat_model import ToolModel
     from .motion.result import Motion
     from .video.reader import Frames
     from .vision.pose import Poses
@@ -86,12 +86,12 @@ def library() -> Mapping[str, Tool]:
     return _library()
 
 
-def tool(name: str, speaker: Speaker | None = None) -> Tool:
+def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
     """One tool.
 
     Args:
         name: One of `TOOL_NAMES`.
-        speaker: The chat model that does the work of `explain_actions` or `describe_video`. Where it fails, the
+        chat_model: The chat model that does the work of `explain_actions` or `describe_video`. Where it fails, the
             embedded engine does it, and the finding says so. Other tools ask nobody.
 
     Raises:
@@ -102,12 +102,12 @@ def tool(name: str, speaker: Speaker | None = None) -> Tool:
     except KeyError:
         raise UnknownTool(f"there is no tool {name!r}; the tools are {', '.join(TOOL_NAMES)}") from None
     looks = {"explain_actions": _explain_actions, "describe_video": _describe_video}
-    if speaker is None or name not in looks:
+    if chat_model is None or name not in looks:
         return one if (seeing := engine_name()) == one.engine else replace(one, engine=seeing)
-    return replace(one, engine=speaker.engine, look=partial(looks[name], speaker=speaker))
+    return replace(one, engine=chat_model.engine, look=partial(looks[name], chat_model=chat_model))
 
 
-def langchain_tool(name: str, speaker: Speaker | None = None) -> BaseTool:
+def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
     """A tool of the library for any LangChain agent; arguments as for `tool`.
 
     It takes a video besides its own arguments, and returns the summary as content and the typed result as artifact.
@@ -115,7 +115,7 @@ def langchain_tool(name: str, speaker: Speaker | None = None) -> BaseTool:
     Raises:
         UnknownTool: There is none of that name.
     """
-    one = tool(name, speaker)
+    one = tool(name, chat_model)
 
     def look(video: str, start: float | None = None, end: float | None = None) -> tuple[str, Any]:
         found = one.look(open_clip(video, start, end), (), 0)
@@ -124,7 +124,7 @@ def langchain_tool(name: str, speaker: Speaker | None = None) -> BaseTool:
     def explain(actions: list[str]) -> tuple[str, Any]:
         from .knowledge.explain import explain_actions
 
-        explained = explain_actions(actions, speaker=speaker)
+        explained = explain_actions(actions, chat_model=chat_model)
         return explained.summary(), explained
 
     about_video = "start" in one.args
@@ -188,7 +188,7 @@ def _detect_people(clip: Clip, actions: Sequence[str], most: int) -> Finding:
     from .drawing.annotators import PeopleAnnotator
     from .vision.people import People, detect_people
 
-    people = remembered((*_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
+    people = cached(("People", *_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
     return Finding(people.summary(), people, _drawn(clip, people, PeopleAnnotator().annotate, most))
 
 
@@ -210,25 +210,24 @@ def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
     return Finding(motion.summary(), motion, _drawn(clip, poses, annotate, most))
 
 
-def _explain_actions(clip: Clip, actions: Sequence[str], most: int, speaker: Speaker | None = None) -> Finding:
+def _explain_actions(clip: Clip, actions: Sequence[str], most: int, chat_model: ToolModel | None = None) -> Finding:
     from .knowledge.explain import explain_actions
 
-    explained = explain_actions(actions, speaker=speaker)
+    explained = explain_actions(actions, chat_model=chat_model)
     return Finding(explained.summary(), explained, note=explained.why, tokens=explained.tokens)
 
 
-def _describe_video(clip: Clip, actions: Sequence[str], most: int, speaker: Speaker | None = None) -> Finding:
+def _describe_video(clip: Clip, actions: Sequence[str], most: int, chat_model: ToolModel | None = None) -> Finding:
     from .describe import describe_in_place_of, describe_video, describe_with
-    from .execution.chat_model import Unanswered
 
     frames = clip.frames()
-    if speaker is None:
+    if chat_model is None:
         described = describe_video(frames, _motion(clip))
     else:
         try:
-            described = describe_with(speaker, frames, _span(clip))
-        except Unanswered as failure:
-            described = describe_in_place_of(speaker, failure, frames, _motion(clip))
+            described = describe_with(chat_model, frames, _span(clip))
+        except ToolModelFailed as failure:
+            described = describe_in_place_of(chat_model, failure, frames, _motion(clip))
     shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:most])
     return Finding(described.summary(), described, shown, described.why, described.tokens)
 
@@ -237,18 +236,17 @@ def poses_of(clip: Clip) -> Poses:
     """The poses of a clip, from memory where they have been estimated before."""
     from .vision.pose import Poses, estimate_pose
 
-    return remembered((*_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
+    return cached(("Poses", *_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
 
 
 def _motion(clip: Clip) -> Motion:
-    from .execution.chat_model import Words
     from .motion.measure import measure_motion
     from .motion.result import Motion
 
-    def compute() -> Words:
-        return Words(measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json())
+    def compute() -> str:
+        return measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json()
 
-    return Motion.from_json(remembered((*_key(clip), "motion", MOTION), Words, compute).text)
+    return Motion.from_json(cached_text(("Words", *_key(clip), "motion", MOTION), compute))
 
 
 def fine_frames(clip: Clip) -> Frames | None:

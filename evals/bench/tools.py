@@ -296,7 +296,7 @@ def soak(clip_path: Path, calls: int, names: Sequence[str] = TOOLS) -> tuple[flo
     Every call gets a span of its own. Memory fluctuates by a tenth with the pictures in use, so both figures are
     medians over a tenth of the calls.
     """
-    from video_star.tools.execution.executor import SERVICE
+    from video_star.tools.execution.executor import EXECUTOR
     from video_star.tools.library import tool
     from video_star.tools.video.clip import open_clip
 
@@ -305,8 +305,8 @@ def soak(clip_path: Path, calls: int, names: Sequence[str] = TOOLS) -> tuple[flo
         one = tool(names[number % len(names)])
         start = number % 1000 * 0.006
         span = whole.span(start, start + 0.25 + number // 1000 * 0.01)
-        with SERVICE.call(one.name, 60):
-            SERVICE.once((one.name, number), lambda one=one, span=span: one.look(span, ACTIONS, 2))  # type: ignore[misc]
+        with EXECUTOR.call(one.name, 60):
+            EXECUTOR.run_once((one.name, number), lambda one=one, span=span: one.look(span, ACTIONS, 2))  # type: ignore[misc]
         if number >= calls // 5 and number % 5 == 0:
             samples.append(resident())
     few = max(3, len(samples) // 10)

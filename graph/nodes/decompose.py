@@ -81,7 +81,7 @@ async def _definitions(host: Host, context: Context, sub_actions: Sequence[Mappi
     labels = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
     model = (await host.chat_models_for(context)).get("explain_actions")
     # Definitions that the explainer's model wrote before are reused; it is not asked for new ones here.
-    return (await asyncio.to_thread(explain_actions, labels, speaker=model, ask=False)).summary()
+    return (await asyncio.to_thread(explain_actions, labels, chat_model=model, ask=False)).summary()
 
 
 def _notes(parsed: Parsed[list[dict[str, Any]]]) -> list[str]:

@@ -13,7 +13,7 @@ from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
 from ...tools.errors import ToolUnavailable, VideoStarError
-from ...tools.execution.executor import SERVICE
+from ...tools.execution.executor import EXECUTOR
 from ...tools.execution.media_store import MediaStore, default_store
 from ...tools.library import Tool, ToolName, tool
 from ...tools.video.clip import Clip, open_clip
@@ -78,11 +78,8 @@ async def _run(
     evidence = {"tool": call["name"], "status": "ok", "start": clip["start"], "end": clip["end"], "frames": []}
     try:
         one = find(call["name"])
-        with SERVICE.call(f"{one.name} ({one.engine})", context.tool_seconds):
-            async with asyncio.timeout(context.tool_seconds):
-                evidence |= await run_in_daemon_thread(
-                    _look, one, call, state, context, runtime.server_info is not None
-                )
+        async with EXECUTOR.time_limited(f"{one.name} ({one.engine})", context.tool_seconds):
+            evidence |= await run_in_daemon_thread(_look, one, call, state, context, runtime.server_info is not None)
     except TimeoutError:
         evidence |= _unavailable(f"no result within {context.tool_seconds:g} s")
     except Exception as error:
@@ -113,7 +110,7 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
         return evidence
 
     # The tokens of a shared execution are counted once, in the run that started it.
-    return {**SERVICE.once(key, work), "tokens": spent}
+    return {**EXECUTOR.run_once(key, work), "tokens": spent}
 
 
 def _found(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...tools.errors import PolicyBusy, PolicyUnavailable
+from ...tools.errors import PolicyBusy, PolicyUnavailable, http_status
 
 PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 """HTTP answers that another try may change."""
@@ -31,16 +31,6 @@ def policy_failure(error: Exception, node: str) -> PolicyUnavailable:
         f"the policy failed in {node}: {type(error).__name__}: {str(error)[:300]}"
         + _REMEDIES.get(_answered(error) or 0, "")
     )
-
-
-def http_status(error: BaseException) -> int | None:
-    """The HTTP status with which a server answered, as client libraries keep it on an error; its cause is not asked."""
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "status", "code"):
-            status = getattr(holder, name, None)
-            if isinstance(status, int) and 100 <= status < 600:
-                return status
-    return None
 
 
 def _answered(error: BaseException | None) -> int | None:

@@ -21,9 +21,9 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
 
+from ...tools.errors import http_status
 from ..replies.tool_calls import parse_hermes
 from .base import ChatPolicy, ToolSchemas
-from .errors import http_status
 from .token_policy import as_chunk
 
 _SECTION: Final = (

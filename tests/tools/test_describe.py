@@ -17,8 +17,8 @@ from PIL import Image
 
 from video_star.tools.describe import LENGTH, PICTURES, Description, salient
 from video_star.tools.errors import PolicyUnavailable
-from video_star.tools.execution import chat_model as tools_speaker
-from video_star.tools.execution.chat_model import Speaker, harmless
+from video_star.tools.execution import chat_model as chat_models
+from video_star.tools.execution.chat_model import ToolModel, sanitize
 from video_star.tools.library import Finding, tool
 from video_star.tools.video.clip import Clip, open_clip
 from video_star.tools.video.reader import Frames
@@ -42,24 +42,24 @@ def clip(walking_clip: Path, warm: Path) -> Clip:
     return open_clip(str(walking_clip), 0, 1)
 
 
-def by(*lines: Any, spec: str = "", **options: Any) -> Speaker:
-    """A speaker of these lines, under a name that no other test uses."""
+def by(*lines: Any, spec: str = "", **options: Any) -> ToolModel:
+    """A chat model that replies with these lines, under a name that no other test uses."""
     by.count = getattr(by, "count", 0) + 1  # type: ignore[attr-defined]
-    return Speaker(Scripted(lines=list(lines)), spec or f"scripted:m{by.count}", **options)  # type: ignore[attr-defined]
+    return ToolModel(Scripted(lines=list(lines)), spec or f"scripted:m{by.count}", **options)  # type: ignore[attr-defined]
 
 
-def described(clip: Clip, speaker: Speaker | None = None) -> Finding:
-    return tool("describe_video", speaker).look(clip, ["walk", "hug"], 8)
+def described(clip: Clip, model: ToolModel | None = None) -> Finding:
+    return tool("describe_video", model).look(clip, ["walk", "hug"], 8)
 
 
-def heard(speaker: Speaker) -> list[Any]:
-    assert isinstance(speaker.model, Scripted)
-    return speaker.model.heard
+def heard(model: ToolModel) -> list[Any]:
+    assert isinstance(model.model, Scripted)
+    return model.model.heard
 
 
 def test_a_model_describes_the_salient_frames_and_is_named(clip: Clip) -> None:
-    speaker = by(says(SEEN), spec="openai:qwen/qwen-vl@http://10.0.0.7:8000/v1?max_tokens=300")
-    found = described(clip, speaker)
+    model = by(says(SEEN), spec="openai:qwen/qwen-vl@http://10.0.0.7:8000/v1?max_tokens=300")
+    found = described(clip, model)
     times = [seconds for seconds, _ in found.frames]
     told = ", ".join(f"{seconds:.2f}" for seconds in times)
     assert found.summary == f'Written by openai:qwen-vl from the frames at {told} s, in its words: "{SEEN}"'
@@ -69,9 +69,9 @@ def test_a_model_describes_the_salient_frames_and_is_named(clip: Clip) -> None:
 
 
 def test_the_model_sees_small_pictures_each_after_its_time_and_no_candidate(clip: Clip) -> None:
-    speaker = by(says(SEEN))
-    found = described(clip, speaker)
-    [[system, asked]] = heard(speaker)
+    model = by(says(SEEN))
+    found = described(clip, model)
+    [[system, asked]] = heard(model)
     said, pictures = asked.content[0::2], asked.content[1::2]
     assert [block["text"] for block in said] == [f"At {seconds:.2f} s:" for seconds, _ in found.frames]
     for block, (_, image) in zip(pictures, found.frames, strict=True):
@@ -83,14 +83,14 @@ def test_the_model_sees_small_pictures_each_after_its_time_and_no_candidate(clip
 
 
 def test_a_clip_is_described_once_by_each_model_in_this_process_and_the_next(clip: Clip) -> None:
-    speaker = by(says(SEEN), says("another"))
-    first, second = described(clip, speaker), described(clip, speaker)
-    assert second.summary == first.summary and len(heard(speaker)) == 1
+    model = by(says(SEEN), says("another"))
+    first, second = described(clip, model), described(clip, model)
+    assert second.summary == first.summary and len(heard(model)) == 1
     assert first.tokens and not second.tokens
-    elsewhere = by(says("never asked"), spec=speaker.spec)
+    elsewhere = by(says("never asked"), spec=model.spec)
     assert described(clip, elsewhere).summary == first.summary
     assert "other words" in described(clip, by(says("other words"))).summary
-    assert "of a part" in described(clip.span(0.2, 0.8), by(says("of a part"), spec=speaker.spec)).summary
+    assert "of a part" in described(clip.span(0.2, 0.8), by(says("of a part"), spec=model.spec)).summary
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[text[:12].strip() for text in HOSTILE])
@@ -128,18 +128,18 @@ class Busy(Exception):
     ],
 )
 def test_a_model_that_fails_leaves_the_embedded_description_and_its_reason(clip: Clip, line: Any, why: str) -> None:
-    speaker = by(line)
-    found, embedded = described(clip, speaker), described(clip)
-    assert found.note.startswith(f"{speaker.name} gave no description: {why}")
-    note = f"Written by rules over measured motion, as {speaker.name} gave no description. "
+    model = by(line)
+    found, embedded = described(clip, model), described(clip)
+    assert found.note.startswith(f"{model.name} gave no description: {why}")
+    note = f"Written by rules over measured motion, as {model.name} gave no description. "
     assert found.summary == note + embedded.summary
     assert len(found.frames) == len(embedded.frames) > 0
     assert found.tokens == ({"input": 10, "output": 5} if getattr(line, "usage_metadata", None) else {})
 
 
 def test_a_failure_is_not_kept(clip: Clip) -> None:
-    speaker = by(says(""), says(SEEN))
-    assert described(clip, speaker).note and not described(clip, speaker).note
+    model = by(says(""), says(SEEN))
+    assert described(clip, model).note and not described(clip, model).note
 
 
 def test_a_long_description_that_opens_like_a_refusal_counts(clip: Clip) -> None:
@@ -154,7 +154,7 @@ def test_a_model_that_hangs_is_left_behind(clip: Clip) -> None:
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             gate.wait()
 
-    found = described(clip, Speaker(Hanging(lines=[says(SEEN)]), "scripted:slow", seconds=0.2))
+    found = described(clip, ToolModel(Hanging(lines=[says(SEEN)]), "scripted:slow", seconds=0.2))
     gate.set()
     assert found.note == "scripted:slow gave no description: no answer within 0.2 s"
 
@@ -175,11 +175,11 @@ def test_a_throttled_model_is_asked_once_more_after_the_wait_its_server_names(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
-    monkeypatch.setattr(tools_speaker, "PAUSE", 0.3)
-    speaker = by(error, says(SEEN))
-    found = described(clip, speaker)
+    monkeypatch.setattr(chat_models, "DEFAULT_RETRY_DELAY", 0.3)
+    model = by(error, says(SEEN))
+    found = described(clip, model)
     assert waits == [0.3] and found.note == "" and found.summary.endswith(f'"{SEEN}"')
-    assert len(heard(speaker)) == 2
+    assert len(heard(model)) == 2
 
 
 def out_of_quota() -> PolicyUnavailable:
@@ -202,21 +202,21 @@ def test_no_model_is_waited_for_in_vain(
     clip: Clip, monkeypatch: pytest.MonkeyPatch, error: Exception, seconds: float
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"waited for {seconds} s"))
-    speaker = replace(by(error), seconds=seconds)
-    assert described(clip, speaker).note and len(heard(speaker)) == 1
+    model = replace(by(error), seconds=seconds)
+    assert described(clip, model).note and len(heard(model)) == 1
 
 
 def test_a_model_that_stays_throttled_is_asked_twice_and_one_failure_is_counted(clip: Clip) -> None:
-    speaker = by(Throttled(wait="0.01"))
+    model = by(Throttled(wait="0.01"))
     for tries in (2, 4, 6, 6):
-        assert "gave no description" in described(clip, speaker).note and len(heard(speaker)) == tries
+        assert "gave no description" in described(clip, model).note and len(heard(model)) == tries
 
 
 def test_a_model_that_fails_three_times_is_left_alone_for_a_while(clip: Clip) -> None:
-    speaker = by(Busy("429"))
+    model = by(Busy("429"))
     for _ in range(3):
-        assert "429" in described(clip, speaker).note
-    assert "failed 3 times in a row" in described(clip, speaker).note and len(heard(speaker)) == 3
+        assert "429" in described(clip, model).note
+    assert "failed 3 times in a row" in described(clip, model).note and len(heard(model)) == 3
 
 
 def test_without_a_model_the_rules_describe(clip: Clip) -> None:
@@ -243,14 +243,14 @@ def test_frames_for_a_model_lie_where_the_picture_changes() -> None:
         ("mine", "mine"),
     ],
 )
-def test_the_name_of_a_speaker_tells_no_address_and_no_folder(spec: str, name: str) -> None:
-    speaker, other = Speaker(Scripted(lines=[]), spec), Speaker(Scripted(lines=[]), f"{spec}x")
-    assert speaker.name == name and tool("describe_video", speaker).engine.startswith(f"{name} ")
-    assert tool("describe_video", speaker).engine != tool("describe_video", other).engine
-    assert "/" not in tool("describe_video", speaker).engine
+def test_the_name_of_a_chat_model_reveals_no_address_and_no_folder(spec: str, name: str) -> None:
+    model, other = ToolModel(Scripted(lines=[]), spec), ToolModel(Scripted(lines=[]), f"{spec}x")
+    assert model.name == name and tool("describe_video", model).engine.startswith(f"{name} ")
+    assert tool("describe_video", model).engine != tool("describe_video", other).engine
+    assert "/" not in tool("describe_video", model).engine
 
 
-def test_a_cut_line_says_so_and_a_harmless_one_stays() -> None:
-    assert harmless("a b", 3) == "a b"
-    assert harmless("abcdef", 5) == "ab..."
-    assert harmless(harmless("<a>\n\nb" * 99, 50), 50) == harmless("<a>\n\nb" * 99, 50)
+def test_a_truncated_line_says_so_and_a_sanitized_one_is_unchanged() -> None:
+    assert sanitize("a b", 3) == "a b"
+    assert sanitize("abcdef", 5) == "ab..."
+    assert sanitize(sanitize("<a>\n\nb" * 99, 50), 50) == sanitize("<a>\n\nb" * 99, 50)

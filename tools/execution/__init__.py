@@ -1,1 +1,1 @@
-"""How tool calls are run: limits, sharing, circuit breakers, and where their results are kept."""
+"""How tool calls run: time limits, sharing of identical calls, circuit breakers, and where results are stored."""

@@ -1,7 +1,7 @@
-"""A chat model as a tool asks it: one question, and one text back that is bounded and harmless, or the reason why not.
+"""A chat model behind a tool: one question, and a bounded, sanitized reply or an error that says why there is none.
 
-What a model writes becomes evidence that another model reads. It is taken as data: one line per field, of limited
-length, without markup, so that it can end no turn, stand for no call and open no line of its own.
+What a model writes becomes evidence that another model reads. It is treated as data: `sanitize` makes it one line of
+limited length without markup, so that it cannot end a turn, pass for a tool call or start a line of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any, Final
@@ -22,205 +21,158 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from ..errors import PolicyUnavailable, ToolResting, ToolUnavailable
-from ..settings import home
-from . import media_store as media
-from .circuit_breaker import Breaker
-from .disk_budget import used
-from .executor import waiting
+from ..errors import PolicyUnavailable, ToolModelFailed, ToolResting, http_status
+from .circuit_breaker import CircuitBreaker
+from .executor import slot_released
 
-LONGEST: Final = 40_000
-"""Characters of an answer that are read at all: what 40 definitions take, several times over."""
-_THOUGHT: Final = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+MAX_LENGTH: Final = 40_000
+"""Characters of a reply that are read: several times the length of 40 definitions."""
+_THINKING: Final = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _FILTERED: Final = {"content_filter", "safety", "prohibited_content", "refusal"}
-"""Reasons to end a turn that mean that the model would not, as providers name them."""
-_REFUSED: Final = re.compile(
+"""Finish reasons by which providers report a refusal."""
+_REFUSAL: Final = re.compile(
     r"\W*((i['’]m |i am )?(very )?sorry\b|(i (cannot|can['’]t|won['’]t|am unable)|i['’]m unable|as an ai)\b"
     r"|(很|非常)?抱歉|对不起|我?无法)",
     re.IGNORECASE,
 )
-_REFUSAL_LENGTH: Final = 400
-"""Characters: a longer text that begins like a refusal goes on to say something."""
-THROTTLED: Final = 429
-PAUSE: Final = 1.0
-"""Seconds before a throttled model is asked again, where its server names none."""
-LONGEST_PAUSE: Final = 10.0
-"""A server that names so many seconds is not waited for."""
-_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)()")
-_AGAIN_IN: Final = re.compile(r"\b(?:re)?try(?: again)?(?: in| after) (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
-"""As OpenAI and Google write it in the message of an error."""
-_HARMLESS: Final = str.maketrans("<>", "()")
-
-
-class Unanswered(ToolUnavailable):
-    """The model behind a tool gave nothing that can be used; the embedded engine does it instead."""
-
-    def __init__(self, why: str, tokens: Mapping[str, int] | None = None) -> None:
-        """`tokens` are what it cost all the same."""
-        super().__init__(why)
-        self.tokens = dict(tokens or {})
+_MAX_REFUSAL_LENGTH: Final = 400
+"""Characters: a longer text that starts like a refusal also contains an answer."""
+_TOO_MANY_REQUESTS: Final = 429
+DEFAULT_RETRY_DELAY: Final = 1.0
+"""Seconds before a throttled model is called again, unless its server gives a delay."""
+MAX_RETRY_DELAY: Final = 10.0
+"""If the server gives a delay of this many seconds or more, the model is not called again."""
+_RETRY_AFTER: Final = re.compile(r"(\d+(?:\.\d+)?)()")
+_TRY_AGAIN_IN: Final = re.compile(r"\b(?:re)?try(?: again)?(?: in| after) (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
+"""As in the error messages of OpenAI and Google."""
+_ANGLE_BRACKETS: Final = str.maketrans("<>", "()")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model said."""
+class Reply:
+    """A model's reply."""
 
     text: str
-    """As written, without its thoughts; at most `LONGEST` characters, not blank. For `harmless`, or to be parsed."""
+    """As written, without the thinking; at most `MAX_LENGTH` characters, not blank. Parse or `sanitize` it."""
     tokens: Mapping[str, int] = field(default_factory=dict)
-    """Spent: `input` and `output`, as far as the server tells."""
+    """Token counts `input` and `output`; empty if the server gives none."""
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """A chat model that a tool may ask."""
+class ToolModel:
+    """A chat model that does the work of a tool."""
 
     model: BaseChatModel
     spec: str
-    """Names model and settings: part of every key under which its words are kept."""
+    """Model and settings: part of the key under which its replies are cached."""
     seconds: float = 45.0
-    """What one answer may take."""
+    """Time limit of one question, retry included."""
 
     @property
     def name(self) -> str:
-        """Provider and model, without address, folder and options, for the policy to read."""
+        """Provider and model without address, folder and options, for the policy to read."""
         provider, _, model = self.spec.partition("?")[0].partition(":")
-        return harmless(":".join(filter(None, (provider, model.partition("@")[0].rstrip("/").rsplit("/", 1)[-1]))), 60)
+        return sanitize(":".join(filter(None, (provider, model.partition("@")[0].rstrip("/").rsplit("/", 1)[-1]))), 60)
 
     @property
     def engine(self) -> str:
-        """The name with a digest of the spec: tells models apart and, too, no address, as it may stand in an error."""
+        """The name with a digest of the spec: unique per spec, and without its address, as it may appear in errors."""
         return f"{self.name} {hashlib.sha256(self.spec.encode(errors='replace')).hexdigest()[:8]}"
 
-    def ask(self, task: str, content: str | Sequence[Mapping[str, Any]]) -> Answer:
-        """What the model says to `content`, text or blocks of text and pictures, under the system text `task`.
+    def ask(self, system: str, content: str | Sequence[Mapping[str, Any]]) -> Reply:
+        """The model's reply to `content`, text or blocks of text and images, with the system message `system`.
 
-        A throttled one is asked once more, when its server has waited for long enough.
+        A throttled model is called once more, after the delay that its server gives.
 
         Raises:
-            Unanswered: It failed, took longer than `seconds`, refused, or said nothing.
+            ToolModelFailed: The call failed, took longer than `seconds`, or the reply is a refusal or blank.
         """
-        asked = content if isinstance(content, str) else [dict(block) for block in content]
-        reply = self._reply([SystemMessage(task), HumanMessage(asked)])  # type: ignore[arg-type]
-        tokens = _tokens(reply)
+        blocks = content if isinstance(content, str) else [dict(block) for block in content]
+        message = self._invoke([SystemMessage(system), HumanMessage(blocks)])  # type: ignore[arg-type]
+        tokens = _tokens(message)
         try:
-            text = _THOUGHT.sub("", str(reply.text)[:LONGEST], count=1)
+            text = _THINKING.sub("", str(message.text)[:MAX_LENGTH], count=1)
         except Exception as error:
-            raise Unanswered(f"what it said is no text ({type(error).__name__})", tokens) from error
-        ended = str(reply.response_metadata.get("finish_reason", "")).lower()
-        if ended in _FILTERED or reply.additional_kwargs.get("refusal"):
-            raise Unanswered("it refused", tokens)
-        if not harmless(text, LONGEST):
-            raise Unanswered("it said nothing", tokens)
-        if _REFUSED.match(text) and len(text) < _REFUSAL_LENGTH:
-            raise Unanswered(f"it refused: {harmless(text, 120)}", tokens)
-        return Answer(text, tokens)
+            raise ToolModelFailed(f"what it said is no text ({type(error).__name__})", tokens) from error
+        reason = str(message.response_metadata.get("finish_reason", "")).lower()
+        if reason in _FILTERED or message.additional_kwargs.get("refusal"):
+            raise ToolModelFailed("it refused", tokens)
+        if not sanitize(text, MAX_LENGTH):
+            raise ToolModelFailed("it said nothing", tokens)
+        if _REFUSAL.match(text) and len(text) < _MAX_REFUSAL_LENGTH:
+            raise ToolModelFailed(f"it refused: {sanitize(text, 120)}", tokens)
+        return Reply(text, tokens)
 
-    def _reply(self, messages: list[Any]) -> AIMessage:
-        """What came of one call, or of a second one to a throttled model, within `seconds` in all."""
-        breaker, worked = _breaker(self.spec, self.name), False
-        until = time.monotonic() + self.seconds
+    def _invoke(self, messages: list[Any]) -> AIMessage:
+        """The message of one call, or of a second one if the first was throttled, within `seconds` in total."""
+        breaker, succeeded = _breaker(self.spec, self.name), False
+        deadline = time.monotonic() + self.seconds
         try:
-            breaker.ask()
+            breaker.before_call()
         except ToolResting as error:
-            raise Unanswered(str(error)) from None
+            raise ToolModelFailed(str(error)) from None
         try:
-            reply = self._called(messages, until)
-            pause = throttled(reply) if isinstance(reply, Exception) else None
-            if pause is not None and pause < min(LONGEST_PAUSE, until - time.monotonic()):
-                with waiting():
-                    time.sleep(pause)
-                reply = self._called(messages, until)
-            worked = not isinstance(reply, BaseException)
+            reply = self._invoke_once(messages, deadline)
+            delay = retry_delay(reply) if isinstance(reply, Exception) else None
+            if delay is not None and delay < min(MAX_RETRY_DELAY, deadline - time.monotonic()):
+                with slot_released():
+                    time.sleep(delay)
+                reply = self._invoke_once(messages, deadline)
+            succeeded = not isinstance(reply, BaseException)
         except Empty:
-            raise Unanswered(f"no answer within {self.seconds:g} s") from None
+            raise ToolModelFailed(f"no answer within {self.seconds:g} s") from None
         finally:
-            breaker.heard(worked)
+            breaker.after_call(succeeded)
         if isinstance(reply, BaseException):
-            raise Unanswered(harmless(f"{type(reply).__name__}: {str(reply)[:1000]}", 240)) from reply
+            raise ToolModelFailed(sanitize(f"{type(reply).__name__}: {str(reply)[:1000]}", 240)) from reply
         return reply
 
-    def _called(self, messages: list[Any], until: float) -> AIMessage | BaseException:
-        """One call, in a thread that is left behind when its time is up: not every client keeps a time limit."""
+    def _invoke_once(self, messages: list[Any], deadline: float) -> AIMessage | BaseException:
+        """One call in a thread that is abandoned at the deadline, as not every client respects a time limit."""
         done: Queue[AIMessage | BaseException] = Queue(1)
 
         def run() -> None:
             try:
-                # Whoever streams a run wants the words of its policy, not those of its tools among them.
+                # A stream of the run must contain the tokens of the policy, not those of its tools.
                 done.put(self.model.invoke(messages, {"tags": ["nostream"]}))
             except BaseException as error:
                 done.put(error)
 
         Thread(target=copy_context().run, args=(run,), daemon=True).start()
-        with waiting():
-            return done.get(timeout=max(0.0, until - time.monotonic()))
+        with slot_released():
+            return done.get(timeout=max(0.0, deadline - time.monotonic()))
 
 
-def throttled(error: BaseException | None) -> float | None:
-    """Seconds to wait, as its server names them, before a model is asked again; None if it is not throttled.
-
-    Client libraries are recognised by what they raise, so that none is imported.
-    """
+def retry_delay(error: BaseException | None) -> float | None:
+    """Seconds to wait before a throttled model is called again, as given by its server; None if it is not throttled."""
     if type(error) is PolicyUnavailable:
-        return None  # A quota that is used up: another try changes nothing.
-    said = str(error)
+        return None  # The quota is used up: a retry changes nothing.
+    text = str(error)
     while error is not None:
-        for holder in (error, getattr(error, "response", None)):
-            if THROTTLED in (getattr(holder, name, None) for name in ("status_code", "status", "code")):
-                named = str((getattr(holder, "headers", None) or {}).get("retry-after", ""))
-                told = _SECONDS.fullmatch(named) or _AGAIN_IN.search(said)
-                return float(told[1]) / (1000 if told[2] == "ms" else 1) if told else PAUSE
+        if http_status(error) == _TOO_MANY_REQUESTS:
+            headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
+            given = _RETRY_AFTER.fullmatch(str((headers or {}).get("retry-after", ""))) or _TRY_AGAIN_IN.search(text)
+            return float(given[1]) / (1000 if given[2] == "ms" else 1) if given else DEFAULT_RETRY_DELAY
         error = error.__cause__
     return None
 
 
-def harmless(text: str, limit: int) -> str:
-    """The text as one line of at most `limit` characters: no control, format or half characters, no angle brackets."""
-    seen = text[: 4 * limit]
-    kept = (" " if _breaks(c) else c for c in seen if unicodedata.category(c) not in ("Cf", "Co", "Cn"))
-    whole = " ".join("".join(kept).split()).translate(_HARMLESS)
-    return whole if len(whole) <= limit else whole[: limit - 3].rstrip() + "..."
+def sanitize(text: str, limit: int) -> str:
+    """The text as one line of at most `limit` characters, free of control characters, surrogates and angle brackets."""
+    kept = (" " if _is_break(c) else c for c in text[: 4 * limit] if unicodedata.category(c) not in ("Cf", "Co", "Cn"))
+    line = " ".join("".join(kept).split()).translate(_ANGLE_BRACKETS)
+    return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
 
 
-def _breaks(character: str) -> bool:
+def _is_break(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
-def _tokens(reply: AIMessage) -> dict[str, int]:
-    used = getattr(reply, "usage_metadata", None)
-    return {"input": used["input_tokens"], "output": used["output_tokens"]} if used else {}
+def _tokens(message: AIMessage) -> dict[str, int]:
+    usage = getattr(message, "usage_metadata", None)
+    return {"input": usage["input_tokens"], "output": usage["output_tokens"]} if usage else {}
 
 
 @lru_cache(maxsize=64)
-def _breaker(spec: str, name: str) -> Breaker:
-    return Breaker(name)
-
-
-@dataclass(frozen=True)
-class Words:
-    """A text as `remembered` keeps it."""
-
-    text: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", str(self.text))
-
-
-def recalled(key: tuple[object, ...]) -> str | None:
-    """The text kept under `key`, if there is one; what a crash of the machine left of it may be anything."""
-    path = _kept_at(key)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    used(path)
-    return text
-
-
-def keep(key: tuple[object, ...], text: str) -> None:
-    """Keep a text under `key`, in place of what was there."""
-    media.keep(_kept_at(key), text.encode())
-
-
-def _kept_at(key: tuple[object, ...]) -> Path:
-    return home() / "results" / f"{hashlib.sha256(repr(key).encode(errors='replace')).hexdigest()[:32]}.json"
+def _breaker(spec: str, name: str) -> CircuitBreaker:
+    return CircuitBreaker(name)

@@ -1,4 +1,4 @@
-"""A circuit breaker: what fails again and again is left alone for a while, so that nobody waits for it in vain."""
+"""A circuit breaker: a tool that keeps failing is not called for a while, so that nobody waits for it in vain."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Final
 
 from ..errors import ToolResting
 
-FAILURES: Final = 3
-"""So many failures in a row, and a tool is left alone."""
-REST: Final = 15.0
-"""For so many seconds; then one call tries whether it works again."""
+MAX_FAILURES: Final = 3
+"""Consecutive failures that open the breaker."""
+COOLDOWN: Final = 15.0
+"""Seconds for which it stays open; then one trial call is let through."""
 
 
 @dataclass
-class Breaker:
-    """How one tool has done of late."""
+class CircuitBreaker:
+    """The recent failures of one tool."""
 
     tool: str
-    """Its name, for the error."""
+    """Its name, for the error message."""
     failures: int = 0
-    """In a row."""
-    rests_until: float = 0.0
-    """Of the monotonic clock."""
-    tried: bool = False
-    """Whether a call is out to try, after a rest, whether the tool works again."""
-    guard: Lock = field(default_factory=Lock)
+    """Consecutive failures."""
+    open_until: float = 0.0
+    """Monotonic time."""
+    trial: bool = False
+    """Whether a trial call is under way."""
+    lock: Lock = field(default_factory=Lock)
 
-    def ask(self) -> None:
-        """To be called before the tool is.
+    def before_call(self) -> None:
+        """Check whether the tool may be called.
 
         Raises:
-            ToolResting: It is to be left alone now.
+            ToolResting: The breaker is open.
         """
-        with self.guard:
-            left = self.rests_until - time.monotonic()
-            if self.failures >= FAILURES and (left > 0 or self.tried):
+        with self.lock:
+            left = self.open_until - time.monotonic()
+            if self.failures >= MAX_FAILURES and (left > 0 or self.trial):
                 when = f"in {left:.0f} s" if left > 0 else "once the call that tries it is back"
                 raise ToolResting(f"{self.tool} failed {self.failures} times in a row; it is asked again {when}")
-            self.tried = self.failures >= FAILURES
+            self.trial = self.failures >= MAX_FAILURES
 
-    def heard(self, worked: bool | None) -> None:
-        """To be called after it: whether it worked, None if the call does not tell."""
-        with self.guard:
-            self.tried = False
-            if worked is not None:
-                self.failures = 0 if worked else self.failures + 1
-                self.rests_until = time.monotonic() + REST
+    def after_call(self, succeeded: bool | None) -> None:
+        """Record the outcome of a call; None if it does not show whether the tool works."""
+        with self.lock:
+            self.trial = False
+            if succeeded is not None:
+                self.failures = 0 if succeeded else self.failures + 1
+                self.open_until = time.monotonic() + COOLDOWN

@@ -1,4 +1,4 @@
-"""Folders of what can be had again, bounded in size: the file that was used longest ago goes first."""
+"""Size limits for cache folders: the least recently used file is deleted first."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from threading import Lock
 from typing import Final
 
 GRACE: Final = 600.0
-"""Seconds for which a file stays after its last use, whatever the bound: a run may be at it, or a writer."""
+"""Seconds after its last use for which a file is kept whatever the limit: a run or a writer may be using it."""
 SHARE: Final = 20
-"""A folder is looked through when a process has added one part in so many of the bound, and cut that far below it."""
+"""A folder is scanned after a process has added 1/`SHARE` of the limit, and reduced to that much below it."""
 
-_guard: Final = Lock()
+_lock: Final = Lock()
 _added: Final[dict[Path, int]] = {}
 
 
-def used(path: Path) -> bool:
-    """Keep a file from being pruned for `GRACE` seconds; False where there is none (any more)."""
-    with _alone(path.parent):
+def touch(path: Path) -> bool:
+    """Mark a file as used, which protects it from pruning for `GRACE` seconds; False if it does not exist."""
+    with _exclusive(path.parent):
         try:
-            # Set here, as disks are often mounted so that reading sets it once a day at most, or never.
+            # Set explicitly: many disks are mounted with relatime or noatime.
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         except OSError:
             return path.exists()
     return True
 
 
-def added(path: Path, limit: int) -> None:
-    """To be called after a file was written: prunes its folder now and then, so that it stays near `limit` bytes."""
+def enforce(path: Path, limit: int) -> None:
+    """Call this after writing a file; prunes its folder from time to time so that it stays near `limit` bytes."""
     folder = path.parent
-    with _guard:
+    with _lock:
         grown = _added.get(folder, limit) + path.stat().st_size
         due = grown >= limit // SHARE
         _added[folder] = 0 if due else grown
@@ -43,14 +43,14 @@ def added(path: Path, limit: int) -> None:
 
 
 def prune(folder: Path, limit: int) -> None:
-    """Delete what was used longest ago until the files of the folder take at most `limit` bytes.
+    """Delete the least recently used files until the folder takes at most `limit` bytes.
 
-    Several processes may use, write and prune at once: a file goes whole, and not while it is in use.
+    Several processes may use, write and prune files at once: no file is deleted while it is in use.
     """
     now, files = time.time(), []
     with os.scandir(folder) as entries:
         for entry in entries:
-            # Another process may have deleted it meanwhile, here and below.
+            # Another process may delete it meanwhile, here and below.
             with suppress(OSError):
                 if entry.is_file(follow_symlinks=False):
                     files.append((_last_use(Path(entry.path)), entry.stat().st_size, Path(entry.path)))
@@ -59,7 +59,7 @@ def prune(folder: Path, limit: int) -> None:
         if left <= limit or now - seen < GRACE:
             return
         left -= size
-        with _alone(folder), suppress(OSError):
+        with _exclusive(folder), suppress(OSError):
             if _last_use(path) == seen:
                 path.unlink()
 
@@ -70,8 +70,8 @@ def _last_use(path: Path) -> float:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other process marks a file of the folder as used, or deletes one. Windows deletes no open file by itself."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Hold the lock that other processes need to touch or delete files of the folder. Windows protects open files."""
     if sys.platform == "win32":
         yield
         return
@@ -79,7 +79,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
     try:
         handle = os.open(folder.with_name(f".{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:  # Where nothing can be written, nothing is deleted either.
+    except OSError:  # A read-only disk: nothing is deleted either.
         yield
         return
     try:

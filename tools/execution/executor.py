@@ -1,37 +1,38 @@
-"""The execution service: every tool call of the process goes through it, and none can slow down or break the others.
+"""The executor of tool calls: every call of the process goes through it, and none can slow down or break the others.
 
-- The same request at the same time is worked on once, and all who wait get its result or its error.
-- As many calls compute at once as there are processors, each in one thread. Frames of different calls are not put into
-  batches: on processors neither embedded engine gains by it (`evals/bench/tools.py` prints what it costs).
-- A failure that may pass by itself is tried once more; a tool that fails again and again is left alone for a while, in
-  which what is kept of it is served.
-- A call that is given up hands back at once what it held, however long its thread goes on.
+- Identical concurrent calls run once (single flight); all callers get the same result or error.
+- As many calls compute at once as there are processors, each in one thread. Frames of different calls are not batched:
+  on CPUs neither embedded engine gains from it (`evals/bench/tools.py` prints what batching costs).
+- A transient failure is retried once. A tool that keeps failing is not called for a while (circuit breaker); only its
+  cached results are returned.
+- A call that is given up releases its resources at once, however long its thread keeps running.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from threading import Lock, Semaphore
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from ..errors import BadInput, MissingExtra, ToolBusy, ToolResting
-from .circuit_breaker import Breaker
+from .circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
 
-PASSING: Final = (ToolBusy, MemoryError, OSError)
-"""Failures that may pass by themselves; everything else would fail again."""
-PAUSE: Final = 0.2
-"""Seconds before the second try."""
-PLACES: Final = 4
-"""Calls per processor that may have begun, computing or waiting for a server: the bound on decoded frames in memory,
-which are 64 MB for the longest span."""
+TRANSIENT: Final = (ToolBusy, MemoryError, OSError)
+"""Errors that are retried; any other would only occur again."""
+RETRY_DELAY: Final = 0.2
+"""Seconds before the retry."""
+ADMITTED_PER_SLOT: Final = 4
+"""Calls per slot that may have started, computing or waiting for a server. Limits the decoded frames in memory: up to
+64 MB a call."""
 
 _current: ContextVar[Call | None] = ContextVar("call", default=None)
 
@@ -41,48 +42,59 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Service:
-    """Single flight, bounds, second tries and circuit breakers for the tool calls of one process."""
+class Executor:
+    """Single flight, concurrency limits, retries and circuit breakers for the tool calls of one process."""
 
     def __init__(self, slots: int | None = None) -> None:
-        """`slots` calls compute at once; None for one per processor."""
+        """`slots` is the number of calls that compute at once; None is one per processor."""
         slots = slots or processors()
-        self.slots, self.places = Semaphore(slots), Semaphore(slots * PLACES)
-        self._guard = Lock()
+        self.slots, self.admissions = Semaphore(slots), Semaphore(slots * ADMITTED_PER_SLOT)
+        self._lock = Lock()
         self._flights: dict[object, _Flight] = {}
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: dict[str, CircuitBreaker] = {}
 
-    def call(self, tool: str, limit: float) -> Call:
-        """One call of a tool, to be entered with `with` around the `limit` seconds that it may take.
+    def call(self, tool: str, timeout: float) -> Call:
+        """One call of a tool as a context manager; the caller gives up after `timeout` seconds.
 
-        Of a tool that failed too often of late it gets what is kept, and `working` raises ToolResting.
+        While the tool's circuit breaker is open the call gets cached results only: `ensure_available` raises.
         """
-        with self._guard:
-            return Call(self, limit, self._breakers.setdefault(tool, Breaker(tool)))
+        with self._lock:
+            return Call(self, timeout, self._breakers.setdefault(tool, CircuitBreaker(tool)))
 
-    def forget(self) -> None:
-        """Ask every tool again, whatever it did before."""
-        with self._guard:
+    @asynccontextmanager
+    async def time_limited(self, tool: str, timeout: float) -> AsyncIterator[None]:
+        """`call` with its time limit enforced.
+
+        Raises:
+            TimeoutError: The block took longer than `timeout` seconds. A thread that it started keeps running.
+        """
+        with self.call(tool, timeout):
+            async with asyncio.timeout(timeout):
+                yield
+
+    def reset_breakers(self) -> None:
+        """Close all circuit breakers."""
+        with self._lock:
             self._breakers.clear()
 
-    def once(self, key: object, work: Callable[[], T], own: tuple[type[Exception], ...] = ()) -> T:
-        """What `work` returns, from this thread or from another that is at it already under the same `key`.
+    def run_once(self, key: object, work: Callable[[], T], caller_errors: tuple[type[Exception], ...] = ()) -> T:
+        """The result of `work`, computed in this thread or by another thread already running it under the same `key`.
 
-        Nothing is kept once the work is done.
+        Nothing is cached: a call after the work is done runs it again.
 
         Args:
             key: Everything the result depends on.
-            work: Called in the thread of the first who asks. It goes on when that one gives up, as others may wait.
-            own: Errors of `work` that are about who asked: those who waited try for themselves.
+            work: Called in the thread of the first caller; it continues if that caller gives up, as others may wait.
+            caller_errors: Errors of `work` that concern its caller only: the other callers then run it themselves.
 
         Raises:
-            ToolBusy: Another thread was at it until the time of this call was over.
+            ToolBusy: Another thread was still running it when the time limit of this call was reached.
         """
         call = _current.get() or Call(self)
-        if call.rests:
-            # What others of its tool are at may hang, and it wants only what is kept.
-            return _work(call, work)
-        with self._guard:
+        if call.unavailable:
+            # This call wants cached results only; a flight of its failing tool may hang.
+            return _compute(call, work)
+        with self._lock:
             flight = self._flights.get(key)
             leads = flight is None or flight.hangs(call)
             if flight is None or leads:
@@ -91,25 +103,25 @@ class Service:
         if leads:
             return self._lead(key, flight, work)
         try:
-            with call.waiting():
+            with call.slot_released():
                 result: T = flight.result(call)
                 return result
-        except own:
-            return _work(call, work)
+        except caller_errors:
+            return _compute(call, work)
 
     def _lead(self, key: object, flight: _Flight, work: Callable[[], T]) -> T:
-        def wanted() -> T:
-            if flight.leader.over and not flight.joined:
+        def work_if_wanted() -> T:
+            if flight.leader.ended and not flight.joined:
                 raise ToolBusy("it was given up before it began")
             return work()
 
         try:
-            result = _work(flight.leader, wanted)
+            result = _compute(flight.leader, work_if_wanted)
         except BaseException as error:
             flight.future.set_exception(error)
             raise
         finally:
-            with self._guard:
+            with self._lock:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
         flight.future.set_result(result)
@@ -117,163 +129,165 @@ class Service:
 
 
 class Call:
-    """One call: its time limit, and what it holds while it computes."""
+    """One tool call: its time limit, and the resources it holds while it computes."""
 
-    def __init__(self, service: Service, limit: float = float("inf"), breaker: Breaker | None = None) -> None:
-        """`limit` in seconds, from now on."""
-        self.limit = limit
-        self.over = False
-        self.began: float | None = None
-        """When it was let in to work itself; None while it waits, or if it has what another worked out."""
-        self.rests = ""
-        """Why the tool is to be left alone; empty where it is not."""
-        self.asked = False
-        """Whether an engine was set to work."""
-        self._until = time.monotonic() + limit
+    def __init__(
+        self, executor: Executor, timeout: float = float("inf"), breaker: CircuitBreaker | None = None
+    ) -> None:
+        """`timeout` is in seconds from now."""
+        self.timeout = timeout
+        self.ended = False
+        self.started: float | None = None
+        """Monotonic time when it began to compute; None while queued, or if it got the result of another call."""
+        self.unavailable = ""
+        """Why the tool must not be called; empty if it may."""
+        self.engine_called = False
+        """Whether an engine was called, not only the cache."""
+        self._deadline = time.monotonic() + timeout
         self._breaker = breaker
-        self._place, self._slot = _Hold(service.places), _Hold(service.slots)
+        self._admission, self._slot = _Permit(executor.admissions), _Permit(executor.slots)
 
     def __enter__(self) -> Self:
         if self._breaker is not None:
             try:
-                self._breaker.ask()
+                self._breaker.before_call()
             except ToolResting as error:
-                self.rests = str(error)
+                self.unavailable = str(error)
         self._token = _current.set(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         _current.reset(self._token)
-        self.over = True
-        self._slot.end()
-        self._place.end()
-        if self._breaker is not None and not self.rests:
-            self._breaker.heard(self._tells(error))
+        self.ended = True
+        self._slot.revoke()
+        self._admission.revoke()
+        if self._breaker is not None and not self.unavailable:
+            self._breaker.after_call(self._succeeded(error))
 
-    def _tells(self, error: BaseException | None) -> bool | None:
-        """Whether the tool works; None where a call tells nothing: result at hand, bad input, cancelled, queued."""
-        if self.began is None or isinstance(error, BadInput | MissingExtra):
+    def _succeeded(self, error: BaseException | None) -> bool | None:
+        """Whether the tool works; None if the call does not show it: cached result, bad input, cancelled, queued."""
+        if self.started is None or isinstance(error, BadInput | MissingExtra):
             return None
         if isinstance(error, TimeoutError):
-            return None if time.monotonic() - self.began < self.limit / 2 else False
-        if not self.asked:
+            return None if time.monotonic() - self.started < self.timeout / 2 else False
+        if not self.engine_called:
             return None
         return False if isinstance(error, Exception) else True if error is None else None
 
-    def left(self) -> float:
-        """Seconds until its limit."""
-        return self._until - time.monotonic()
+    def remaining(self) -> float:
+        """Seconds until the time limit."""
+        return self._deadline - time.monotonic()
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Let in: a place and a slot, held while computing."""
-        self._place.take()
-        self._slot.take()
-        self.began = time.monotonic()
+    def admitted(self) -> Iterator[None]:
+        """Hold an admission and a slot while computing."""
+        self._admission.acquire()
+        self._slot.acquire()
+        self.started = time.monotonic()
         try:
             yield
         finally:
-            self._slot.give()
-            self._place.give()
+            self._slot.release()
+            self._admission.release()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Lets another compute while this one waits."""
-        held = self._slot.give()
+    def slot_released(self) -> Iterator[None]:
+        """Let another call compute while this one waits."""
+        held = self._slot.release()
         try:
             yield
         finally:
             if held:
-                self._slot.take()
+                self._slot.acquire()
 
 
-def waiting() -> Any:
-    """A context for what a tool waits for without computing, such as a server: another call computes meanwhile."""
-    return call.waiting() if (call := _current.get()) else nullcontext()
+def slot_released() -> Any:
+    """A context manager for waiting without computing, such as for a server: another call computes meanwhile."""
+    return call.slot_released() if (call := _current.get()) else nullcontext()
 
 
-def working() -> None:
-    """To be called where what is kept does not do, before an engine is set to work.
+def ensure_available() -> None:
+    """Call this after a cache miss, before calling an engine.
 
     Raises:
-        ToolResting: The tool of this call failed too often of late.
+        ToolResting: The circuit breaker of the current call's tool is open.
     """
     if call := _current.get():
-        if call.rests:
-            raise ToolResting(call.rests)
-        call.asked = True
+        if call.unavailable:
+            raise ToolResting(call.unavailable)
+        call.engine_called = True
 
 
-def _work(call: Call, work: Callable[[], T]) -> T:
-    """The work, let in if it is not yet part of work that is, and once more where that can help."""
-    if call.began is not None:
+def _compute(call: Call, work: Callable[[], T]) -> T:
+    """Run the work, admitted unless it is part of admitted work already, and retry a transient failure once."""
+    if call.started is not None:
         return work()
     token = _current.set(call)
     try:
-        with call.holding():
+        with call.admitted():
             try:
                 return work()
-            except PASSING as error:
-                if isinstance(error, BadInput) or call.left() < PAUSE:
+            except TRANSIENT as error:
+                if isinstance(error, BadInput) or call.remaining() < RETRY_DELAY:
                     raise
-            with call.waiting():
-                time.sleep(PAUSE)
+            with call.slot_released():
+                time.sleep(RETRY_DELAY)
             return work()
     finally:
         _current.reset(token)
 
 
-class _Hold:
-    """What one call holds of a semaphore; nothing once ended: the thread of a call given up goes on as it may."""
+class _Permit:
+    """One call's permit of a semaphore. Once revoked it is never held again, whatever the abandoned thread does."""
 
     def __init__(self, semaphore: Semaphore) -> None:
         self._semaphore = semaphore
-        self._guard = Lock()
-        self._held = self._ended = False
+        self._lock = Lock()
+        self._held = self._revoked = False
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         self._semaphore.acquire()
-        with self._guard:
+        with self._lock:
             self._held = True
-            ended = self._ended
-        if ended:
-            self.give()
+            revoked = self._revoked
+        if revoked:
+            self.release()
 
-    def give(self) -> bool:
-        """Hand it back; False if it is not held."""
-        with self._guard:
+    def release(self) -> bool:
+        """Give it back; False if it is not held."""
+        with self._lock:
             held, self._held = self._held, False
         if held:
             self._semaphore.release()
         return held
 
-    def end(self) -> None:
-        with self._guard:
-            self._ended = True
-        self.give()
+    def revoke(self) -> None:
+        with self._lock:
+            self._revoked = True
+        self.release()
 
 
 class _Flight:
-    """Work that one thread does and others may wait for."""
+    """Work that one thread runs and others may wait for."""
 
     def __init__(self, leader: Call) -> None:
         self.leader = leader
         self.joined = False
         self.future: Future[Any] = Future()
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def hangs(self, call: Call) -> bool:
-        """Whether it takes longer than both who began it and `call` would wait."""
-        return time.monotonic() - self._began >= max(self.leader.limit, call.limit)
+        """Whether it has taken longer than both its leader and `call` would wait."""
+        return time.monotonic() - self._started >= max(self.leader.timeout, call.timeout)
 
     def result(self, call: Call) -> Any:
         try:
-            return self.future.result(None if call.limit == float("inf") else max(call.left(), 0) + 1)
+            return self.future.result(None if call.timeout == float("inf") else max(call.remaining(), 0) + 1)
         except TimeoutError:
             if self.future.done():
                 raise
             raise ToolBusy("another run asked for the same, and it took too long; raise tool_seconds") from None
 
 
-SERVICE: Final = Service()
-"""That of this process."""
+EXECUTOR: Final = Executor()
+"""The executor of this process."""

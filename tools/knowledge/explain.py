@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..execution.chat_model import Speaker, Unanswered, harmless, keep, recalled
+from ..errors import ToolModelFailed
+from ..execution.chat_model import ToolModel, sanitize
+from ..execution.result_cache import load_text, save_text
 from ..primitives import PRIMITIVES
 from . import Definition, SubAction, define_all, labels, one_line
 
@@ -68,25 +70,25 @@ class Explanations:
 
 
 def explain_actions(
-    actions: Sequence[str], *, limit: int = 40, speaker: Speaker | None = None, ask: bool = True
+    actions: Sequence[str], *, limit: int = 40, chat_model: ToolModel | None = None, ask: bool = True
 ) -> Explanations:
     """Define each candidate action and say what tells it from the others.
 
     Args:
         actions: Labels, any text. Of those that read the same on one line only the first is explained.
         limit: How many are explained at most; the first ones are.
-        speaker: Defines those that the knowledge base has no entry for, all in one call, each once and for all. Where
-            it fails, they are composed from the nearest entries, as without it.
+        chat_model: Defines those that the knowledge base has no entry for, all in one call, each once. Where it
+            fails, they are composed from the nearest entries, as without it.
         ask: False to take from it only what it has defined before.
     """
     shown = list(dict.fromkeys(one_line(action) for action in actions))
     found = define_all(shown[:limit])
     asked, known = _Asked(), dict[str, Definition]()
-    if speaker is not None:
+    if chat_model is not None:
         own = set(labels())
         lacking = [label for label, definition in found.items() if definition.label not in own]
-        known = {label: made for label in lacking if (made := _recalled(speaker, label))}
-        asked = _ask(speaker, [label for label in lacking if label not in known]) if ask else _Asked()
+        known = {label: made for label in lacking if (made := _recalled(chat_model, label))}
+        asked = _ask(chat_model, [label for label in lacking if label not in known]) if ask else _Asked()
         found |= known
         found |= asked.definitions
     named: dict[str, str] = {}
@@ -102,7 +104,7 @@ def explain_actions(
         tuple(action for action in actions if one_line(action) in beyond),
         frozenset({*known, *asked.definitions}),
         asked.missing,
-        speaker.name if speaker else "",
+        chat_model.name if chat_model else "",
         asked.why,
         asked.tokens,
     )
@@ -118,37 +120,37 @@ class _Asked:
     tokens: Mapping[str, int] = field(default_factory=dict)
 
 
-def _ask(speaker: Speaker, new: Sequence[str]) -> _Asked:
+def _ask(chat_model: ToolModel, new: Sequence[str]) -> _Asked:
     """Definitions by label, of all labels in one call; what can be read is kept."""
     if not new:
         return _Asked()
     made: dict[str, Definition] = {}
-    numbered = {str(number): harmless(label, 200) for number, label in enumerate(new, 1)}
+    numbered = {str(number): sanitize(label, 200) for number, label in enumerate(new, 1)}
     try:
-        answer = speaker.ask(_TASK, f"Labels: {json.dumps(numbered, ensure_ascii=False)}")
-    except Unanswered as failure:
-        why = harmless(f"{speaker.name} gave no definitions: {failure}", 300)
+        answer = chat_model.ask(_TASK, f"Labels: {json.dumps(numbered, ensure_ascii=False)}")
+    except ToolModelFailed as failure:
+        why = sanitize(f"{chat_model.name} gave no definitions: {failure}", 300)
         return _Asked(made, frozenset(new), why, failure.tokens)
     for key, fields in _objects(answer.text):
         label = new[int(key) - 1] if key in numbered else key
         if label in new and label not in made and (definition := _made(label, fields)):
             made[label] = definition
-            keep(_kept_under(speaker, label), definition.model_dump_json(include={"definition", "sub_actions"}))
+            save_text(_cache_key(chat_model, label), definition.model_dump_json(include={"definition", "sub_actions"}))
     missing = frozenset(new) - made.keys()
-    why = f"{speaker.name} gave no definition that can be read for {len(missing)} of {len(new)}" if missing else ""
+    why = f"{chat_model.name} gave no definition that can be read for {len(missing)} of {len(new)}" if missing else ""
     return _Asked(made, missing, why, answer.tokens)
 
 
-def _recalled(speaker: Speaker, label: str) -> Definition | None:
-    text = recalled(_kept_under(speaker, label))
+def _recalled(chat_model: ToolModel, label: str) -> Definition | None:
+    text = load_text(_cache_key(chat_model, label))
     try:
         return _made(label, json.loads(text)) if text else None
     except (ValueError, RecursionError):
         return None
 
 
-def _kept_under(speaker: Speaker, label: str) -> tuple[object, ...]:
-    return VERSION, speaker.spec, label
+def _cache_key(chat_model: ToolModel, label: str) -> tuple[object, ...]:
+    return VERSION, chat_model.spec, label
 
 
 def _objects(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -177,7 +179,7 @@ def _made(label: str, fields: Any) -> Definition | None:
     """What the model says of one label, each field a bounded line; None if that is no definition."""
     if not isinstance(fields, dict) or not isinstance(fields.get("definition"), str):
         return None
-    text, given = harmless(fields["definition"], 400), fields.get("sub_actions", fields.get("sub-actions"))
+    text, given = sanitize(fields["definition"], 400), fields.get("sub_actions", fields.get("sub-actions"))
     parts = [part for each in given[:_MOST_PARTS] if (part := _part(each))] if isinstance(given, list) else []
     return Definition(label=label, definition=text, sub_actions=tuple(parts)) if text and parts else None
 
@@ -187,7 +189,7 @@ def _part(given: Any) -> SubAction | None:
     name, named = fields.get("name"), fields.get("primitives")
     if not isinstance(name, str):
         return None
-    text = harmless(name.translate(_NO_MARKS), 100)
+    text = sanitize(name.translate(_NO_MARKS), 100)
     primitives = [p for p in named if isinstance(p, str) and p in PRIMITIVES] if isinstance(named, list) else []
     return SubAction(name=text, primitives=tuple(dict.fromkeys(primitives))[:_MOST_PRIMITIVES]) if text else None
 

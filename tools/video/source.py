@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import httpx
 
 from ..errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
-from ..execution.disk_budget import added, used
+from ..execution.disk_budget import enforce, touch
 from ..settings import home, settings
 
 CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
@@ -155,7 +155,7 @@ def _download(address: str, access: VideoAccess) -> Path:
     url = _checked_url(address, access)
     folder = home() / "downloads"
     kept = folder / hashlib.sha256(str(url).encode()).hexdigest()
-    if used(kept) and time.time() - kept.stat().st_mtime < _FRESH:
+    if touch(kept) and time.time() - kept.stat().st_mtime < _FRESH:
         return kept
     partial = None
     try:
@@ -173,7 +173,7 @@ def _download(address: str, access: VideoAccess) -> Path:
             with suppress(OSError):
                 Path(partial).unlink(missing_ok=True)
     with suppress(OSError):
-        added(kept, access.kept_bytes)
+        enforce(kept, access.kept_bytes)
     return kept
 
 

@@ -21,11 +21,11 @@ from video_star.graph.run import arecognize
 from video_star.graph.state import State
 from video_star.tools import library
 from video_star.tools.errors import ToolBusy
-from video_star.tools.execution import chat_model as speaker
 from video_star.tools.execution import circuit_breaker as breaker
-from video_star.tools.execution import executor as service
-from video_star.tools.execution import media_store as media
-from video_star.tools.execution.executor import Service
+from video_star.tools.execution import executor as executors
+from video_star.tools.execution import media_store, result_cache
+from video_star.tools.execution.executor import Executor
+from video_star.tools.execution.result_cache import cached_text
 from video_star.tools.vision.blazepose import BlazePose
 from video_star.tools.vision.ssdlite import SsdLite
 
@@ -33,11 +33,11 @@ ACTIONS = ["walk", "run", "hug"]
 
 
 @pytest.fixture(autouse=True)
-def own_service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    """A service of its own for each test, so that no tool rests because of another test."""
-    fresh = Service()
-    monkeypatch.setattr(tool_exec, "SERVICE", fresh)
-    monkeypatch.setattr(media, "SERVICE", fresh)
+def own_executor(monkeypatch: pytest.MonkeyPatch) -> Executor:
+    """An executor of its own for each test, so that no tool rests because of another test."""
+    fresh = Executor()
+    monkeypatch.setattr(tool_exec, "EXECUTOR", fresh)
+    monkeypatch.setattr(result_cache, "EXECUTOR", fresh)
     return fresh
 
 
@@ -117,13 +117,13 @@ async def test_an_engine_that_hangs_is_left_behind_and_at_last_alone(
 
     monkeypatch.setattr(BlazePose, "poses", poses)
     try:
-        for _ in range(breaker.FAILURES):
+        for _ in range(breaker.MAX_FAILURES):
             found = await look(walking_clip, "estimate_pose", tool_seconds=0.3)
             assert found.evidence[0].summary == "unavailable: no result within 0.3 s"
         # Nobody waits for it any more, and it holds no slot.
         found = await look(walking_clip, "estimate_pose", "explain_actions")
         assert "failed 3 times in a row" in found.evidence[0].summary and found.evidence[1].status == "ok"
-        assert len(asked) <= breaker.FAILURES
+        assert len(asked) <= breaker.MAX_FAILURES
     finally:
         hung.set()
 
@@ -151,7 +151,7 @@ async def test_pictures_that_a_full_disk_does_not_take_cost_no_evidence(
 
     def filled(*args: Any) -> Any:
         found = sound(*args)
-        monkeypatch.setattr(media, "write_atomically", full)
+        monkeypatch.setattr(media_store, "write_atomically", full)
         return found
 
     tools = dict(library.library())
@@ -212,7 +212,7 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
     raised, numbers = errors(chance), itertools.count()
 
     def flaky(look: Any) -> Any:
-        def engine() -> speaker.Words:
+        def engine() -> str:
             with guard:
                 calls[0] += 1
                 down = 100 < calls[0] <= 115  # all of them for a while, so that the breakers open whatever chance does
@@ -220,10 +220,10 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
                 failed[0] += error is not None
             if error is not None:
                 raise error
-            return speaker.Words("as ever")
+            return "as ever"
 
         def looks(*args: Any) -> Any:
-            media.remembered((next(numbers),), speaker.Words, engine)
+            cached_text((next(numbers),), engine)
             return look(*args)
 
         return looks
@@ -234,8 +234,8 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
         assert (await arecognize(walking_clip, ACTIONS, **span, **some)).status == "ok"
     tools = {name: replace(one, look=flaky(one.look)) for name, one in library.library().items()}
     monkeypatch.setattr(library, "_library", lambda: tools)
-    monkeypatch.setattr(service, "PAUSE", 0.001)
-    monkeypatch.setattr(breaker, "REST", 0.2)
+    monkeypatch.setattr(executors, "RETRY_DELAY", 0.001)
+    monkeypatch.setattr(breaker, "COOLDOWN", 0.2)
     found: list[Recognition] = []
 
     async def runs(worker: int) -> None:

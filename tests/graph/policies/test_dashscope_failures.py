@@ -16,7 +16,7 @@ from video_star.graph.policies.dashscope import DashScopePolicy, make  # noqa: E
 from video_star.graph.policies.openai_compatible import dashscope_server, served_model  # noqa: E402
 from video_star.graph.policies.prompted_tools import ToolFallback, refuses_tools  # noqa: E402
 from video_star.tools.errors import PolicyBusy, PolicyUnavailable  # noqa: E402
-from video_star.tools.execution.chat_model import throttled  # noqa: E402
+from video_star.tools.execution.chat_model import retry_delay  # noqa: E402
 
 from .. import model_server as compatible  # noqa: E402
 from ..dashscope_server import EVENTS, KEY, Body, Raw, Reply, Server, Turn, error_event, refusal, serving
@@ -129,7 +129,7 @@ async def test_how_long_to_wait_is_kept_for_whoever_asks_again(server: Server) -
     server.says(refusal(429, "Throttling", "Too fast.")._replace(headers=(("Retry-After", "7"),)))
     with pytest.raises(PolicyBusy) as failure:
         await make("qwen3-vl-plus").ainvoke("there?")
-    assert throttled(failure.value) == 7
+    assert retry_delay(failure.value) == 7
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""The execution service: work done once, two cores shared, second tries, and tools that are left alone."""
+"""The executor: single flight, shared processors, retries, time limits and circuit breakers."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -10,22 +11,22 @@ import pytest
 
 from video_star.tools.errors import SpanOutsideVideo, ToolBusy, ToolResting, VideoNotFound
 from video_star.tools.execution import circuit_breaker as breaker
-from video_star.tools.execution import media_store as media
-from video_star.tools.execution.chat_model import Words
-from video_star.tools.execution.executor import Service, waiting, working
+from video_star.tools.execution import result_cache
+from video_star.tools.execution.executor import Executor, ensure_available, slot_released
+from video_star.tools.execution.result_cache import cached_text
 
 
 class Work:
-    """Work that counts how often it is done, and goes on until it is let go."""
+    """Work that counts its calls and blocks until `go` is set."""
 
     def __init__(self, result: Any = "found") -> None:
-        self.times = 0
-        self.began, self.go = threading.Event(), threading.Event()
+        self.calls = 0
+        self.started, self.go = threading.Event(), threading.Event()
         self.result = result
 
     def __call__(self) -> Any:
-        self.times += 1
-        self.began.set()
+        self.calls += 1
+        self.started.set()
         assert self.go.wait(10)
         if isinstance(self.result, Exception):
             raise self.result
@@ -38,8 +39,8 @@ def pool() -> Any:
         yield threads
 
 
-def joined(service: Service, key: object) -> Callable[[], bool]:
-    return lambda: service._flights[key].joined
+def joined(executor: Executor, key: object) -> Callable[[], bool]:
+    return lambda: executor._flights[key].joined
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -49,133 +50,133 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def called(
-    service: Service, work: Callable[[], Any], limit: float = 10.0, key: object = None, kept: bool = False
+def run(
+    executor: Executor, work: Callable[[], Any], limit: float = 10.0, key: object = None, cached_only: bool = False
 ) -> Any:
-    """One call of the tool `pose` as a node makes it, but in this thread; nothing of it is kept unless `kept`."""
+    """One call of the tool `pose` as a node makes it, but in this thread; calls the engine unless `cached_only`."""
 
-    def asked() -> Any:
-        if not kept:
-            working()
+    def compute() -> Any:
+        if not cached_only:
+            ensure_available()
         return work()
 
-    with service.call("pose", limit):
-        return service.once(object() if key is None else key, asked)
+    with executor.call("pose", limit):
+        return executor.run_once(object() if key is None else key, compute)
 
 
-def test_the_same_request_at_the_same_time_is_worked_on_once(pool: Any) -> None:
-    service, work = Service(2), Work()
-    asked = [pool.submit(service.once, "clip", work) for _ in range(8)]
-    work.began.wait(5)
-    until(joined(service, "clip"))
+def test_identical_concurrent_calls_run_once(pool: Any) -> None:
+    executor, work = Executor(2), Work()
+    calls = [pool.submit(executor.run_once, "clip", work) for _ in range(8)]
+    work.started.wait(5)
+    until(joined(executor, "clip"))
     time.sleep(0.05)
     work.go.set()
-    assert [one.result(5) for one in asked] == ["found"] * 8 and work.times == 1
-    assert service.once("clip", work) == "found" and work.times == 2, "nothing is kept"
+    assert [one.result(5) for one in calls] == ["found"] * 8 and work.calls == 1
+    assert executor.run_once("clip", work) == "found" and work.calls == 2, "nothing is cached"
 
 
-def test_other_requests_are_worked_on_beside_it(pool: Any) -> None:
-    service, one, other = Service(2), Work(1), Work(2)
-    asked = [pool.submit(service.once, key, work) for key, work in (("a", one), ("b", other))]
-    assert one.began.wait(5) and other.began.wait(5)
+def test_different_calls_run_side_by_side(pool: Any) -> None:
+    executor, one, other = Executor(2), Work(1), Work(2)
+    calls = [pool.submit(executor.run_once, key, work) for key, work in (("a", one), ("b", other))]
+    assert one.started.wait(5) and other.started.wait(5)
     one.go.set()
     other.go.set()
-    assert [each.result(5) for each in asked] == [1, 2]
+    assert [each.result(5) for each in calls] == [1, 2]
 
 
-def test_an_error_is_given_to_all_who_wait_and_not_kept(pool: Any) -> None:
-    service, work = Service(2), Work(ValueError("bad weights"))
-    asked = [pool.submit(service.once, "clip", work) for _ in range(4)]
-    work.began.wait(5)
+def test_an_error_reaches_all_callers_and_is_not_cached(pool: Any) -> None:
+    executor, work = Executor(2), Work(ValueError("bad weights"))
+    calls = [pool.submit(executor.run_once, "clip", work) for _ in range(4)]
+    work.started.wait(5)
     time.sleep(0.1)
     work.go.set()
-    for one in asked:
+    for one in calls:
         with pytest.raises(ValueError, match="bad weights"):
             one.result(5)
-    assert work.times == 1
+    assert work.calls == 1
     work.result = "found"
-    assert service.once("clip", work) == "found"
+    assert executor.run_once("clip", work) == "found"
 
 
-def test_an_error_about_who_asked_is_not_given_to_others(pool: Any) -> None:
-    service, gone = Service(2), Work(VideoNotFound("my copy is gone"))
-    first = pool.submit(service.once, "clip", gone, (VideoNotFound,))
-    gone.began.wait(5)
-    second = pool.submit(service.once, "clip", lambda: "mine is there", (VideoNotFound,))
-    until(joined(service, "clip"))
+def test_an_error_that_concerns_one_caller_does_not_reach_the_others(pool: Any) -> None:
+    executor, gone = Executor(2), Work(VideoNotFound("my copy is gone"))
+    first = pool.submit(executor.run_once, "clip", gone, (VideoNotFound,))
+    gone.started.wait(5)
+    second = pool.submit(executor.run_once, "clip", lambda: "my copy is there", (VideoNotFound,))
+    until(joined(executor, "clip"))
     gone.go.set()
-    assert isinstance(first.exception(5), VideoNotFound) and second.result(5) == "mine is there"
+    assert isinstance(first.exception(5), VideoNotFound) and second.result(5) == "my copy is there"
 
 
 @pytest.mark.parametrize("who", ["leader", "waiter"])
-def test_who_gives_up_does_not_cancel_what_others_wait_for(pool: Any, who: str) -> None:
-    service, work = Service(1), Work()
+def test_a_caller_that_gives_up_does_not_cancel_work_that_others_wait_for(pool: Any, who: str) -> None:
+    executor, work = Executor(1), Work()
 
     def hurried() -> Any:
-        with service.call("pose", 0.1), pytest.raises(TimeoutError):
-            thread = pool.submit(called, service, work, 0.1, "clip")
+        with executor.call("pose", 0.1), pytest.raises(TimeoutError):
+            thread = pool.submit(run, executor, work, 0.1, "clip")
             thread.result(0.1)
         return thread
 
     if who == "leader":
-        call = service.call("pose", 0.1)
+        call = executor.call("pose", 0.1)
         with call:
-            first = pool.submit(_in(call), lambda: service.once("clip", work))
-            work.began.wait(5)
-            second = pool.submit(called, service, work, 10.0, "clip")
-            until(joined(service, "clip"))
+            first = pool.submit(_in(call), lambda: executor.run_once("clip", work))
+            work.started.wait(5)
+            second = pool.submit(run, executor, work, 10.0, "clip")
+            until(joined(executor, "clip"))
     else:
-        second = pool.submit(called, service, work, 10.0, "clip")
-        work.began.wait(5)
+        second = pool.submit(run, executor, work, 10.0, "clip")
+        work.started.wait(5)
         first = hurried()
         assert isinstance(first.exception(5), ToolBusy)
     work.go.set()
-    assert second.result(5) == "found" and work.times == 1
+    assert second.result(5) == "found" and work.calls == 1
 
 
 def _in(call: Any) -> Callable[[Callable[[], Any]], Any]:
-    """To run something in another thread as part of a call, as nodes do."""
+    """Runs a function in another thread as part of a call, as nodes do."""
     from contextvars import copy_context
 
     context = copy_context()
     return lambda work: context.run(work)
 
 
-def test_a_call_given_up_hands_back_its_slot_while_its_thread_hangs(pool: Any) -> None:
-    service, hung = Service(1), Work()
-    with service.call("pose", 0.1) as call:
-        thread = pool.submit(_in(call), lambda: service.once("a", hung))
-        hung.began.wait(5)
-    assert called(service, lambda: "found", key="b") == "found"
+def test_an_abandoned_call_releases_its_slot_while_its_thread_hangs(pool: Any) -> None:
+    executor, hung = Executor(1), Work()
+    with executor.call("pose", 0.1) as call:
+        thread = pool.submit(_in(call), lambda: executor.run_once("a", hung))
+        hung.started.wait(5)
+    assert run(executor, lambda: "found", key="b") == "found"
     hung.go.set()
     assert thread.result(5) == "found"
-    assert service.slots._value == 1 and service.places._value == 4, "handed back once, not twice"
+    assert executor.slots._value == 1 and executor.admissions._value == 4, "released once, not twice"
 
 
-def test_nobody_joins_what_hangs(pool: Any) -> None:
-    service, hung = Service(2), Work()
-    with service.call("pose", 0.1) as call:
-        thread = pool.submit(_in(call), lambda: service.once("clip", hung))
-        hung.began.wait(5)
+def test_no_call_joins_hanging_work(pool: Any) -> None:
+    executor, hung = Executor(2), Work()
+    with executor.call("pose", 0.1) as call:
+        thread = pool.submit(_in(call), lambda: executor.run_once("clip", hung))
+        hung.started.wait(5)
         time.sleep(0.15)
-    assert called(service, lambda: "anew", 0.1, "clip") == "anew"
+    assert run(executor, lambda: "anew", 0.1, "clip") == "anew"
     hung.go.set()
     thread.result(5)
 
 
-def test_what_was_given_up_in_the_queue_is_not_begun(pool: Any) -> None:
-    service, first, second = Service(1), Work(), Work()
-    busy = pool.submit(service.once, "a", first)
-    first.began.wait(5)
-    with service.call("pose", 0.1) as call:
-        queued = pool.submit(_in(call), lambda: service.once("b", second))
-        until(lambda: "b" in service._flights)
+def test_work_abandoned_in_the_queue_is_not_started(pool: Any) -> None:
+    executor, first, second = Executor(1), Work(), Work()
+    busy = pool.submit(executor.run_once, "a", first)
+    first.started.wait(5)
+    with executor.call("pose", 0.1) as call:
+        queued = pool.submit(_in(call), lambda: executor.run_once("b", second))
+        until(lambda: "b" in executor._flights)
     first.go.set()
-    assert busy.result(5) == "found" and isinstance(queued.exception(5), ToolBusy) and second.times == 0
+    assert busy.result(5) == "found" and isinstance(queued.exception(5), ToolBusy) and second.calls == 0
 
 
-def test_no_more_compute_at_once_than_there_are_slots(pool: Any) -> None:
-    service, guard, now, most = Service(2), threading.Lock(), [0], [0]
+def test_no_more_calls_compute_at_once_than_there_are_slots(pool: Any) -> None:
+    executor, guard, now, most = Executor(2), threading.Lock(), [0], [0]
 
     def work() -> None:
         with guard:
@@ -185,161 +186,176 @@ def test_no_more_compute_at_once_than_there_are_slots(pool: Any) -> None:
         with guard:
             now[0] -= 1
 
-    list(pool.map(lambda i: service.once(i, work), range(12)))
+    list(pool.map(lambda i: executor.run_once(i, work), range(12)))
     assert most[0] == 2
 
 
-def test_who_waits_for_a_server_lets_another_compute(pool: Any) -> None:
-    service, server = Service(1), Work("answer")
+def test_a_call_that_waits_for_a_server_lets_another_compute(pool: Any) -> None:
+    executor, server = Executor(1), Work("answer")
 
-    def asks() -> Any:
-        with waiting():
+    def ask() -> Any:
+        with slot_released():
             return server()
 
-    asked = pool.submit(service.once, "a", asks)
-    server.began.wait(5)
-    assert service.once("b", lambda: "computed") == "computed"
+    calls = pool.submit(executor.run_once, "a", ask)
+    server.started.wait(5)
+    assert executor.run_once("b", lambda: "computed") == "computed"
     server.go.set()
-    assert asked.result(5) == "answer" and service.slots._value == 1
+    assert calls.result(5) == "answer" and executor.slots._value == 1
 
 
-def test_begun_calls_are_bounded_even_while_they_wait(pool: Any) -> None:
-    service, server = Service(1), Work()
+def test_admitted_calls_are_limited_even_while_they_wait(pool: Any) -> None:
+    executor, server = Executor(1), Work()
 
-    def asks() -> Any:
-        with waiting():
+    def ask() -> Any:
+        with slot_released():
             return server()
 
-    asked = [pool.submit(service.once, i, asks) for i in range(8)]
-    until(lambda: server.times == 4)
+    calls = [pool.submit(executor.run_once, i, ask) for i in range(8)]
+    until(lambda: server.calls == 4)
     time.sleep(0.1)
-    assert server.times == 4
+    assert server.calls == 4
     server.go.set()
-    assert [one.result(5) for one in asked] == ["found"] * 8
+    assert [one.result(5) for one in calls] == ["found"] * 8
 
 
-def test_work_within_work_waits_for_neither_itself_nor_its_slot(pool: Any) -> None:
-    service = Service(1)
+def test_nested_work_does_not_deadlock(pool: Any) -> None:
+    executor = Executor(1)
 
     def look() -> str:
         time.sleep(0.01)
         return "poses"
 
     def poses() -> str:
-        return service.once("poses", look)
+        return executor.run_once("poses", look)
 
     for _ in range(20):
-        asked = [pool.submit(service.once, "motion", poses), pool.submit(poses), pool.submit(service.once, "b", poses)]
-        assert [one.result(5) for one in asked] == ["poses"] * 3
+        calls = [
+            pool.submit(executor.run_once, "motion", poses),
+            pool.submit(poses),
+            pool.submit(executor.run_once, "b", poses),
+        ]
+        assert [one.result(5) for one in calls] == ["poses"] * 3
 
 
-@pytest.mark.parametrize("passing", [MemoryError(), OSError(28, "full"), ToolBusy("throttled"), ConnectionError()])
-def test_what_may_pass_by_itself_is_tried_once_more(passing: Exception) -> None:
-    tries: list[Exception] = [passing]
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "full"), ToolBusy("throttled"), ConnectionError()])
+def test_a_transient_error_is_retried_once(error: Exception) -> None:
+    errors: list[Exception] = [error]
 
     def work() -> str:
-        if tries:
-            raise tries.pop()
+        if errors:
+            raise errors.pop()
         return "found"
 
-    assert called(Service(1), work) == "found"
-    tries += [passing, passing, passing]
-    with pytest.raises(type(passing)):
-        called(Service(1), work)
-    assert len(tries) == 1
+    assert run(Executor(1), work) == "found"
+    errors += [error, error, error]
+    with pytest.raises(type(error)):
+        run(Executor(1), work)
+    assert len(errors) == 1
 
 
-@pytest.mark.parametrize("lasting", [ValueError("NaN"), SpanOutsideVideo("no such span"), RuntimeError("bad weights")])
-def test_what_would_fail_again_is_not_tried_again(lasting: Exception) -> None:
-    work = Work(lasting)
+@pytest.mark.parametrize("error", [ValueError("NaN"), SpanOutsideVideo("no such span"), RuntimeError("bad weights")])
+def test_a_lasting_error_is_not_retried(error: Exception) -> None:
+    work = Work(error)
     work.go.set()
-    with pytest.raises(type(lasting)):
-        called(Service(1), work)
-    assert work.times == 1
+    with pytest.raises(type(error)):
+        run(Executor(1), work)
+    assert work.calls == 1
 
 
-def fail(service: Service, error: BaseException, times: int = breaker.FAILURES) -> None:
+def fail(executor: Executor, error: BaseException, times: int = breaker.MAX_FAILURES) -> None:
     def work() -> None:
         raise error
 
     for _ in range(times):
         with pytest.raises(type(error)):
-            called(service, work)
+            run(executor, work)
 
 
-def test_a_tool_that_fails_again_and_again_rests_then_one_call_tries_it(
+def test_repeated_failures_open_the_breaker_and_one_trial_call_closes_it(
     pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "REST", 0.3)
-    service, work = Service(2), Work()
-    fail(service, RuntimeError("dead"))
+    monkeypatch.setattr(breaker, "COOLDOWN", 0.3)
+    executor, work = Executor(2), Work()
+    fail(executor, RuntimeError("dead"))
     with pytest.raises(ToolResting, match=r"pose failed 3 times in a row; it is asked again in 0 s"):
-        called(service, work)
-    assert work.times == 0
+        run(executor, work)
+    assert work.calls == 0
     time.sleep(0.35)
-    trying = pool.submit(called, service, work)
-    work.began.wait(5)
+    trial = pool.submit(run, executor, work)
+    work.started.wait(5)
     with pytest.raises(ToolResting, match="once the call that tries it is back"):
-        called(service, work)
+        run(executor, work)
     work.go.set()
-    assert trying.result(5) == "found"
-    fail(service, RuntimeError("dead"), 2)
-    assert called(service, work) == "found", "it is closed: failures are counted from nought"
+    assert trial.result(5) == "found"
+    fail(executor, RuntimeError("dead"), 2)
+    assert run(executor, work) == "found", "the breaker is closed: failures are counted from zero"
 
 
-def test_a_tool_that_still_fails_when_it_is_tried_rests_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "REST", 0.2)
-    service = Service(1)
-    fail(service, RuntimeError("dead"))
+def test_a_failed_trial_call_opens_the_breaker_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "COOLDOWN", 0.2)
+    executor = Executor(1)
+    fail(executor, RuntimeError("dead"))
     time.sleep(0.25)
-    fail(service, RuntimeError("dead"), 1)
-    fail(service, ToolResting("whatever"), 1)
+    fail(executor, RuntimeError("dead"), 1)
+    fail(executor, ToolResting("whatever"), 1)
 
 
-def test_what_is_kept_of_a_resting_tool_is_served_and_tells_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "REST", 0.3)
-    monkeypatch.setattr(media, "SERVICE", service := Service(1))
-    media.remembered(("clip",), Words, lambda: Words("at hand"))
-    fail(service, RuntimeError("dead"))
+def test_an_open_breaker_serves_cached_results_which_do_not_close_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(breaker, "COOLDOWN", 0.3)
+    monkeypatch.setattr(result_cache, "EXECUTOR", executor := Executor(1))
+    cached_text(("clip",), lambda: "at hand")
+    fail(executor, RuntimeError("dead"))
 
-    def remembered(key: str) -> str:
-        found = called(service, lambda: media.remembered((key,), Words, lambda: Words("made anew")), kept=True)
-        return str(found.text)
+    def computed(key: str) -> str:
+        return str(run(executor, lambda: cached_text((key,), lambda: "made anew"), cached_only=True))
 
     for _ in range(2):
-        assert remembered("clip") == "at hand"
+        assert computed("clip") == "at hand"
         with pytest.raises(ToolResting, match="pose failed 3 times in a row"):
-            remembered("another clip")
+            computed("another clip")
     time.sleep(0.35)
-    assert remembered("another clip") == "made anew"
+    assert computed("another clip") == "made anew"
 
 
-def test_results_at_hand_do_not_hide_that_the_engine_is_dead() -> None:
-    service = Service(1)
-    for _ in range(breaker.FAILURES):
-        fail(service, RuntimeError("dead"), 1)
-        assert called(service, lambda: "at hand", kept=True) == "at hand"
+def test_cached_results_do_not_reset_the_failure_count() -> None:
+    executor = Executor(1)
+    for _ in range(breaker.MAX_FAILURES):
+        fail(executor, RuntimeError("dead"), 1)
+        assert run(executor, lambda: "at hand", cached_only=True) == "at hand"
     with pytest.raises(ToolResting):
-        called(service, lambda: "anew")
+        run(executor, lambda: "anew")
 
 
-def test_other_tools_are_asked_while_one_rests() -> None:
-    service = Service(1)
-    fail(service, RuntimeError("dead"))
-    with service.call("people", 1.0):
-        assert service.once("a", lambda: "found") == "found"
+def test_each_tool_has_its_own_breaker() -> None:
+    executor = Executor(1)
+    fail(executor, RuntimeError("dead"))
+    with executor.call("people", 1.0):
+        assert executor.run_once("a", lambda: "found") == "found"
 
 
-def test_bad_input_and_cancelled_runs_do_not_count_as_failures() -> None:
-    service = Service(1)
+def test_bad_input_and_cancellation_are_not_failures() -> None:
+    executor = Executor(1)
     for error in (SpanOutsideVideo("no such span"), KeyboardInterrupt()):
-        fail(service, error, 5)
-    assert called(service, lambda: "found") == "found"
+        fail(executor, error, 5)
+    assert run(executor, lambda: "found") == "found"
 
 
-def test_time_spent_in_the_queue_does_not_count_as_a_failure() -> None:
-    service = Service(1)
+def test_a_timeout_in_the_queue_is_not_a_failure() -> None:
+    executor = Executor(1)
     for _ in range(5):
-        with pytest.raises(TimeoutError), service.call("pose", 10.0):
+        with pytest.raises(TimeoutError), executor.call("pose", 10.0):
             raise TimeoutError
-    assert called(service, lambda: "found") == "found"
+    assert run(executor, lambda: "found") == "found"
+
+
+async def test_a_time_limit_ends_the_wait_and_the_failure_counts() -> None:
+    executor, hung = Executor(1), Work()
+    for _ in range(breaker.MAX_FAILURES):
+        with pytest.raises(TimeoutError):
+            async with executor.time_limited("pose", 0.1):
+                await asyncio.to_thread(executor.run_once, object(), lambda: hung.go.wait(0.3))
+    with pytest.raises(ToolResting):
+        run(executor, lambda: "found")

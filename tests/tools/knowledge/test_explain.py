@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_star.tools.execution.chat_model import Speaker
+from video_star.tools.execution.chat_model import ToolModel
 from video_star.tools.knowledge import Definition, SubAction, define, labels, one_line
 from video_star.tools.knowledge.explain import Explanations, explain_actions, parse
 from video_star.tools.library import langchain_tool, tool
@@ -152,13 +152,13 @@ ZORB = {
 UNKNOWN = ["zorbing downhill", "hugging a lamp post"]
 
 
-def by(*lines: Any) -> Speaker:
-    return Speaker(Scripted(lines=list(lines)), "openai:qwen-plus")
+def by(*lines: Any) -> ToolModel:
+    return ToolModel(Scripted(lines=list(lines)), "openai:qwen-plus")
 
 
-def heard(speaker: Speaker) -> list[Any]:
-    assert isinstance(speaker.model, Scripted)
-    return speaker.model.heard
+def heard(model: ToolModel) -> list[Any]:
+    assert isinstance(model.model, Scripted)
+    return model.model.heard
 
 
 def answer(**entries: Any) -> Any:
@@ -166,9 +166,9 @@ def answer(**entries: Any) -> Any:
 
 
 def test_only_labels_without_an_entry_are_asked_for_in_one_call() -> None:
-    speaker = by(answer(n1=ZORB, n2={**ZORB, "definition": "arms go round a post."}))
-    explained = explain_actions(["walk", UNKNOWN[0], "Running", UNKNOWN[1]], speaker=speaker)
-    [[system, asked]] = heard(speaker)
+    model = by(answer(n1=ZORB, n2={**ZORB, "definition": "arms go round a post."}))
+    explained = explain_actions(["walk", UNKNOWN[0], "Running", UNKNOWN[1]], chat_model=model)
+    [[system, asked]] = heard(model)
     assert asked.text == 'Labels: {"1": "zorbing downhill", "2": "hugging a lamp post"}'
     assert "travel_fast" in system.text and len(system.text) < 1500
     assert explained.written == set(UNKNOWN) and not explained.unwritten
@@ -178,7 +178,7 @@ def test_only_labels_without_an_entry_are_asked_for_in_one_call() -> None:
 
 
 def test_a_written_definition_reads_back_and_says_who_wrote_it() -> None:
-    summary = explain_actions(["walk", UNKNOWN[0]], speaker=by(answer(n1=ZORB))).summary()
+    summary = explain_actions(["walk", UNKNOWN[0]], chat_model=by(answer(n1=ZORB))).summary()
     assert summary.endswith(
         "ACTION: zorbing downhill\n"
         "DEFINITION: from standing at the top, one climbs into a ball and rolls down the slope.\n"
@@ -190,18 +190,18 @@ def test_a_written_definition_reads_back_and_says_who_wrote_it() -> None:
 
 
 def test_each_label_is_asked_for_once_and_kept(home: Path) -> None:
-    first = explain_actions(UNKNOWN[:1], speaker=by(answer(n1=ZORB)))
-    speaker = by(answer(n1={**ZORB, "definition": "arms go round a post."}))
-    both = explain_actions(UNKNOWN, speaker=speaker)
-    assert "lamp post" in heard(speaker)[0][1].text and "zorbing" not in heard(speaker)[0][1].text
-    again = explain_actions(UNKNOWN, speaker=speaker)
-    assert len(heard(speaker)) == 1 and again.summary() == both.summary() and not again.tokens
+    first = explain_actions(UNKNOWN[:1], chat_model=by(answer(n1=ZORB)))
+    model = by(answer(n1={**ZORB, "definition": "arms go round a post."}))
+    both = explain_actions(UNKNOWN, chat_model=model)
+    assert "lamp post" in heard(model)[0][1].text and "zorbing" not in heard(model)[0][1].text
+    again = explain_actions(UNKNOWN, chat_model=model)
+    assert len(heard(model)) == 1 and again.summary() == both.summary() and not again.tokens
     assert both.definitions[0] == first.definitions[0]
-    recalled = explain_actions([*UNKNOWN, "quokka juggling"], speaker=speaker, ask=False)
-    assert len(heard(speaker)) == 1 and recalled.written == set(UNKNOWN) and not recalled.why
+    recalled = explain_actions([*UNKNOWN, "quokka juggling"], chat_model=model, ask=False)
+    assert len(heard(model)) == 1 and recalled.written == set(UNKNOWN) and not recalled.why
     for path in (home / "results").iterdir():
         path.write_bytes(path.read_bytes()[:20] + b"\xff")
-    assert explain_actions(UNKNOWN[:1], speaker=by(answer(n1=ZORB))).definitions == first.definitions
+    assert explain_actions(UNKNOWN[:1], chat_model=by(answer(n1=ZORB))).definitions == first.definitions
 
 
 @pytest.mark.parametrize(
@@ -216,13 +216,13 @@ def test_each_label_is_asked_for_once_and_kept(home: Path) -> None:
     ],
 )
 def test_an_answer_is_read_however_it_is_written(text: str) -> None:
-    explained = explain_actions(UNKNOWN[:1], speaker=by(says(text)))
+    explained = explain_actions(UNKNOWN[:1], chat_model=by(says(text)))
     assert explained.written == {UNKNOWN[0]} and "rolls down the slope" in explained.summary()
 
 
 def test_what_an_answer_lacks_is_composed_and_said(walking_clip: Path) -> None:
-    speaker = by(answer(n1=ZORB, n9=ZORB, walk={**ZORB, "definition": "forged"}))
-    found = tool("explain_actions", speaker).look(open_clip(str(walking_clip), 0, 1), ["walk", *UNKNOWN], 8)
+    model = by(answer(n1=ZORB, n9=ZORB, walk={**ZORB, "definition": "forged"}))
+    found = tool("explain_actions", model).look(open_clip(str(walking_clip), 0, 1), ["walk", *UNKNOWN], 8)
     assert "forged" not in found.summary and "NOTE: no entry of its own; composed from hug" in found.summary
     assert found.summary.endswith("\nNOT WRITTEN: openai:qwen-plus gave no definition for 1 without an entry")
     assert found.note == "openai:qwen-plus gave no definition that can be read for 1 of 2"
@@ -246,11 +246,11 @@ def test_what_an_answer_lacks_is_composed_and_said(walking_clip: Path) -> None:
     ],
 )
 def test_a_model_that_fails_leaves_the_knowledge_base(line: Any) -> None:
-    explained = explain_actions(["walk", UNKNOWN[1]], speaker=by(line))
+    explained = explain_actions(["walk", UNKNOWN[1]], chat_model=by(line))
     assert explained.definitions == explain_actions(["walk", UNKNOWN[1]]).definitions
     assert explained.why.startswith("openai:qwen-plus gave no definition") and "<" not in explained.why
     assert explained.unwritten == {UNKNOWN[1]} and not explained.written
-    assert explain_actions(["walk", UNKNOWN[1]], speaker=by(answer(n1=ZORB))).written
+    assert explain_actions(["walk", UNKNOWN[1]], chat_model=by(answer(n1=ZORB))).written
 
 
 hostile_text = st.text(max_size=300) | st.sampled_from(
@@ -267,8 +267,8 @@ values: st.SearchStrategy[Any] = st.recursive(
 @given(hostile_text, values)
 def test_no_written_definition_forges_a_line(definition: str, parts: Any) -> None:
     entry = {"definition": definition, "sub_actions": parts}
-    fresh = Speaker(Scripted(lines=[answer(n1=entry)]), f"scripted:{abs(hash((definition, str(parts))))}")
-    explained = explain_actions(["walk", UNKNOWN[0]], speaker=fresh)
+    fresh = ToolModel(Scripted(lines=[answer(n1=entry)]), f"scripted:{abs(hash((definition, str(parts))))}")
+    explained = explain_actions(["walk", UNKNOWN[0]], chat_model=fresh)
     summary = explained.summary()
     summary.encode()
     assert [shown(d) for d in parse(summary).values()] == [shown(d) for d in explained.definitions]
