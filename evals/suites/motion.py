@@ -1,6 +1,6 @@
 """How often measured motion is right on clips whose motion is known: `python -m video_star.evals.suites.motion`.
 
-Clips come from `motion_kinds`, half with a camera held in a hand. Each is written as mp4 and read back by our own
+Clips come from the Tabletop generator, half with a hand-held camera. Each is written as mp4 and read back by our own
 reader. Rates come with 95 % Wilson intervals.
 """
 
@@ -22,16 +22,16 @@ from ...tools.motion.result import Measurements, Motion
 from ...tools.video.clip import open_clip
 from ...tools.vision.pose import Poses
 from ..metrics import wilson
-from ..tabletop.kinds import KINDS
-from ..tabletop.scenes import WAYS, render, write
+from ..tabletop.renderer import DIRECTIONS, render, write
+from ..tabletop.scenarios import SCENARIOS
 
 TARGET: Final = 0.95
 TARGETED: Final = ("direction", "order", "count")
 """What must reach the target; the rest is reported."""
-_DIRECTIONS: Final = (*(f"thing_moves_{way}" for way in WAYS), "thing_nears", "thing_recedes")
+_DIRECTIONS: Final = (*(f"thing_moves_{way}" for way in DIRECTIONS), "thing_nears", "thing_recedes")
 _HANDLED: Final = ("thing_lifted", "thing_put_down", "thing_falls")
 _LEAVES: Final = ("thing_opens", "thing_closes")
-_CAMERA: Final = (*(f"camera_turns_{way}" for way in WAYS), "camera_nears", "camera_recedes")
+_CAMERA: Final = (*(f"camera_turns_{way}" for way in DIRECTIONS), "camera_nears", "camera_recedes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def measure(kinds: Sequence[str], clips: int, seed: int, poses: bool = False) ->
     """Make clips and measure them.
 
     Args:
-        kinds: Names of `KINDS`.
+        kinds: Names of `SCENARIOS`.
         clips: How many of each; the camera moves in every other one.
         seed: Clip k of a kind is drawn from seed + k.
         poses: Whether people are looked for too, as in use, which takes ten times as long; else nobody is there.
@@ -64,7 +64,7 @@ def measure(kinds: Sequence[str], clips: int, seed: int, poses: bool = False) ->
         for kind in kinds:
             for k in range(clips):
                 rng, held = np.random.default_rng((seed, k)), bool(k % 2)
-                scene = KINDS[kind](rng, held)
+                scene = SCENARIOS[kind](rng, held)
                 path = Path(folder) / f"{kind}-{k}.mp4"
                 write(path, render(scene, rng), scene.fps)
                 measured = _motion(path, poses).measurements()
@@ -134,7 +134,7 @@ def main(
     misses: Annotated[bool, typer.Option(help="Print every miss.")] = False,
 ) -> None:
     """Print the rates; exit 1 where direction, order or count is under the target."""
-    kinds = kind or list(KINDS)
+    kinds = kind or list(SCENARIOS)
     done: list[Outcome] = []
     for name in kinds:
         of_kind = list(measure([name], clips, seed, poses))

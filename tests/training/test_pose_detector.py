@@ -1,4 +1,4 @@
-"""The recipe of the pose model for tests: what it is shown, and that a training that broke off goes on."""
+"""Training of the pose model for tests: its labels, its evaluation, and resuming."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ from PIL import Image
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.detections import KEYPOINTS, Skeletons
 from video_star.tools.vision.yolo import Yolo
-from video_star.training import pose_detector as train_pose
-from video_star.training.pose_detector import HELD_OUT, MIRRORED, NAME, compare, filmed, train, write_set
+from video_star.training import pose_detector
+from video_star.training.pose_detector import FLIPPED, HELD_OUT, NAME, compare, pictures, train, write_dataset
 
 pytestmark = pytest.mark.slow
 
 
 def test_labels_say_where_people_are(tmp_path: Path) -> None:
-    about = yaml.safe_load(write_set(tmp_path, 20).read_text())
-    assert about["names"] == {0: "person"} and about["kpt_shape"] == [17, 3]
-    pictures = sorted((tmp_path / "images" / "train").glob("*.png"))
-    assert len(pictures) == 20 and len(list((tmp_path / "images" / "val").glob("*.png"))) == 2
-    for path, (image, truth) in zip(pictures, filmed(10, 0), strict=True):
-        assert (np.asarray(Image.open(path)) == image).all(), "the same seeds are the same pictures"
+    config = yaml.safe_load(write_dataset(tmp_path, 20).read_text())
+    assert config["names"] == {0: "person"} and config["kpt_shape"] == [17, 3]
+    paths = sorted((tmp_path / "images" / "train").glob("*.png"))
+    assert len(paths) == 20 and len(list((tmp_path / "images" / "val").glob("*.png"))) == 2
+    for path, (image, truth) in zip(paths, pictures(10, 0), strict=True):
+        assert (np.asarray(Image.open(path)) == image).all(), "the same seeds give the same pictures"
         height, width = image.shape[:2]
         lines = (tmp_path / "labels" / "train" / f"{path.stem}.txt").read_text().splitlines()
         rows = np.array([line.split() for line in lines], float).reshape(-1, 56)
@@ -40,15 +40,15 @@ def test_labels_say_where_people_are(tmp_path: Path) -> None:
         assert (joints[:, :, :2] <= 1).all() and (joints >= 0).all()
 
 
-def test_a_mirror_swaps_left_and_right() -> None:
+def test_flipping_swaps_left_and_right() -> None:
     swapped = [name.replace("left", "L").replace("right", "left").replace("L", "right") for name in KEYPOINTS]
-    assert [KEYPOINTS[k] for k in MIRRORED] == swapped
+    assert [KEYPOINTS[k] for k in FLIPPED] == swapped
 
 
-def test_one_who_knows_scores_full_marks() -> None:
-    truths = iter([truth for _, truth in filmed(3, HELD_OUT)])
+def test_a_perfect_engine_scores_one_and_a_blind_one_zero() -> None:
+    truths = iter([truth for _, truth in pictures(3, HELD_OUT)])
 
-    class Knowing:
+    class Perfect:
         def poses(self, frames: Frames) -> list[Skeletons]:
             truth = next(truths)
             return [(truth.boxes, np.ones(len(truth.boxes), np.float32), truth.keypoints)]
@@ -57,12 +57,14 @@ def test_one_who_knows_scores_full_marks() -> None:
         def poses(self, frames: Frames) -> list[Skeletons]:
             return [(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 3)))]
 
-    got = compare({"knowing": Knowing()}, 3)["knowing"]
-    assert min(got.box_map, got.oks_map, got.found, got.mean_iou, got.mean_oks) == pytest.approx(1)
-    assert compare({"blind": Blind()}, 3)["blind"].found == 0
+    accuracy = compare({"perfect": Perfect()}, 3)["perfect"]
+    assert min(
+        accuracy.box_map, accuracy.oks_map, accuracy.recall, accuracy.mean_iou, accuracy.mean_oks
+    ) == pytest.approx(1)
+    assert compare({"blind": Blind()}, 3)["blind"].recall == 0
 
 
-def test_a_training_that_broke_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_training_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = pytest.importorskip("ultralytics.engine.trainer", reason="needs the extra yolo")
     save = engine.BaseTrainer.save_model
 
@@ -70,13 +72,13 @@ def test_a_training_that_broke_off_goes_on(tmp_path: Path, monkeypatch: pytest.M
         save(trainer)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_pose, "SIZE", 64)
-    with monkeypatch.context() as broken:
-        broken.setattr(engine.BaseTrainer, "save_model", save_and_stop)
+    monkeypatch.setattr(pose_detector, "SIZE", 64)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.BaseTrainer, "save_model", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path, epochs=2, pictures=20, threads=1)
-    made = train(tmp_path, epochs=2, pictures=20, threads=1)
+            train(tmp_path, epochs=2, count=20, threads=1)
+    weights = train(tmp_path, epochs=2, count=20, threads=1)
     epochs = [line.split(",")[0] for line in (tmp_path / "run" / "results.csv").read_text().splitlines()[1:]]
-    assert epochs == ["1", "2"] and made == tmp_path / NAME and made.stat().st_size < 8e6
-    ((boxes, _, keypoints),) = Yolo(made).poses(Frames(np.zeros((1, 90, 120, 3), np.uint8), np.zeros(1), 1.0))
+    assert epochs == ["1", "2"] and weights == tmp_path / NAME and weights.stat().st_size < 8e6
+    ((boxes, _, keypoints),) = Yolo(weights).poses(Frames(np.zeros((1, 90, 120, 3), np.uint8), np.zeros(1), 1.0))
     assert boxes.shape[1:] == (4,) and keypoints.shape[1:] == (17, 3)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_star.evals.tabletop.kinds import KINDS
-from video_star.evals.tabletop.scenes import Layer, Scene, along, render, table, thing, write
+from video_star.evals.tabletop.renderer import Layer, Scene, along, render, sprite, table, write
+from video_star.evals.tabletop.scenarios import SCENARIOS
 from video_star.tools.library import fine_frames, tool
 from video_star.tools.motion.camera import camera_of
 from video_star.tools.motion.flow import follow
@@ -39,7 +39,7 @@ def measured(path: Path) -> Motion:
 
 
 def box(seed: int = 3) -> Layer:
-    return Layer(thing(np.random.default_rng(seed), 50), still)
+    return Layer(sprite(np.random.default_rng(seed), 50), still)
 
 
 def moving(points: list[tuple[float, complex]], seed: int = 3) -> Layer:
@@ -159,9 +159,9 @@ def test_turning_points_begin_and_end_inside(values: list[float], least: float) 
     assert points[0] == 0 and points[-1] <= len(series) - 1 and (np.diff(points) > 0).all()
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(SCENARIOS))
 def test_every_kind_of_scene_is_drawn_the_same_for_the_same_seed(kind: str) -> None:
-    one, other = (KINDS[kind](np.random.default_rng(4), True) for _ in range(2))
+    one, other = (SCENARIOS[kind](np.random.default_rng(4), True) for _ in range(2))
     assert (
         one.truth == other.truth
         and one.seconds == other.seconds

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from video_star import recognize
-from video_star.evals.keypoint_metrics import Truth, measure
+from video_star.evals.keypoint_metrics import GroundTruth, measure
 from video_star.evals.marionette import film
 from video_star.tools.library import poses_of
 from video_star.tools.video.clip import open_clip
@@ -18,7 +18,7 @@ from video_star.tools.video.writer import write_video
 from video_star.tools.vision.detections import Skeletons
 from video_star.tools.vision.engines import engine_name
 from video_star.tools.vision.yolo import Yolo
-from video_star.training.pose_detector import HELD_OUT, NAME, filmed
+from video_star.training.pose_detector import HELD_OUT, NAME, pictures
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,8 @@ FILMS = 16
 
 
 @pytest.fixture(scope="module")
-def seen() -> list[tuple[np.ndarray, Truth]]:
-    return list(filmed(FILMS, HELD_OUT + 100_000))
+def seen() -> list[tuple[np.ndarray, GroundTruth]]:
+    return list(pictures(FILMS, HELD_OUT + 100_000))
 
 
 @pytest.fixture(scope="module")
@@ -47,26 +47,28 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
     yield made
 
 
-def look(weights: Path, seen: list[tuple[np.ndarray, Truth]]) -> list[Skeletons]:
+def look(weights: Path, seen: list[tuple[np.ndarray, GroundTruth]]) -> list[Skeletons]:
     engine = Yolo(weights)
     return [engine.poses(Frames(image[None], np.zeros(1), 1.0))[0] for image, _ in seen]
 
 
 @pytest.fixture(scope="module")
-def by_torch(exported: dict[str, Path], seen: list[tuple[np.ndarray, Truth]]) -> list[Skeletons]:
+def by_torch(exported: dict[str, Path], seen: list[tuple[np.ndarray, GroundTruth]]) -> list[Skeletons]:
     return look(exported[".pt"], seen)
 
 
-def test_figures_never_seen_before_are_found(by_torch: list[Skeletons], seen: list[tuple[np.ndarray, Truth]]) -> None:
+def test_figures_never_seen_before_are_found(
+    by_torch: list[Skeletons], seen: list[tuple[np.ndarray, GroundTruth]]
+) -> None:
     got = measure(by_torch, [truth for _, truth in seen])
     # Measured: 0.97, 0.86, 0.67, 0.67 and 0.37.
-    assert got.found > 0.9 and got.mean_iou > 0.78 and got.mean_oks > 0.55, got
+    assert got.recall > 0.9 and got.mean_iou > 0.78 and got.mean_oks > 0.55, got
     assert got.box_map > 0.5 and got.oks_map > 0.2, got
 
 
 @pytest.mark.parametrize("ending", [".onnx", "_openvino_model"])
 def test_every_format_finds_the_same(
-    ending: str, exported: dict[str, Path], by_torch: list[Skeletons], seen: list[tuple[np.ndarray, Truth]]
+    ending: str, exported: dict[str, Path], by_torch: list[Skeletons], seen: list[tuple[np.ndarray, GroundTruth]]
 ) -> None:
     if ending not in exported:
         pytest.skip("needs openvino")
@@ -90,5 +92,5 @@ def test_the_graph_looks_with_it(exported: dict[str, Path], tmp_path: Path, monk
     assert engine_name().startswith("yolo-2") and set(poses.tracks) == {1}
     moments = np.clip(np.round(poses.times * shot.fps).astype(int), 0, len(shot.frames) - 1)
     looked = [(each.boxes, each.scores, each.keypoints) for each in map(poses.at, range(len(poses.times)))]
-    got = measure(looked, [Truth(shot.boxes[i], shot.keypoints[i]) for i in moments])
-    assert got.found > 0.9 and got.mean_iou > 0.75 and got.mean_oks > 0.5, got
+    got = measure(looked, [GroundTruth(shot.boxes[i], shot.keypoints[i]) for i in moments])
+    assert got.recall > 0.9 and got.mean_iou > 0.75 and got.mean_oks > 0.5, got

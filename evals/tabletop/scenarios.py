@@ -1,25 +1,41 @@
-"""Kinds of clips for measuring motion: what moves, how, and what a clip is to show."""
+"""Scenarios for measuring motion: what moves, how, and which primitives should be found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from .scenes import HEIGHT, WAYS, WIDTH, Layer, Path_, Pose, Scene, along, camera, eased, film, hand, plain_box, thing
+from .renderer import (
+    DIRECTIONS,
+    HEIGHT,
+    WIDTH,
+    Layer,
+    Pose,
+    Scene,
+    Trajectory,
+    along,
+    camera,
+    eased,
+    hand,
+    plain_box,
+    scene,
+    sprite,
+)
 
 
 def direction(rng: np.random.Generator, moves: bool) -> Scene:
-    """A thing pushed, pulled, carried, or moving by itself, one of six ways."""
-    way = str(rng.choice([*WAYS, "nears", "recedes"]))
-    if way in WAYS:
-        return _shifted(rng, moves, way)
+    """An object is pushed, pulled, carried, or moves by itself, in one of six directions."""
+    way = str(rng.choice([*DIRECTIONS, "nears", "recedes"]))
+    if way in DIRECTIONS:
+        return _in_plane(rng, moves, way)
     return _in_depth(rng, moves, way)
 
 
-def _shifted(rng: np.random.Generator, moves: bool, way: str) -> Scene:
-    step = complex(*WAYS[way])
+def _in_plane(rng: np.random.Generator, moves: bool, way: str) -> Scene:
+    step = complex(*DIRECTIONS[way])
     far = rng.uniform(0.2, 0.4) * (WIDTH if step.real else HEIGHT)
     side = rng.uniform(32, 64)
     centre = complex(WIDTH / 2 + rng.normal(0, 15), HEIGHT / 2 + rng.normal(0, 12))
@@ -28,10 +44,10 @@ def _shifted(rng: np.random.Generator, moves: bool, way: str) -> Scene:
     end = start + rng.uniform(0.5, 1.2)
     manner = str(rng.choice(["push", "pull", "carry", "alone"]))
     last = end + rng.uniform(0.4, 0.9)
-    body = Layer(thing(rng, side), along([(start, a), (end, b)]))
+    body = Layer(sprite(rng, side), along([(start, a), (end, b)]))
     if manner == "alone":
-        return film(rng, moves, [f"thing_moves_{way}"], [body], last)
-    # A hand pushes from behind, pulls from ahead, and carries from anywhere.
+        return scene(rng, moves, [f"thing_moves_{way}"], [body], last)
+    # A hand pushes from behind, pulls from the front, and carries from any side.
     behind = float(np.degrees(np.angle(-step)))
     angle = {"push": behind, "pull": behind + 180, "carry": float(rng.uniform(20, 160))}[manner] + rng.normal(0, 12)
     arm = np.exp(1j * np.radians(angle))
@@ -42,8 +58,8 @@ def _shifted(rng: np.random.Generator, moves: bool, way: str) -> Scene:
     else:
         stay = [] if rng.random() < 0.4 else [(end + 0.15, b + grip), (end + 0.65, b + grip + out)]
         path = along([(0.1, a + grip + out), (start - 0.1, a + grip), (start, a + grip), (end, b + grip), *stay])
-    drawn = hand(rng, angle)
-    return film(rng, moves, [f"thing_moves_{way}"], [body, Layer(drawn.picture, path, drawn.pivot)], last)
+    limb = hand(rng, angle)
+    return scene(rng, moves, [f"thing_moves_{way}"], [body, Layer(limb.picture, path, limb.pivot)], last)
 
 
 def _in_depth(rng: np.random.Generator, moves: bool, way: str) -> Scene:
@@ -56,36 +72,36 @@ def _in_depth(rng: np.random.Generator, moves: bool, way: str) -> Scene:
         return float(growth ** (low + (high - low) * eased(t, start, end)))
 
     at = complex(WIDTH / 2 + rng.normal(0, 15), HEIGHT / 2 + rng.normal(0, 10))
-    body = Layer(thing(rng, side), along([(start, at), (end, at + complex(*rng.normal(0, 5, 2)))], size))
+    body = Layer(sprite(rng, side), along([(start, at), (end, at + complex(*rng.normal(0, 5, 2)))], size))
     layers = [body]
     if rng.random() < 0.6:
         angle = float(rng.uniform(20, 160))
-        drawn = hand(rng, angle)
+        limb = hand(rng, angle)
         arm = np.exp(1j * np.radians(angle)) * side * 0.3
 
         def held(t: float) -> Pose:
             x, y, s, _ = body.path(t)
             return x + s * arm.real, y + s * arm.imag, s, 0.0
 
-        layers.append(Layer(drawn.picture, held, drawn.pivot))
-    return film(rng, moves, [f"thing_{way}"], layers, end + rng.uniform(0.3, 0.6))
+        layers.append(Layer(limb.picture, held, limb.pivot))
+    return scene(rng, moves, [f"thing_{way}"], layers, end + rng.uniform(0.3, 0.6))
 
 
 def order(rng: np.random.Generator, moves: bool) -> Scene:
-    """One thing moves one way; after a pause it, or another, moves another way."""
-    first, second = (str(way) for way in rng.permutation(list(WAYS))[:2])
+    """An object moves in one direction; after a pause it, or another one, moves in another direction."""
+    first, second = (str(way) for way in rng.permutation(list(DIRECTIONS))[:2])
     one = rng.uniform(0.4, 0.6)
     two = one + rng.uniform(0.5, 0.9)
     three = two + rng.uniform(0.3, 0.6)
     four = three + rng.uniform(0.5, 0.9)
     far = rng.uniform(55, 85)
-    s1, s2 = complex(*WAYS[first]) * far, complex(*WAYS[second]) * far
+    s1, s2 = complex(*DIRECTIONS[first]) * far, complex(*DIRECTIONS[second]) * far
     truth = [f"thing_moves_{first}", f"thing_moves_{second}"]
     if rng.random() < 0.5:
         at = complex(WIDTH / 2, HEIGHT / 2) - (s1 + s2) / 2
         layers = [
             Layer(
-                thing(rng, rng.uniform(32, 56)),
+                sprite(rng, rng.uniform(32, 56)),
                 along([(one, at), (two, at + s1), (three, at + s1), (four, at + s1 + s2)]),
             )
         ]
@@ -93,14 +109,14 @@ def order(rng: np.random.Generator, moves: bool) -> Scene:
         left, right = complex(WIDTH * 0.27, HEIGHT / 2), complex(WIDTH * 0.73, HEIGHT / 2)
         left, right = (left, right) if rng.random() < 0.5 else (right, left)
         layers = [
-            Layer(thing(rng, rng.uniform(30, 48)), along([(one, left - s1 / 2), (two, left + s1 / 2)])),
-            Layer(thing(rng, rng.uniform(30, 48)), along([(three, right - s2 / 2), (four, right + s2 / 2)])),
+            Layer(sprite(rng, rng.uniform(30, 48)), along([(one, left - s1 / 2), (two, left + s1 / 2)])),
+            Layer(sprite(rng, rng.uniform(30, 48)), along([(three, right - s2 / 2), (four, right + s2 / 2)])),
         ]
-    return film(rng, moves, truth, layers, four + rng.uniform(0.3, 0.6))
+    return scene(rng, moves, truth, layers, four + rng.uniform(0.3, 0.6))
 
 
 def count(rng: np.random.Generator, moves: bool) -> Scene:
-    """A thing, alone or in a hand, that goes to and fro a known number of times."""
+    """An object, alone or in a hand, moves back and forth a known number of times."""
     times = int(rng.integers(1, 8))
     period = rng.uniform(0.4, 0.85)
     start = rng.uniform(0.3, 0.7)
@@ -116,22 +132,22 @@ def count(rng: np.random.Generator, moves: bool) -> Scene:
         return z.real, z.imag, 1.0, 0.0
 
     side = rng.uniform(36, 60)
-    layers = [Layer(thing(rng, side), path)]
+    layers = [Layer(sprite(rng, side), path)]
     if rng.random() < 0.5:
         angle = float(rng.uniform(20, 160))
-        drawn = hand(rng, angle)
+        limb = hand(rng, angle)
         grip = np.exp(1j * np.radians(angle)) * side * 0.3
         layers.append(
-            Layer(drawn.picture, lambda t: (path(t)[0] + grip.real, path(t)[1] + grip.imag, 1.0, 0.0), drawn.pivot)
+            Layer(limb.picture, lambda t: (path(t)[0] + grip.real, path(t)[1] + grip.imag, 1.0, 0.0), limb.pivot)
         )
-    return film(rng, moves, [str(times)], layers, end + rng.uniform(0.3, 0.6))
+    return scene(rng, moves, [str(times)], layers, end + rng.uniform(0.3, 0.6))
 
 
 def contact(rng: np.random.Generator, moves: bool) -> Scene:
-    """A thing comes to another that moves too, and meets it and pushes it on, or stops or passes well clear of it."""
+    """An object approaches another and pushes it, or passes it at a distance."""
     meets = rng.random() < 0.5
     side = rng.uniform(32, 50)
-    step = complex(*WAYS[str(rng.choice(list(WAYS)))])
+    step = complex(*DIRECTIONS[str(rng.choice(list(DIRECTIONS)))])
     start = rng.uniform(0.3, 0.6)
     hit = start + rng.uniform(0.5, 0.8)
     end = hit + rng.uniform(0.4, 0.7)
@@ -142,15 +158,15 @@ def contact(rng: np.random.Generator, moves: bool) -> Scene:
         one = along([(start, a), (end, b)])
         two = _pushed(one, a, b, step * side, (hit - start) / (end - start))
     else:
-        aside = step * 1j * (side + rng.uniform(45, 60)) / 2
-        one = along([(start, middle + aside - step * runway * 0.6), (end, middle + aside + step * runway * 0.4)])
-        two = along([(start, middle - aside + step * 30), (end, middle - aside - step * 30)])
+        offset = step * 1j * (side + rng.uniform(45, 60)) / 2
+        one = along([(start, middle + offset - step * runway * 0.6), (end, middle + offset + step * runway * 0.4)])
+        two = along([(start, middle - offset + step * 30), (end, middle - offset - step * 30)])
     layers = [Layer(plain_box(rng, side), one), Layer(plain_box(rng, side), two)]
-    return film(rng, moves, ["things_meet"] if meets else [], layers, end + rng.uniform(0.3, 0.6))
+    return scene(rng, moves, ["things_meet"] if meets else [], layers, end + rng.uniform(0.3, 0.6))
 
 
-def _pushed(pusher: Path_, a: complex, b: complex, gap: complex, reach: float) -> Path_:
-    """What a thing on its way from a to b pushes on from `reach` of the way, `gap` ahead of it."""
+def _pushed(pusher: Trajectory, a: complex, b: complex, gap: complex, reach: float) -> Trajectory:
+    """Trajectory of an object that is pushed, `gap` ahead, by one moving from a to b, after the fraction `reach`."""
     met = a + (b - a) * reach
 
     def path(t: float) -> Pose:
@@ -163,12 +179,12 @@ def _pushed(pusher: Path_, a: complex, b: complex, gap: complex, reach: float) -
 
 
 def handling(rng: np.random.Generator, moves: bool) -> Scene:
-    """A thing lifted off the table by a hand, put down by one, or falling."""
+    """An object is lifted off the table by a hand, put down by one, or falls."""
     what = str(rng.choice(["thing_lifted", "thing_put_down", "thing_falls"]))
     side = rng.uniform(34, 58)
     x = WIDTH / 2 + rng.normal(0, 30)
     low, high = complex(x, HEIGHT * 0.72), complex(x + rng.normal(0, 10), HEIGHT * rng.uniform(0.2, 0.32))
-    picture = thing(rng, side)
+    picture = sprite(rng, side)
     if what == "thing_falls":
         start = rng.uniform(0.5, 0.8)
         end = start + rng.uniform(0.25, 0.4)
@@ -178,7 +194,7 @@ def handling(rng: np.random.Generator, moves: bool) -> Scene:
             z = high + (low - high) * u
             return z.real, z.imag, 1.0, 0.0
 
-        return film(rng, moves, [what], [Layer(picture, falling)], end + rng.uniform(0.6, 0.9))
+        return scene(rng, moves, [what], [Layer(picture, falling)], end + rng.uniform(0.6, 0.9))
     start = rng.uniform(0.7, 0.9)
     end = start + rng.uniform(0.6, 1.1)
     angle = float(rng.uniform(-50, 230))
@@ -186,7 +202,7 @@ def handling(rng: np.random.Generator, moves: bool) -> Scene:
     if abs(arm.real) < 0.5:
         arm = np.exp(1j * np.radians(angle + 50))
     grip, out = arm * side * 0.3, arm * rng.uniform(170, 210)
-    drawn = hand(rng, float(np.degrees(np.angle(arm))))
+    limb = hand(rng, float(np.degrees(np.angle(arm))))
     if what == "thing_lifted":
         body = along([(start, low), (end, high)])
         path = along([(0.1, low + grip + out), (start - 0.1, low + grip), (start, low + grip), (end, high + grip)])
@@ -197,11 +213,11 @@ def handling(rng: np.random.Generator, moves: bool) -> Scene:
             [(start, high + grip), (end, low + grip), (end + 0.15, low + grip), (end + 0.75, low + grip + out)]
         )
         last = end + rng.uniform(1.0, 1.3)
-    return film(rng, moves, [what], [Layer(picture, body), Layer(drawn.picture, path, drawn.pivot)], last)
+    return scene(rng, moves, [what], [Layer(picture, body), Layer(limb.picture, path, limb.pivot)], last)
 
 
 def opening(rng: np.random.Generator, moves: bool) -> Scene:
-    """Two leaves, side by side or one above the other, that go apart over what lies below, or come together over it."""
+    """Two panels, side by side or one above the other, open or close over what lies below."""
     what = str(rng.choice(["thing_opens", "thing_closes"]))
     side = rng.uniform(44, 70)
     step = complex(1, 0) if rng.random() < 0.5 else complex(0, 1)
@@ -213,11 +229,11 @@ def opening(rng: np.random.Generator, moves: bool) -> Scene:
     a, b = (near, far) if what == "thing_opens" else (far, near)
     under = Layer(plain_box(rng, side), lambda t: (middle.real, middle.imag, 1.0, 0.0))
     leaves = [Layer(plain_box(rng, side), along([(start, middle + s * a), (end, middle + s * b)])) for s in (1, -1)]
-    return film(rng, moves, [what], [under, *leaves], end + rng.uniform(0.4, 0.7))
+    return scene(rng, moves, [what], [under, *leaves], end + rng.uniform(0.4, 0.7))
 
 
-def filming(rng: np.random.Generator, moves: bool) -> Scene:
-    """A camera that turns one of four ways, nears, recedes or only shakes; `moves`: a thing moves as well."""
+def camera_motion(rng: np.random.Generator, moves: bool) -> Scene:
+    """The camera pans, tilts, zooms or only shakes; if `moves`, an object moves as well."""
     what = str(rng.choice(["turns_left", "turns_right", "turns_up", "turns_down", "nears", "recedes", "none"]))
     start = rng.uniform(0.2, 0.5)
     end = start + rng.uniform(0.9, 1.6)
@@ -235,18 +251,18 @@ def filming(rng: np.random.Generator, moves: bool) -> Scene:
 
     layers = []
     if moves:
-        at, step = complex(WIDTH / 2, HEIGHT / 2), complex(*WAYS[str(rng.choice(list(WAYS)))])
-        layers = [Layer(thing(rng, rng.uniform(35, 60)), along([(start, at - 25 * step), (end, at + 25 * step)]))]
-    scene = film(rng, False, [] if what == "none" else [f"camera_{what}"], layers, end + 0.4)
-    return Scene(scene.truth, scene.layers, path, scene.seconds, scene.fps, scene.noise, scene.light)
+        at, step = complex(WIDTH / 2, HEIGHT / 2), complex(*DIRECTIONS[str(rng.choice(list(DIRECTIONS)))])
+        layers = [Layer(sprite(rng, rng.uniform(35, 60)), along([(start, at - 25 * step), (end, at + 25 * step)]))]
+    shot = scene(rng, False, [] if what == "none" else [f"camera_{what}"], layers, end + 0.4)
+    return replace(shot, camera=path)
 
 
-KINDS: Final[dict[str, Callable[[np.random.Generator, bool], Scene]]] = {
+SCENARIOS: Final[dict[str, Callable[[np.random.Generator, bool], Scene]]] = {
     "direction": direction,
     "order": order,
     "count": count,
     "contact": contact,
     "handling": handling,
     "opening": opening,
-    "camera": filming,
+    "camera": camera_motion,
 }

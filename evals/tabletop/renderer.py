@@ -1,7 +1,7 @@
-"""Drawing short clips whose movement is known: a table, a hand, things that are moved, a camera that may move too.
+"""Renders short clips with known motion: a table, a hand, objects, and a camera that may move.
 
-Everything is drawn from a seed: textures, shapes, sizes, ways, speeds, frame rates, noise and light. A clip is written
-as mp4, so that what is measured has gone through an encoder and a decoder.
+Textures, shapes, sizes, directions, speeds, frame rates, noise and light are random. Clips are written as mp4, so that
+measurements include encoding and decoding.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH: Final = 320
 HEIGHT: Final = 240
-WAYS: Final = {"right": (1.0, 0.0), "left": (-1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
+DIRECTIONS: Final = {"right": (1.0, 0.0), "left": (-1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 Pose = tuple[float, float, float, float]
-"""x and y in pixels of the picture, size as a factor, angle in degrees."""
-Path_ = Callable[[float], Pose]
+"""x and y in pixels, scale, angle in degrees."""
+Trajectory = Callable[[float], Pose]
+"""Time in seconds to pose."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture that is moved about: RGBA, turned about its middle, or about `pivot`."""
+    """An RGBA picture that moves; it rotates about its centre, or about `pivot`."""
 
     picture: Image.Image
-    path: Path_
+    path: Trajectory
     pivot: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One clip, and what is to be measured in it."""
+    """One clip and its ground truth."""
 
     truth: tuple[str, ...]
-    """The primitives that show, in order; for repetition the number of times."""
+    """The visible primitives in order; for repetition, the count."""
     layers: Sequence[Layer]
     """From back to front; the first is the table."""
-    camera: Path_
-    """Shift of the picture in pixels, zoom, and roll, over time."""
+    camera: Trajectory
+    """Shift of the picture in pixels, zoom and roll in degrees, over time."""
     seconds: float
     fps: int
     noise: float
@@ -56,7 +57,7 @@ def render(scene: Scene, rng: np.random.Generator) -> np.ndarray:
         t = k / scene.fps
         picture = Image.new("RGBA", (WIDTH, HEIGHT))
         for layer in scene.layers:
-            picture.alpha_composite(_placed(layer, layer.path(t), scene.camera(t)))
+            picture.alpha_composite(_transformed(layer, layer.path(t), scene.camera(t)))
         values = np.asarray(picture.convert("RGB"), np.float32)
         values = values * (1 + scene.light * np.sin(phase + 2.5 * t)) + rng.normal(0, scene.noise, values.shape)
         frames.append(np.clip(values, 0, 255).astype(np.uint8))
@@ -73,8 +74,8 @@ def write(path: Path, frames: np.ndarray, fps: int) -> None:
         file.mux(stream.encode())
 
 
-def _placed(layer: Layer, pose: Pose, camera: Pose) -> Image.Image:
-    """The layer as the camera sees it: (WIDTH, HEIGHT) RGBA."""
+def _transformed(layer: Layer, pose: Pose, camera: Pose) -> Image.Image:
+    """The layer in the camera's view: (WIDTH, HEIGHT) RGBA."""
     x, y, size, angle = pose
     pivot = layer.pivot or (layer.picture.width / 2, layer.picture.height / 2)
     own = size * np.exp(1j * np.radians(angle))
@@ -88,13 +89,13 @@ def _placed(layer: Layer, pose: Pose, camera: Pose) -> Image.Image:
 
 
 def eased(t: float, start: float, end: float) -> float:
-    """0 before `start`, 1 after `end`, smooth between."""
+    """Smoothstep: 0 before `start`, 1 after `end`."""
     u = float(np.clip((t - start) / (end - start), 0, 1))
     return u * u * (3 - 2 * u)
 
 
-def along(points: Sequence[tuple[float, complex]], size: Callable[[float], float] = lambda t: 1.0) -> Path_:
-    """A path that rests at, and goes smoothly between, (seconds, place)."""
+def along(points: Sequence[tuple[float, complex]], size: Callable[[float], float] = lambda t: 1.0) -> Trajectory:
+    """A trajectory that moves smoothly between (seconds, position) and rests at each."""
 
     def path(t: float) -> Pose:
         at = points[0][1]
@@ -108,7 +109,7 @@ def along(points: Sequence[tuple[float, complex]], size: Callable[[float], float
 
 
 def table(rng: np.random.Generator) -> Layer:
-    """A textured table with a few things that never move, larger than the picture."""
+    """A textured table with a few static objects, larger than the picture."""
     width, height = int(WIDTH * 2.2), int(HEIGHT * 2.2)
     base = rng.uniform(60, 190, 3)
     picture = np.tile(base, (height, width, 1))
@@ -121,16 +122,16 @@ def table(rng: np.random.Generator) -> Layer:
         picture += 6 * grain[:, :, None]
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).convert("RGBA")
     for _ in range(int(rng.integers(0, 5))):
-        still = thing(rng, rng.uniform(30, 70))
-        # Towards the rim of what is seen at first; what moves passes before some of them.
+        still = sprite(rng, rng.uniform(30, 70))
+        # Near the border of the initial view, so that moving objects pass in front of some of them.
         x = rng.choice([rng.uniform(0.2, 0.34), rng.uniform(0.6, 0.72)]) * width
         y = rng.choice([rng.uniform(0.2, 0.34), rng.uniform(0.6, 0.72)]) * height
         image.alpha_composite(still, (int(x), int(y)))
     return Layer(image, lambda t: (WIDTH / 2, HEIGHT / 2, 1.0, 0.0))
 
 
-def thing(rng: np.random.Generator, side: float) -> Image.Image:
-    """A box, disc or irregular shape with a pattern, RGBA, about `side` pixels large."""
+def sprite(rng: np.random.Generator, side: float) -> Image.Image:
+    """A box, disc or irregular shape with a pattern, RGBA, about `side` pixels wide."""
     n = int(side) + 8
     scale = 3
     mask = Image.new("L", (n * scale, n * scale))
@@ -158,7 +159,7 @@ def thing(rng: np.random.Generator, side: float) -> Image.Image:
 
 
 def plain_box(rng: np.random.Generator, side: float) -> Image.Image:
-    """A square thing that reaches its full `side` in every direction."""
+    """A square object that fills its `side` completely."""
     n = round(side)
     cells = int(rng.integers(4, 8))
     pattern = rng.normal(0, rng.uniform(30, 55), (cells, cells, 1)) * rng.uniform(0.4, 1.0, 3) + rng.uniform(40, 210, 3)
@@ -168,7 +169,7 @@ def plain_box(rng: np.random.Generator, side: float) -> Image.Image:
 
 
 def hand(rng: np.random.Generator, angle: float) -> Layer:
-    """A hand whose arm comes from `angle` (degrees, 0 from the right, 90 from below); its pivot is the fingertips."""
+    """A hand whose arm enters from `angle` (degrees; 0: right, 90: below); the pivot is at the fingertips."""
     length, wide = 420, int(rng.uniform(30, 46))
     skin = np.array([224, 172, 140]) * rng.uniform(0.35, 1.05)
     mask = Image.new("L", (length, wide * 2))
@@ -190,8 +191,8 @@ def hand(rng: np.random.Generator, angle: float) -> Layer:
     return Layer(turned, lambda t: (0.0, 0.0, 1.0, 0.0), tip)
 
 
-def camera(rng: np.random.Generator, moves: bool) -> Path_:
-    """A still camera, or one held in a hand: it shakes, drifts, and zooms a little."""
+def camera(rng: np.random.Generator, moves: bool) -> Trajectory:
+    """A static camera, or a hand-held one, which shakes, drifts and zooms slightly."""
     if not moves:
         return lambda t: (0.0, 0.0, 1.0, 0.0)
     rates, phases = rng.uniform(1.5, 6, 5), rng.uniform(0, 6.28, 5)
@@ -209,8 +210,10 @@ def camera(rng: np.random.Generator, moves: bool) -> Path_:
     return path
 
 
-def film(rng: np.random.Generator, moves: bool, truth: Sequence[str], layers: Sequence[Layer], seconds: float) -> Scene:
-    """A scene with a frame rate, noise and light of its own."""
+def scene(
+    rng: np.random.Generator, moves: bool, truth: Sequence[str], layers: Sequence[Layer], seconds: float
+) -> Scene:
+    """A scene with random frame rate, noise and light."""
     fps = int(rng.choice([12, 15, 24, 30]))
     return Scene(
         tuple(truth), [table(rng), *layers], camera(rng, moves), seconds, fps, rng.uniform(1, 6), rng.uniform(0, 0.12)
