@@ -54,6 +54,8 @@ class Finding:
     """The typed result: `People`, `Poses`, `Motion`, `Explanations` or `Description`."""
     frames: tuple[tuple[float, np.ndarray], ...] = ()
     """What to show: (seconds, (height, width, 3) uint8 RGB), overlays or picked frames."""
+    measured: Mapping[str, Any] | None = None
+    """What was measured, as plain JSON for evidence: `tools.motion.result.Measurements`."""
     note: str = ""
     """Why the embedded engine had to do what a chat model was to do; empty where nothing failed."""
     tokens: Mapping[str, int] = field(default_factory=dict)
@@ -207,7 +209,8 @@ def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
     def annotate(scene: np.ndarray, drawn: Any, frame: int, scale: float) -> np.ndarray:
         return TrailAnnotator().annotate(PoseAnnotator().annotate(scene, drawn, frame, scale), drawn, frame, scale)
 
-    return Finding(motion.summary(), motion, _drawn(clip, poses, annotate, most))
+    frames = _drawn(clip, poses, annotate, most)
+    return Finding(motion.summary(), motion, frames, motion.measurements().to_json())
 
 
 def _explain_actions(clip: Clip, actions: Sequence[str], most: int, chat_model: ToolModel | None = None) -> Finding:
@@ -229,7 +232,7 @@ def _describe_video(clip: Clip, actions: Sequence[str], most: int, chat_model: T
         except ToolModelFailed as failure:
             described = describe_in_place_of(chat_model, failure, frames, _motion(clip))
     shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:most])
-    return Finding(described.summary(), described, shown, described.why, described.tokens)
+    return Finding(described.summary(), described, shown, note=described.why, tokens=described.tokens)
 
 
 def poses_of(clip: Clip) -> Poses:

@@ -99,7 +99,7 @@ def _moves(observed: Measurements) -> tuple[str, ...]:
 
 
 def _times(observed: Measurements) -> tuple[str, ...]:
-    return (str(observed.repetitions[0][1]) if observed.repetitions else "0",)
+    return (str(observed.repeated[0].times) if observed.repeated else "0",)
 
 
 _READ: Final[dict[str, Callable[[Measurements], tuple[str, ...]]]] = {

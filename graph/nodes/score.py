@@ -75,7 +75,7 @@ def _conclude(state: State, scored: Scored | None, notes: list[str], status: Sta
             "status": status,
             "notes": notes,
         }
-    supported = rank_by_evidence([item["summary"] for item in state["evidence"] if item["status"] == "ok"], actions)
+    supported = rank_by_evidence(state["evidence"], actions)
     if supported:
         ranking = rank(actions, supported)
         notes = [*notes, "the policy gave no usable answer; the ranking rests on the measured evidence alone"]

@@ -134,7 +134,8 @@ def _found(
         # On a full disk the images are lost, but not the result.
         summary, shown = f"{summary}\nIts pictures could not be kept: {error.strerror or error}.", []
     where = {"start": round(span.start, 3), "end": round(span.end, 3), "frames": shown}
-    return {"summary": summary, **where, "note": found.note}, found.tokens
+    measured = {"measured": dict(found.measured)} if found.measured else {}
+    return {"summary": summary, **where, **measured, "note": found.note}, found.tokens
 
 
 def _reason(error: Exception, video: str) -> str:

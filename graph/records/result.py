@@ -36,6 +36,10 @@ class Evidence(BaseModel):
     start: float
     end: float
     round: int = 1
+    measured: dict[str, Any] | None = Field(
+        default=None,
+        description="What track_motion measured, as data; None for other tools and in older records.",
+    )
     frames: list[dict[str, Any]] = Field(default_factory=list, description="{url: media://..., time: seconds}.")
 
 

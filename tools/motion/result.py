@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final, Literal
+from functools import cache, cached_property
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
+from ..errors import BadInput
 from ..primitives import OBSERVED, PRIMITIVES
 from .signal import MAX_FRAME_GAP
 
@@ -170,20 +171,88 @@ class ObjectEvent:
     """Seconds."""
 
 
+Time = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Seconds."""
+
+
+class Observation(NamedTuple):
+    """One observed primitive, as a row of JSON."""
+
+    support: Annotated[float, Field(ge=0, le=1)]
+    start: Time
+    end: Time
+    by: str
+    """As `MeasuredPrimitive.by`."""
+    meaning: str = ""
+    """As in `PRIMITIVES`."""
+
+
+class Repeated(NamedTuple):
+    """One repetition, as a row of JSON."""
+
+    by: str
+    """Such as `thing 1`."""
+    times: Annotated[int, Field(ge=0)]
+    period: Time
+    start: Time
+    end: Time
+
+
 @dataclass(frozen=True)
 class Measurements:
-    """The motion primitives of a clip at the precision that policies read: support to 0.01, times to 0.1 s."""
+    """The motion primitives of a clip at the precision that policies read: support to 0.01, times to 0.1 s.
 
-    support: Mapping[str, float]
-    """Observed primitives and their support, 0..1."""
-    measured: tuple[str, ...]
-    """Primitives that were measurable, observed or not."""
-    order: tuple[tuple[str, float], ...] = ()
+    Its JSON is `measured` of an evidence item of `track_motion`.
+    """
+
+    observed: dict[str, Observation] = field(default_factory=dict)
+    """By primitive, the clearest first."""
+    not_observed: tuple[str, ...] = ()
+    """Primitives that were measurable and did not occur."""
+    order: tuple[tuple[str, Time], ...] = ()
     """Observed primitives and the seconds at which they started, in order; those of objects may occur repeatedly."""
-    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Observed primitives and the seconds from and to which they were strongest."""
-    repetitions: tuple[tuple[str, int], ...] = ()
-    """Who or what moved back and forth, such as `thing 1`, and how often; the most salient first."""
+    repeated: tuple[Repeated, ...] = ()
+    """Most salient first."""
+
+    @cached_property
+    def support(self) -> dict[str, float]:
+        """Support of each observed primitive."""
+        return {name: row.support for name, row in self.observed.items()}
+
+    @cached_property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Seconds from and to which each observed primitive was strongest."""
+        return {name: (row.start, row.end) for name, row in self.observed.items()}
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """The primitives that were measurable, observed or not."""
+        return tuple(dict.fromkeys([*self.observed, *self.not_observed]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values that `from_json` reads."""
+        value: dict[str, Any] = _adapter(Measurements).dump_python(self, mode="json")
+        return value
+
+    @staticmethod
+    def from_json(value: Any) -> Measurements:
+        """Read `to_json`; primitives that this version does not know are dropped.
+
+        Raises:
+            BadInput: The value is of another form.
+        """
+        try:
+            found: Measurements = _adapter(Measurements).validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise BadInput(f"these are no measurements of track_motion: {where}: {first['msg']}") from None
+        return Measurements(
+            {name: row for name, row in found.observed.items() if name in PRIMITIVES},
+            tuple(name for name in found.not_observed if name in PRIMITIVES),
+            tuple(entry for entry in found.order if entry[0] in PRIMITIVES),
+            found.repeated,
+        )
 
 
 @dataclass(frozen=True)
@@ -225,18 +294,22 @@ class Motion:
 
     def measurements(self) -> Measurements:
         """The primitives at the precision that policies read."""
-        observed = self.observed()
         return Measurements(
-            {p.name: round(p.support, 2) for p in observed},
-            (*(p.name for p in observed), *(p.name for p in self.primitives if not p.observed)),
+            {
+                p.name: Observation(round(p.support, 2), round(p.start, 1), round(p.end, 1), p.by, PRIMITIVES[p.name])
+                for p in self.observed()
+            },
+            tuple(p.name for p in self.primitives if not p.observed),
             tuple((name, round(start, 1)) for start, name in self._order()),
-            {p.name: (round(p.start, 1), round(p.end, 1)) for p in observed},
-            tuple((f"{r.kind} {r.number}", r.count) for r in self.repetitions),
+            tuple(
+                Repeated(f"{r.kind} {r.number}", r.count, round(r.period, 2), round(r.start, 1), round(r.end, 1))
+                for r in self.repetitions
+            ),
         )
 
     def to_json(self) -> str:
         """JSON that `from_json` reads."""
-        return _adapter().dump_json(self).decode()
+        return str(_adapter(Motion).dump_json(self), "ascii")
 
     @staticmethod
     def from_json(text: str) -> Motion:
@@ -245,7 +318,8 @@ class Motion:
         Raises:
             pydantic.ValidationError: The text is not that of a `Motion`.
         """
-        return _adapter().validate_json(text)
+        motion: Motion = _adapter(Motion).validate_json(text)
+        return motion
 
     def summary(self) -> str:
         """What moved, in words and numbers with times."""
@@ -302,9 +376,9 @@ class Motion:
         return f"{people} {when}. {camera}{cuts}{thin if gap > MAX_FRAME_GAP else ''}"
 
 
-@lru_cache(maxsize=1)
-def _adapter() -> TypeAdapter[Motion]:
-    return TypeAdapter(Motion)
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _directions(right: float, down: float) -> str:

@@ -13,6 +13,7 @@ from ...graph.policies.kinematic.reading import read_measurements
 from ...graph.ranking import weigh
 from ...graph.records.content import content_text
 from ...tools.knowledge.entries import words
+from ...tools.motion.result import Measurements
 from ...tools.primitives import PRIMITIVES
 from ..rewards import accuracy, well_formed
 
@@ -77,8 +78,7 @@ def unsupported(record: Record, label: str, clip: str) -> str:
     evidence = _evidence(record)
     if not evidence:
         return ""
-    motion = read_measurements(evidence)
-    unseen = {PRIMITIVES[name] for name in motion.measured if name not in motion.support}
+    unseen = {PRIMITIVES[name] for name in _measurements(record, evidence).not_observed}
     held = _content(evidence)
     for item in record["recognition"]["sub_actions"]:
         wanted = _content(item["name"])
@@ -150,6 +150,13 @@ def _evidence(record: Record) -> str:
     texts = [text for whole in joined for text in _TEXTS.findall(whole)]
     seen = [text for text in (*tools, *texts) if not text.startswith(("unavailable:", "done;"))]
     return "\n".join(seen)
+
+
+def _measurements(record: Record, evidence: str) -> Measurements:
+    """What `track_motion` measured; in records of earlier versions it stands in the text alone."""
+    items = record["recognition"]["evidence"]
+    measured = next((item["measured"] for item in items if item.get("measured")), None)
+    return Measurements.from_json(measured) if measured else read_measurements(evidence)
 
 
 def _content(text: str) -> set[str]:

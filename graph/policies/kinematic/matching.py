@@ -11,11 +11,10 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations, product
-from typing import Final
+from typing import Any, Final
 
 from ....tools.knowledge import Definition, define
 from ....tools.motion.result import Measurements
-from .reading import read_measurements
 
 LEADING: Final = 0.8
 """Chance that the primitives of the first-ranked sub-action show; later ranks fall towards `TRAILING`."""
@@ -57,10 +56,19 @@ def posterior(observed: Measurements, definitions: Mapping[str, Definition]) -> 
     return {label: share / whole for label, share in shares.items()}
 
 
-def rank_by_evidence(summaries: Sequence[str], actions: Sequence[str]) -> dict[str, float]:
-    """Belief in each candidate from tool texts alone; empty where none of them holds measured motion."""
-    observed = next((found for text in summaries if (found := read_measurements(text)).support), None)
-    return posterior(observed, {action: define(action) for action in actions}) if observed else {}
+def rank_by_evidence(evidence: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> dict[str, float]:
+    """Belief in each candidate from measured motion alone, 0 to 1, summing to 1; empty if no motion was observed.
+
+    Args:
+        evidence: Evidence items of a run; those with `measured` count, the first one with observed motion.
+        actions: The candidates.
+
+    Raises:
+        BadInput: `measured` of an item is of another form.
+    """
+    found = (Measurements.from_json(item["measured"]) for item in evidence if item.get("measured"))
+    motion = next((measurements for measurements in found if measurements.observed), None)
+    return posterior(motion, {action: define(action) for action in actions}) if motion else {}
 
 
 def order_fit(observed: Measurements, order: Sequence[Sequence[str]]) -> float:

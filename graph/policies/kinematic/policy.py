@@ -77,7 +77,7 @@ class KinematicPolicy(ChatPolicy):
 def read_conversation(messages: Sequence[BaseMessage]) -> Read:
     """Candidates, measured motion and definitions, from the text of user and tool turns."""
     actions: tuple[str, ...] = ()
-    observed = Measurements({}, ())
+    observed = Measurements()
     definitions: dict[str, Definition] = {}
     for message in messages:
         if not isinstance(message, HumanMessage | ToolMessage):

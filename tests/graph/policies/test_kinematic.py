@@ -28,10 +28,11 @@ from video_star.graph.prompts import (
     tool_schema,
     without_sub_actions,
 )
+from video_star.tools.errors import BadInput
 from video_star.tools.knowledge import Definition, define, labels, read_entries
 from video_star.tools.knowledge.explain import Explanations
 from video_star.tools.library import TOOL_NAMES, tool
-from video_star.tools.motion.result import Measurements
+from video_star.tools.motion.result import Measurements, Observation
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.video.clip import open_clip
 
@@ -60,18 +61,23 @@ def replies(policy: KinematicPolicy, messages: list[Any], *tools: str) -> AIMess
     return reply
 
 
+def observed(support: dict[str, float], spans: dict[str, tuple[float, float]] | None = None) -> Measurements:
+    rows = {name: Observation(s, *(spans or {}).get(name, (0.0, 1.0)), "person 1") for name, s in support.items()}
+    return Measurements(rows)
+
+
 def test_belief_follows_what_was_measured() -> None:
     definitions = {label: define(label) for label in ("walk", "wave", "kick", "hug")}
     shares = posterior(read_measurements(SUMMARY), definitions)
     assert max(shares, key=shares.__getitem__) == "walk" and sum(shares.values()) == pytest.approx(1)
-    even = posterior(Measurements({}, ()), definitions)
+    even = posterior(Measurements(), definitions)
     assert set(even.values()) == {0.25}
 
 
 def test_what_an_action_excludes_speaks_against_it() -> None:
     walk = define("walk")
     assert walk.never
-    seen = Measurements({walk.never[0]: 0.9}, (walk.never[0],))
+    seen = observed({walk.never[0]: 0.9})
     other = walk.model_copy(update={"never": ()})
     shares = posterior(seen, {"with": walk, "without": other})
     assert shares["with"] < shares["without"]
@@ -101,12 +107,11 @@ def test_times_tell_actions_that_differ_in_order_alone(
 def test_order_counts_in_proportion_to_support_and_not_where_nothing_tells_it() -> None:
     order = (("sit_down",), ("wave",))
     far = {"sit_down": (0.0, 1.0), "wave": (2.0, 3.0)}
-    clear, faint = (Measurements({"sit_down": s, "wave": s}, tuple(far), spans=far) for s in (1.0, 0.4))
+    clear, faint = (observed({"sit_down": s, "wave": s}, far) for s in (1.0, 0.4))
     assert order_fit(clear, order) == 1 and order_fit(clear, order[::-1]) == -1
     assert order_fit(faint, order) == pytest.approx(0.16)
-    assert order_fit(Measurements({"wave": 1.0}, ("wave",), spans={"wave": (0.0, 1.0)}), order) == 0
-    assert order_fit(Measurements({"sit_down": 1.0, "wave": 1.0}, tuple(far)), order) == 0
-    whole = Measurements(clear.support, tuple(far), spans=dict.fromkeys(far, (0.0, 3.0)))
+    assert order_fit(observed({"wave": 1.0}), order) == 0
+    whole = observed(clear.support, dict.fromkeys(far, (0.0, 3.0)))
     assert order_fit(whole, order) == order_fit(clear, ()) == order_fit(clear, (tuple(far), ("jump",))) == 0
 
 
@@ -137,9 +142,13 @@ def test_every_forecast_is_a_probability() -> None:
 
 
 def test_evidence_alone_ranks_only_where_motion_was_measured() -> None:
-    assert rank_by_evidence(["nothing of the kind"], ["walk", "wave"]) == {}
-    ranked = rank_by_evidence([SUMMARY], ["wave", "walk"])
+    told = {"status": "ok", "summary": SUMMARY}
+    assert rank_by_evidence([told, {**told, "measured": Measurements().to_json()}], ["walk", "wave"]) == {}
+    measured = read_measurements(SUMMARY).to_json()
+    ranked = rank_by_evidence([{**told, "summary": "", "measured": measured}], ["wave", "walk"])
     assert ranked["walk"] > ranked["wave"]
+    with pytest.raises(BadInput, match=r"observed\.steps\.0"):
+        rank_by_evidence([{"measured": {"observed": {"steps": [2, 0, 1, "person 1"]}}}], ["walk"])
 
 
 def test_it_offers_only_calls_of_tools_on_offer() -> None:

@@ -79,7 +79,7 @@ def test_a_thing_shaken_five_times_is_counted(tmp_path: Path) -> None:
 
     motion = measured(clip_of(tmp_path, [Layer(box().picture, path)], 3.8))
     read = motion.measurements()
-    assert read.repetitions[0] == ("thing 1", 5) and read.support["thing_repeats"] > 0.8
+    assert read.repeated[0][:2] == ("thing 1", 5) and read.support["thing_repeats"] > 0.8
     assert motion.repetitions[0].period == pytest.approx(0.6, abs=0.1)
 
 
@@ -114,7 +114,7 @@ def test_a_fall_is_no_putting_down(tmp_path: Path) -> None:
 def test_nothing_that_moves_gives_no_thing(tmp_path: Path) -> None:
     motion = measured(clip_of(tmp_path, [box()], 1.5))
     read = motion.measurements()
-    assert not motion.objects and not read.order and not read.repetitions
+    assert not motion.objects and not read.order and not read.repeated
     assert {"thing_moves_left", "camera_nears"} <= set(read.measured)
 
 

@@ -1,5 +1,6 @@
 """Motion primitives on stick figures whose movement is known, and on the bundled clip."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from video_star.tools.library import tool
 from video_star.tools.motion.measure import measure_motion
-from video_star.tools.motion.result import MeasuredPrimitive, Motion
+from video_star.tools.motion.result import MeasuredPrimitive, Measurements, Motion
 from video_star.tools.motion.signal import cycles, ramp
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.video.clip import open_clip
@@ -324,6 +325,7 @@ def test_measurements_are_rounded_as_policies_read_them_and_survive_storage() ->
     motion = Motion((0.0, 1.0, 2.0), tuple(primitives))
     found = motion.measurements()
     assert found.support == {p.name: round(p.support, 2) for p in primitives if p.support >= 0.3}
+    assert Measurements.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert set(found.measured) == set(PRIMITIVES) and set(found.spans.values()) == {(0.5, 1.5)}
     assert Motion.from_json(motion.to_json()) == motion
 
