@@ -1,85 +1,108 @@
-"""Errors a user can meet, each with what was given and what to do about it.
+"""The errors of this package. Each message says what was given and what to do.
 
-Everything derived from `BadInput` is the caller's to mend and is raised before any model runs. The rest is the world's:
-a tool, a model or a network that failed.
+* VideoStarError
+  * BadInput                the caller can correct it; raised before any model runs
+    * VideoNotFound
+    * VideoNotAllowed
+    * VideoTooLarge
+    * DownloadFailed
+    * UnreadableVideo
+    * NoVideoStream
+    * EmptyVideo
+    * SpanOutsideVideo
+    * BadActions
+    * UnknownPolicy
+    * UnknownTool
+    * BadRecord
+    * BadWeights
+  * MissingExtra            an optional package is not installed
+  * PolicyUnavailable       the policy failed: the run ends with status `failed`
+    * PolicyBusy            the same, but a retry may help; the graph retries by itself
+  * UnusableAnswer          the policy answered, but not usably: the run ends with status `failed`
+  * ToolUnavailable         a tool failed: the run continues without its evidence
+    * ToolBusy              the same, but a retry may help
+    * ToolResting           the tool failed repeatedly and is not called for a while
+    * ToolModelFailed       the chat model behind a tool failed; the embedded engine does the work instead
+  * KnowledgeError          an entry of the knowledge base is invalid (tools/knowledge/entries.py)
 """
 
 from collections.abc import Mapping
 
 
 class VideoStarError(RuntimeError):
-    """Root of every error this package raises on purpose.
+    """Base class of all errors that this package raises deliberately.
 
-    A RuntimeError, because a LangGraph server passes on the message of those and hides that of any other exception.
+    A RuntimeError, because a LangGraph server reports the message of a RuntimeError to its clients and hides that of any
+    other exception.
     """
 
 
 class BadInput(VideoStarError, ValueError):
-    """What the caller gave cannot be used. The command line exits with 2."""
+    """The input cannot be used. The command line exits with status 2."""
 
 
 class VideoNotFound(BadInput):
-    """The video argument names nothing that exists."""
+    """There is no such video file."""
 
 
 class VideoNotAllowed(BadInput):
-    """The video lies outside what this process may read: a folder, a device, a private address, a foreign root."""
+    """This process may not read the video: a device, a private address, or a file outside the allowed folders."""
 
 
 class VideoTooLarge(BadInput):
-    """A video by URL is larger, or slower to arrive, than the limit."""
+    """A video download exceeds the limit of size or time."""
 
 
 class DownloadFailed(BadInput):
-    """A video by URL, or weights asked for, could not be fetched."""
+    """A video or model weights could not be downloaded."""
 
 
 class UnreadableVideo(BadInput):
-    """The file is no video that can be decoded."""
+    """The file is not a video, or cannot be decoded."""
 
 
 class NoVideoStream(BadInput):
-    """The file holds media, but no video stream."""
+    """The media file contains no video stream."""
 
 
 class EmptyVideo(BadInput):
-    """The video stream holds no frame that decodes."""
+    """The video stream contains no frame that can be decoded."""
 
 
 class SpanOutsideVideo(BadInput):
-    """The start and end asked for do not lie in the video."""
+    """The requested time span is not inside the video."""
 
 
 class BadActions(BadInput):
-    """The candidate actions are missing, empty, repeated or far too long."""
+    """The candidate actions are missing, empty, duplicated, too many or too long."""
 
 
 class UnknownPolicy(BadInput):
-    """The policy string names no policy."""
+    """There is no such policy, or its key is not set."""
 
 
 class UnknownTool(BadInput):
-    """A tool name that is not in the tool library."""
+    """There is no tool of this name in the library."""
 
 
 class BadRecord(BadInput):
-    """A trace that cannot be read back."""
+    """A trace, or one of its records, cannot be read."""
 
 
 class BadWeights(BadInput):
-    """Weights of an engine that are missing, have changed, or are of no model it can run."""
+    """The weights of an engine are missing, modified, or of a model that the engine cannot run."""
 
 
 class MissingExtra(VideoStarError, ImportError):
-    """An optional dependency is not installed; the message holds the line that installs it."""
+    """An optional package is not installed; the message contains the command that installs it."""
 
 
 class PolicyUnavailable(VideoStarError):
-    """The model behind the policy could not be reached or refused to answer."""
+    """The policy's model cannot be reached or rejects the request."""
 
 
 class PolicyBusy(PolicyUnavailable):
-    """A failure of the policy that trying again can cure: time-out, dropped connection, throttling, server error."""
+    """A failure of the policy for which a retry may help: time limit, lost connection, throttling, server error."""
 
 
 class UnusableAnswer(VideoStarError):
@@ -87,11 +110,11 @@ class UnusableAnswer(VideoStarError):
 
 
 class ToolUnavailable(VideoStarError):
-    """A tool could not give evidence. The agent goes on without it and says so."""
+    """A tool could not provide evidence. The run continues without it and notes the reason."""
 
 
 class ToolBusy(ToolUnavailable):
-    """A failure of a tool that trying again can cure: throttling, a dropped connection, no memory at the moment."""
+    """A failure of a tool for which a retry may help: throttling, a lost connection, lack of memory."""
 
 
 class ToolModelFailed(ToolUnavailable):
@@ -104,7 +127,7 @@ class ToolModelFailed(ToolUnavailable):
 
 
 class ToolResting(ToolUnavailable):
-    """A tool that failed again and again is left alone for a while."""
+    """A tool failed repeatedly and is not called for a while."""
 
 
 def http_status(error: BaseException) -> int | None:

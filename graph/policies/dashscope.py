@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -16,66 +15,13 @@ from pydantic import Field, SecretStr
 
 from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 from ..concurrency import wait_for
+from ..state import MAX_SECONDS
 from .base import ChatPolicy, ToolSchemas
 from .dashscope_messages import chosen, piece, usage_of, whole, written
+from .errors import Backend, no_answer, not_an_answer, refusal, shortened, timed_out
 
 if TYPE_CHECKING:
     import aiohttp
-
-LONGEST_SECONDS: Final = 3600.0
-"""What `policy_seconds` may be at most: below it, the graph keeps the time."""
-_REMEDIES: Final[tuple[tuple[str, bool, str], ...]] = (
-    (r"arrearage|overdue|good standing", False, "the account has unpaid bills; settle them in the console"),
-    (
-        r"free.?tier.?only|free (allocated )?quota|commodity_?not_?purchased|unpurchased|budget_?limit"
-        r"|(hour|week|month) allocated quota",
-        False,
-        "the quota of the model is used up or was never bought; raise it in the console or name another model",
-    ),
-    (
-        r"data_?inspection|inappropriate content",
-        False,
-        "its content filter refuses the video or the words; use another video, other labels or another model",
-    ),
-    (
-        r"range of input length|(input|context|prompt|token length).{0,20}(too long|exceed)|^413 ",
-        False,
-        "the conversation is too long for the model; lower frames or pixels, or name a model with a longer context",
-    ),
-    (r"^429 |^\d+ (throttling|limit_?requests)", True, "too many requests or tokens at once; wait, or raise the limit"),
-    (
-        r"invalid_?api_?key|^401 ",
-        False,
-        "it does not accept the key; set DASHSCOPE_API_KEY to a key of the region of this address",
-    ),
-    (
-        r"model_?not_?(found|exist)|model not (found|exist)",
-        False,
-        "it serves no model {model!r}; see its list of models",
-    ),
-    (
-        r"^\d+ \S*access_?denied|^403 ",
-        False,
-        "the key may not use {model!r}; allow the model for the key's workspace in the console",
-    ),
-    (
-        r"^(400|404|422) (?s:.*)(\btools?\b|tool_|function.?call)",
-        False,
-        "the model takes no tools so; try the policy with ?tools=prompted",
-    ),
-    (r"^(3\d\d|404|405) ", False, "nothing is served there; see that the address ends in /api/v1"),
-    (r"only supports? stream|non-streaming", False, "{model!r} answers only in a stream; name another model"),
-    (
-        r"^(408|409|425|5\d\d) |^\d+ (internal_?error(?!\S*invalid)|system_?error|request_?time_?out|service_?unav"
-        r"|model_?(unavailable|service_?failed|serving_?error))",
-        True,
-        "it has trouble of its own; try again later",
-    ),
-    (r"", False, "it does not take the request; see that the model takes images, several in one conversation"),
-)
-"""What codes and messages mean (help.aliyun.com/model-studio/error-code): a pattern of "status code message", whether
-trying again may help, and what to do. The first that matches counts; codes go before statuses, because the SDK reports
-every error inside a stream as 400."""
 
 
 class Refusal(Exception):
@@ -110,7 +56,7 @@ class DashScopePolicy(ChatPolicy):
     """In [0, 2**31)."""
     max_tokens: int | None = None
     """Most tokens of a turn; None for the model's own limit."""
-    seconds: float = LONGEST_SECONDS
+    seconds: float = MAX_SECONDS
     """What an answer may take; in a stream, the next piece of it."""
 
     @property
@@ -227,38 +173,37 @@ class DashScopePolicy(ChatPolicy):
             yield
         except PolicyUnavailable:
             raise
-        except Refusal as refusal:
-            self._refuse(refusal, once)
+        except Refusal as refused:
+            raise self._refusal(refused, once) from refused
         except TimeoutError as error:
-            raise PolicyBusy(f"{self.base_url} gave no answer within {self.seconds:g} s; use a faster model") from error
+            raise timed_out(self.base_url, self.seconds) from error
         except (_Unsent, aiohttp.ClientConnectionError) as error:
-            raise PolicyBusy(
-                f"no answer from {self.base_url}: {self._short(error)}; see that the network lets it through and the "
-                "address is right (DASHSCOPE_HTTP_BASE_URL)"
-            ) from error
+            check = "DASHSCOPE_HTTP_BASE_URL sets another"
+            raise no_answer(self.base_url, self._described(error), check) from error
         except aiohttp.ClientPayloadError as error:
-            raise PolicyBusy(f"the answer of {self.base_url} broke off: {self._short(error)}; try again") from error
+            raise PolicyBusy(
+                f"the answer of {self.base_url} was cut off; try again ({self._described(error)})"
+            ) from error
         except Exception as error:
             if once.status not in (None, 200):
-                self._refuse(Refusal(once.status, "Unknown", self._short(error)), once)
-            raise PolicyUnavailable(
-                f"what {self.base_url} answered is no answer of DashScope; see that the address is that of its native "
-                f"API, with its /api/v1 ({type(error).__name__}: {self._short(error)})"
-            ) from error
+                unread = Refusal(once.status, "Unknown", str(error))
+                raise self._refusal(unread, once) from unread
+            address = "that of the native API, with its /api/v1"
+            raise not_an_answer(self.base_url, "an answer of DashScope", address, self._described(error)) from error
 
-    def _refuse(self, refusal: Refusal, once: _Once) -> NoReturn:
-        refusal.headers = once.headers
-        told = f"{refusal.status_code} {refusal.code} {refusal.message}"
-        busy, remedy = next((busy, remedy) for pattern, busy, remedy in _REMEDIES if re.search(pattern, told, re.I))
-        named = refusal.code if refusal.code != "Unknown" else f"status {refusal.status_code}"
-        request = f", request {refusal.request_id}" if refusal.request_id else ""
-        raise (PolicyBusy if busy else PolicyUnavailable)(
-            f"{self.base_url} answered {named}: {remedy.format(model=self.model)} "
-            f"({self._short(refusal.message)}{request})"
-        ) from refusal
+    def _refusal(self, refused: Refusal, once: _Once) -> PolicyUnavailable:
+        refused.headers = once.headers
+        code = "" if refused.code == "Unknown" else refused.code
+        message = self._clean(refused.message)
+        return refusal(self.base_url, self._backend, refused.status_code, message, code, refused.request_id)
 
-    def _short(self, error: object) -> str:
-        return self._clean(" ".join(str(error).split()))[:300]
+    @property
+    def _backend(self) -> Backend:
+        key = "DASHSCOPE_API_KEY to a key of the region of this address"
+        return Backend(repr(self.model), key, "check that the address ends in /api/v1")
+
+    def _described(self, error: BaseException) -> str:
+        return shortened(self._clean(f"{type(error).__name__}: {error}"))
 
     def _clean(self, text: str) -> str:
         """The text without the key, should the server repeat it."""

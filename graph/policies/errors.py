@@ -1,40 +1,159 @@
-"""What became of a turn that failed: whether another try may help, and what to do where not.
+"""Failures of model servers: their causes, whether a retry may help, and what to do otherwise.
 
-Client libraries are recognised by what they raise, so that none is imported.
+`CAUSES` is the only table from cause to remedy. Every policy reports failures through the functions below.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Final
 
 from ...tools.errors import PolicyBusy, PolicyUnavailable, http_status
 
-PASSING_STATUS: Final = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-"""HTTP answers that another try may change."""
-_PASSING_ERRORS: Final = {
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a server refused a request."""
+
+    pattern: re.Pattern[str]
+    """Found in "status code message" of the refusal."""
+    remedy: str
+    """What to do; a template for the fields of `Backend`."""
+    transient: bool = False
+    """Whether a retry may help."""
+
+
+def _cause(pattern: str, remedy: str, *, transient: bool = False) -> Cause:
+    return Cause(re.compile(pattern, re.IGNORECASE | re.DOTALL), remedy, transient)
+
+
+CAUSES: Final = (
+    _cause(
+        r"arrearage|overdue|good standing|insufficient.?balance|^402 ",
+        "the account has unpaid bills; settle them in the provider's console",
+    ),
+    _cause(
+        r"free.?tier|free (allocated )?quota|insufficient.?quota|commodity_?not_?purchased|unpurchased|budget_?limit"
+        r"|(hour|week|month) allocated quota",
+        "the quota of the model is used up or was never bought; raise it in the provider's console, or use another "
+        "model",
+    ),
+    _cause(
+        r"data_?inspection|inappropriate content|content.{0,3}(filter|policy|management)",
+        "its content filter rejects the video or the text; use another video, other labels or another model",
+    ),
+    _cause(
+        r"^413 |^(400|422) .*(range of input length|(input|context|prompt|token length).{0,20}(too long|exceed)"
+        r"|context.{0,3}(length|window)|longer than the maximum|too long|too many tokens)",
+        "the conversation is too long for the model; lower frames or pixels, offer fewer tools, or use a model with a "
+        "longer context (vLLM: --max-model-len)",
+    ),
+    _cause(
+        r"^429 |^\d+ (throttling|limit_?requests)",
+        "too many requests or tokens at once; wait, or raise the limit",
+        transient=True,
+    ),
+    _cause(r"invalid.?api.?key|api.?key not valid|^401 ", "it does not accept the API key; set {key}"),
+    _cause(
+        r"model_?not_?(found|exist)|model\W.{0,120}?(not (found|exist)|does not exist)",
+        "it does not serve {model}; see its list of models",
+    ),
+    _cause(
+        r"^\d+ \S*access_?denied|^403 ",
+        "the API key may not use {model}; check the key, and allow the model for it in the provider's console",
+    ),
+    _cause(
+        r"^(400|404|422) .*(\btools?\b|tool_|function.?call)",
+        "it does not accept tools in this form; use the policy with ?tools=prompted",
+    ),
+    _cause(r"^(3\d\d|404|405) ", "it serves nothing at this address, or does not serve {model}; {address}"),
+    _cause(r"only supports? stream|non-streaming", "{model} only answers as a stream; use another model"),
+    _cause(
+        r"^(2\d\d|408|409|425|5\d\d) |^\d+ (internal_?error(?!\S*invalid)|system_?error|request_?time_?out"
+        r"|service_?unav|model_?(unavailable|service_?failed|serving_?error))",
+        "the server failed; try again later",
+        transient=True,
+    ),
+    _cause("", "it does not accept the request; check that the model accepts images, several in one conversation"),
+)
+"""The first cause whose pattern is found applies. Error codes come before statuses, because some servers report every
+error inside a stream with status 400, and a failure in the middle of an answer with status 200. Sources:
+help.aliyun.com/model-studio/error-code, and the messages of vLLM, OpenAI, Anthropic, Google and Ollama."""
+_TRANSIENT_ERRORS: Final = {
     *("ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"),
     *("ClientConnectionError", "ClientPayloadError", "ResponseError"),
 }
-"""Names of errors without a status that another try may change: of httpx and the providers' clients, of aiohttp, and
-Ollama's, which has none in the middle of an answer."""
-_REMEDIES: Final = {
-    401: "; see that its key is set, and right",
-    403: "; see that its key is right, and may use this model",
-    404: "; see that the name of the model is right",
-    413: "; lower frames or pixels",
-}
+"""Names of errors without a status for which a retry may help: of httpx, of the providers' clients, of aiohttp, and of
+Ollama, whose errors have no status in the middle of an answer."""
 
 
-def policy_failure(error: Exception, node: str) -> PolicyUnavailable:
-    """The error of a policy's client as one of ours: `PolicyBusy` where trying again can cure it."""
-    return (PolicyBusy if _passes(error) else PolicyUnavailable)(
-        f"the policy failed in {node}: {type(error).__name__}: {str(error)[:300]}"
-        + _REMEDIES.get(_answered(error) or 0, "")
+@dataclass(frozen=True)
+class Backend:
+    """What remedies say about a server and its model."""
+
+    model: str = "this model"
+    """The name of the model, in quotes."""
+    key: str = "the key of the provider"
+    """Where the API key is set."""
+    address: str = "check the name of the model"
+    """How to check the address of the server."""
+
+
+def refusal(
+    server: str, backend: Backend, status: int, message: str, code: str = "", request_id: str = ""
+) -> PolicyUnavailable:
+    """The error for a request that a server refused: `PolicyBusy` if a retry may help.
+
+    Args:
+        server: Address of the server.
+        backend: What remedies say about it.
+        status: HTTP status of the answer.
+        message: The server's message.
+        code: The server's error code, if it has one.
+        request_id: What the provider's support asks for, if there is one.
+    """
+    cause = _cause_of(f"{status} {code} {message}" if code else f"{status} {message}")
+    details = shortened(message) + (f", request {request_id}" if request_id else "")
+    return _error(cause.transient)(
+        f"{server} answered {code or f'status {status}'}: {_remedy(cause, backend)} ({details})"
     )
 
 
-def _answered(error: BaseException | None) -> int | None:
-    """The status of the error or else of what caused it."""
+def no_answer(server: str, reason: str, check: str) -> PolicyBusy:
+    """The error for a server that cannot be reached; `check` says how to check its address."""
+    return PolicyBusy(f"no answer from {server}: {reason}; check the network and the address ({check})")
+
+
+def not_an_answer(server: str, expected: str, address: str, reason: str) -> PolicyUnavailable:
+    """The error for an answer that is not what was `expected`, as from another kind of server."""
+    return PolicyUnavailable(
+        f"the answer of {server} is not {expected}; check that its address is {address} ({reason})"
+    )
+
+
+def timed_out(server: str, seconds: float) -> PolicyBusy:
+    """The error for an answer that took longer than `seconds`."""
+    return PolicyBusy(f"{server} gave no answer within {seconds:g} s; raise policy_seconds, or use a faster model")
+
+
+def policy_failure(error: Exception, node: str) -> PolicyUnavailable:
+    """The error for any exception of a chat model's client, raised in `node`: `PolicyBusy` if a retry may help."""
+    described = f"the policy failed in {node}: {type(error).__name__}: {str(error)[:300]}"
+    status = _status(error)
+    if status is None:
+        return _error(bool({kind.__name__ for kind in type(error).__mro__} & _TRANSIENT_ERRORS))(described)
+    cause = _cause_of(f"{status} {error}")
+    return _error(cause.transient)(f"{described}; {_remedy(cause, Backend())}")
+
+
+def shortened(text: object) -> str:
+    """At most 300 characters of a message, on one line."""
+    return " ".join(str(text).split())[:300]
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The status of the error, or else of the nearest of its causes that has one."""
     while error is not None:
         if (status := http_status(error)) is not None:
             return status
@@ -42,10 +161,13 @@ def _answered(error: BaseException | None) -> int | None:
     return None
 
 
-def _passes(error: Exception) -> bool:
-    """Whether trying again may help. Client libraries are recognised by what they raise, so that none is imported."""
-    status = _answered(error)
-    if status is not None:
-        # A server that took the request and failed in the middle of its answer says so under the status of success.
-        return status in PASSING_STATUS or 200 <= status < 300
-    return bool({kind.__name__ for kind in type(error).__mro__} & _PASSING_ERRORS)
+def _cause_of(described: str) -> Cause:
+    return next(cause for cause in CAUSES if cause.pattern.search(described[:10_000]))
+
+
+def _remedy(cause: Cause, backend: Backend) -> str:
+    return cause.remedy.format(model=backend.model, key=backend.key, address=backend.address)
+
+
+def _error(transient: bool) -> type[PolicyUnavailable]:
+    return PolicyBusy if transient else PolicyUnavailable

@@ -15,17 +15,11 @@ from langchain_core.outputs import ChatResult
 
 from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 from ..records.token_track import TOKEN_TRACK
-from .errors import PASSING_STATUS
+from ..state import MAX_SECONDS
+from .errors import Backend, no_answer, not_an_answer, refusal, shortened
 
 DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 CONNECT_SECONDS: Final = 10.0
-LONGEST_SECONDS: Final = 3600.0
-"""What `policy_seconds` may be at most: below it, the graph keeps the time."""
-_TOO_LONG: Final = re.compile(
-    r"context.{0,3}(length|window)|longer than the maximum|too long|too many tokens|range of input length", re.I
-)
-_QUOTA: Final = re.compile(r"arrearage|free.?tier|insufficient.?(quota|balance)|good standing", re.I)
-_FILTERED: Final = re.compile(r"data_?inspection|content.{0,3}(filter|policy|management)", re.I)
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,11 @@ class Server:
     key: str
     tokens: bool
     """Whether it reports token ids (vLLM's `return_token_ids`)."""
+
+    @property
+    def backend(self) -> Backend:
+        """What remedies say about it."""
+        return Backend(repr(self.model), self.key_variable, f"{self.url}/models lists its models")
 
 
 def vllm_server(name: str) -> Server:
@@ -101,7 +100,7 @@ def served_model(
         seed=seed,
         max_tokens=max_tokens,
         max_retries=0,
-        timeout=httpx.Timeout(LONGEST_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(MAX_SECONDS, connect=CONNECT_SECONDS),
         disable_streaming=True,
         use_responses_api=False,
         http_async_client=LoopwiseClient(follow_redirects=True),
@@ -171,7 +170,8 @@ def _remedies(server: Server) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise _no_answer(server, error.__cause__ or error) from error
     except openai.APIStatusError as error:
-        raise refusal(server, error.status_code, f"{error} {error.code}") from error
+        code = error.code if isinstance(error.code, str) and not error.code.isdigit() else ""
+        raise refusal(server.url, server.backend, error.status_code, str(error), code) from error
     except (ValueError, LookupError, TypeError, AttributeError, openai.APIError) as error:
         raise _no_completion(server, error) from error
 
@@ -189,46 +189,14 @@ def failures(server: Server) -> Iterator[None]:
         raise _no_completion(server, error) from error
 
 
-def refusal(server: Server, status: int, message: str) -> PolicyUnavailable:
-    """What an HTTP error means: busy where it may pass by itself, else with what to do about it."""
-    short = " ".join(message.split())[:300]
-    remedy = _remedy(server, status, message)
-    if remedy is None:
-        kind = PolicyBusy if status in PASSING_STATUS else PolicyUnavailable
-        return kind(f"{server.url} answered {status}: {short}")
-    return PolicyUnavailable(f"{server.url} answered {status}: {remedy} ({short})")
-
-
-def _no_answer(server: Server, why: BaseException) -> PolicyBusy:
-    return PolicyBusy(
-        f"no answer from {server.url}: {type(why).__name__}: {why}; see that the server is running and the address is "
-        "right (`video-star serve MODEL` prints the command for vLLM)"
-    )
+def _no_answer(server: Server, error: BaseException) -> PolicyBusy:
+    return no_answer(server.url, _described(error), "`video-star serve MODEL` prints the command that starts vLLM")
 
 
 def _no_completion(server: Server, error: Exception) -> PolicyUnavailable:
-    short = " ".join(str(error).split())[:300]
-    return PolicyUnavailable(
-        f"what {server.url} answered is no chat completion; see that the address is that of an OpenAI-compatible "
-        f"server, with its /v1 ({type(error).__name__}: {short})"
-    )
+    address = "that of an OpenAI-compatible server, with its /v1"
+    return not_an_answer(server.url, "a chat completion", address, _described(error))
 
 
-def _remedy(server: Server, status: int, message: str) -> str | None:
-    """What to do about a refusal, or None if it may pass by itself."""
-    if _QUOTA.search(message) and status in (400, 402, 403):
-        return "the account has used up its quota or has unpaid bills; settle it in the provider's console"
-    if status in (401, 403):
-        return f"it does not accept the key; set {server.key_variable}"
-    if status == 404:
-        return f"it serves no model {server.model!r}, or nothing at this address; {server.url}/models lists its models"
-    if status == 413 or (status == 400 and _TOO_LONG.search(message)):
-        return (
-            "the conversation is too long for it; lower frames or pixels, offer fewer tools, or start it with a larger "
-            "--max-model-len"
-        )
-    if status == 400 and _FILTERED.search(message):
-        return "its content filter refuses the video or the words; use another video, other labels or another server"
-    if status in (400, 422):
-        return "it does not take the request; see that the model takes images, several in one conversation"
-    return None
+def _described(error: BaseException) -> str:
+    return shortened(f"{type(error).__name__}: {error}")

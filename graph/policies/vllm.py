@@ -22,10 +22,12 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from ...tools.errors import PolicyBusy
 from ..concurrency import wait_for
+from ..state import MAX_SECONDS
 from . import chat_template
 from .base import ToolSchemas
 from .connections import LoopwiseClient
-from .openai_compatible import CONNECT_SECONDS, LONGEST_SECONDS, Server, failures, logprobs, refusal, served_model
+from .errors import refusal
+from .openai_compatible import CONNECT_SECONDS, Server, failures, logprobs, served_model
 from .token_policy import (
     END,
     SAMPLE,
@@ -260,7 +262,7 @@ def _refuse(server: Server, response: httpx.Response) -> NoReturn:
     """Raise the error of a rejected request; if the route is gone, the server is probed again at the next request."""
     if response.status_code in (403, 404, 405):
         _vocabularies.pop(server, None)
-    raise refusal(server, response.status_code, response.text)
+    raise refusal(server.url, server.backend, response.status_code, response.text)
 
 
 @lru_cache(maxsize=16)
@@ -268,7 +270,7 @@ def _client(server: Server) -> httpx.AsyncClient:
     return LoopwiseClient(
         base_url=server.url.rstrip("/").removesuffix("/v1"),
         headers={"Authorization": f"Bearer {server.key}"},
-        timeout=httpx.Timeout(LONGEST_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(MAX_SECONDS, connect=CONNECT_SECONDS),
     )
 
 

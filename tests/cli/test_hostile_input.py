@@ -172,7 +172,7 @@ def test_a_store_that_cannot_be_written_costs_the_pictures_not_the_answer(walkin
     ended = invoke("recognize", walking_clip, "--actions", "walk", *SPAN, "--json")
     found = json.loads(ended.stdout)
     assert ended.exit_code == 0 and (found["action"], found["status"]) == ("walk", "degraded")
-    assert any(note.startswith("the policy sees no frames, they could not be kept") for note in found["notes"])
+    assert any(note.startswith("the policy sees no frames, because they could not be saved") for note in found["notes"])
 
 
 def test_a_policy_that_cannot_be_reached_fails_typed_with_the_evidence(

@@ -28,6 +28,7 @@ from video_star.tools.execution.media_store import MediaStore
 from video_star.tools.library import TOOL_NAMES
 
 ACTIONS = ["walk", "run", "hug"]
+NOT_ACCEPTED = "it does not accept the request; check that the model accepts images, several in one conversation"
 Make = Callable[[list[Any]], Any]
 
 
@@ -156,7 +157,7 @@ def test_a_policy_that_refuses_keeps_the_evidence_gathered_before(
     star = build_graph(policy=make_policy([lines.good()[0], Refused("gone")])).compile()
     found = recognize(walking_clip, ACTIONS, start=0, end=1, graph=star, trace=tmp_path)
     assert found.status == "failed" and found.action is None and found.ranking == []
-    assert found.error == "the policy failed in decompose: Refused: gone"
+    assert found.error == f"the policy failed in decompose: Refused: gone; {NOT_ACCEPTED}"
     assert found.error_type == "PolicyUnavailable"
     assert [(item.tool, item.status) for item in found.evidence] == [("detect_people", "ok"), ("explain_actions", "ok")]
     run = next(read(tmp_path))
@@ -170,7 +171,7 @@ def test_a_policy_that_never_answers_still_leaves_a_record_a_page_and_a_video(
     star = build_graph(policy=make_policy([Refused("bad key")])).compile()
     record = wait_for(run_record(walking_clip, ACTIONS, start=0, end=1, graph=star))
     assert recognition(record).error_type == "PolicyUnavailable"
-    assert recognition(record).error == "the policy failed in tool_select: Refused: bad key"
+    assert recognition(record).error == f"the policy failed in tool_select: Refused: bad key; {NOT_ACCEPTED}"
     assert recognition(record).usage.policy_calls == 0 and record["recognition"]["usage"]["seconds"] == {}
     append(record, tmp_path)
     assert next(read(tmp_path)) == record

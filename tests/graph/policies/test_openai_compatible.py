@@ -254,7 +254,7 @@ def test_a_server_that_is_gone_is_told_with_what_to_do(server: Server, walking_c
 )
 async def test_what_is_no_completion_fails_typed(server: Server, reply: Reply) -> None:
     server.says(reply)
-    with pytest.raises(PolicyUnavailable, match=f"what {server.url} answered is no chat completion"):
+    with pytest.raises(PolicyUnavailable, match=f"the answer of {server.url} is not a chat completion"):
         await resolve_policy(f"vllm:tiny@{server.url}").ainvoke("there?")
 
 
@@ -277,7 +277,7 @@ def test_a_turn_cut_short_by_the_server_ends_honestly(server: Server, walking_cl
     [
         ("vllm:tiny@{url}", refusal(401, "Unauthorized"), "set VLLM_API_KEY"),
         ("dashscope:qwen-vl-max?api=compatible", refusal(401, "Incorrect API key provided."), "set DASHSCOPE_API_KEY"),
-        ("vllm:tiny@{url}", refusal(404, "The model `tiny` does not exist."), "serves no model 'tiny'"),
+        ("vllm:tiny@{url}", refusal(404, "The model `tiny` does not exist."), "does not serve 'tiny'"),
         ("vllm:tiny@{url}/v2", refusal(500, "not asked"), "/v2/models lists its models"),
         (
             "vllm:tiny@{url}",
@@ -290,7 +290,7 @@ def test_a_turn_cut_short_by_the_server_ends_honestly(server: Server, walking_cl
             refusal(400, "Input data may contain inappropriate content.", code="data_inspection_failed"),
             "its content filter",
         ),
-        ("vllm:tiny@{url}", refusal(400, "tiny is not a multimodal model"), "takes images"),
+        ("vllm:tiny@{url}", refusal(400, "tiny is not a multimodal model"), "accepts images"),
     ],
 )
 async def test_a_refusal_says_what_to_do(server: Server, spec: str, reply: Reply, remedy: str) -> None:

@@ -157,7 +157,7 @@ async def test_what_may_pass_is_busy_and_asked_once(server: Server) -> None:
         assert type(await failure(server)) is PolicyBusy and len(server.asked) == asked
 
 
-@pytest.mark.parametrize(("status", "remedy"), [(400, "not now"), (401, "its key"), (404, "name of the model")])
+@pytest.mark.parametrize(("status", "remedy"), [(400, "not now"), (401, "API key"), (404, "name of the model")])
 async def test_a_refusal_ends_typed_at_once_and_says_what_to_do(server: Server, status: int, remedy: str) -> None:
     server.script = [status]
     failed = await failure(server)
