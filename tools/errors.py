@@ -32,7 +32,7 @@ from collections.abc import Mapping
 class VideoStarError(RuntimeError):
     """Base class of all errors that this package raises deliberately.
 
-    A RuntimeError, because a LangGraph server reports the message of a RuntimeError to its clients and hides that of any
+    A RuntimeError, because a LangGraph server reports the messages of those to its clients and hides the message of any
     other exception.
     """
 
