@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 EXTRAS := search,yolo,quantized,train,api,providers,evals,studio
 DEMO := runs/demo
 
-.PHONY: help demo quick test check setup setup-core bench lock clean
+.PHONY: help demo quick test vllm check setup setup-core bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets; PYTHON=3.12 chooses the version that a new environment is built with
@@ -21,6 +21,9 @@ quick: $(VENV)/.full ## the quick tests: no servers, no training, no browser, no
 
 test: $(VENV)/.full ## all tests, in two processes, with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=97 $(ARGS)
+
+vllm: $(VENV)/.full ## the tests against a real vLLM, whose Python VIDEO_STAR_VLLM_PYTHON names
+	$(BIN)/python -m pytest -m vllm $(ARGS)
 
 check: $(VENV)/.full ## lint, format, types, import order
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from . import tiny_qwen as tiny
 from .tools.video.hostile import HostileFiles
 
 SHARED = Path(__file__).parents[2] / "shared"
-SLOW_FILE = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
+SLOW_FILE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

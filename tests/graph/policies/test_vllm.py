@@ -33,6 +33,7 @@ from ..vllm_server import PYTHON, VllmServer
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.vllm,
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(PYTHON not in os.environ, reason=f"needs vLLM: set {PYTHON}"),
 ]
 

@@ -160,10 +160,10 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Opens a page in Chromium and gives its document as HTML."""
-    chromium = shutil.which("chromium")
+    """Opens a page in Chromium or Chrome and returns its document as HTML."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("needs `chromium` on PATH to open the page in a real browser")
+        pytest.skip("needs `chromium` or `google-chrome` on PATH to open the page in a real browser")
 
     def run(page: str, *flags: str, width: int = 1280, height: int = 2400) -> str:
         (tmp_path / "page.html").write_text(page, encoding="utf-8")
@@ -173,7 +173,7 @@ def browse(tmp_path: Path) -> Browse:
             f"--user-data-dir={tmp_path / 'chromium'}", f"--window-size={width},{height}", *(flags or ("--dump-dom",)),
             (tmp_path / "page.html").as_uri(),
         ]  # fmt: skip
-        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode("utf-8")
+        return subprocess.run(command, check=True, capture_output=True, timeout=250).stdout.decode("utf-8")
 
     return run
 
