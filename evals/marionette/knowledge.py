@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...tools.knowledge.entries import FURTHER
 from ...tools.primitives import PRIMITIVES as MEASURED
 from .annotations import Annotations
 from .dataset import ABOUT
@@ -31,4 +30,4 @@ def use_knowledge(data: Path) -> None:
     Call it before the first lookup. An environment variable that is already set is kept.
     """
     if (data / ABOUT).is_file():
-        os.environ.setdefault(FURTHER, str(Path(__file__).with_name("knowledge.yaml")))
+        os.environ.setdefault("VIDEO_STAR_KNOWLEDGE", str(Path(__file__).with_name("knowledge.yaml")))

@@ -15,7 +15,7 @@ from importlib.resources import files
 import yaml
 
 from ...tools import knowledge
-from ...tools.knowledge.encoders import ENCODERS, WORDS, chosen, lacking
+from ...tools.knowledge.encoders import ENCODERS, WORDS, encoder_in_use, why_unavailable
 from ..metrics import wilson
 
 TARGET = 0.90
@@ -72,12 +72,12 @@ def main() -> int:
         1 if the held-out top-3 hit rate of the encoder in use is below the target, else 0.
     """
     for name in ENCODERS:
-        if reason := lacking(name):
+        if reason := why_unavailable(name):
             print(f"not measured: {reason}")
-    rate, current = 0.0, chosen()
+    rate, current = 0.0, encoder_in_use()
     for name in SETS:
         queries = read_queries(name)
-        for encoder in [WORDS, *(encoder for encoder in reversed(ENCODERS) if not lacking(encoder))]:
+        for encoder in [WORDS, *(encoder for encoder in reversed(ENCODERS) if not why_unavailable(encoder))]:
             outcomes = measure(queries, encoder)
             print(f"{name}, by {encoder}{' (in use)' if encoder == current else ''}")
             for kind in dict.fromkeys(query.kind for query in queries):

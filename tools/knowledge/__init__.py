@@ -1,11 +1,12 @@
-"""What actions are made of: definitions by transition phases, and their ranked sub-actions in measurable primitives.
+"""The knowledge base of actions: definitions by phases, and ranked sub-actions in measurable motion primitives.
 
-A label is looked up by its words alone: case, underscores, hyphens, camelCase, articles and endings do not matter. A
-label that has no entry is composed from the nearest ones and says so in `composed_from`, so that a reader can weigh it.
+A label is looked up by its words: case, underscores, hyphens, camelCase, articles and inflections do not matter. The
+definition of a label without an entry is composed from the nearest entries, which it names in `composed_from`.
 """
 
 from .entries import Definition, KnowledgeError, SubAction, one_line, read_entries
-from .retrieval import define, define_all, labels, search, shortlist
+from .retrieval import define, define_all, labels, search
+from .shortlist import shortlist
 
 __all__ = [
     "Definition",

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoStarError
-from .encoders import MINILM, Array, Encoder, encoder
-from .entries import Definition, entries
+from .base import entries
+from .embedding import Array, Encoder
+from .encoders import MINILM, encoder
+from .entries import Definition
 
 FILE: Final = "meanings.npz"
 """For each entry the digest of its readings, (entries,) uint64, and their mean, (entries, 384) float16."""

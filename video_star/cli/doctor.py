@@ -102,10 +102,10 @@ def _engine() -> str:
 
 
 def _search() -> str:
-    from ..tools.knowledge.encoders import MINILM, chosen, lacking
+    from ..tools.knowledge.encoders import MINILM, encoder_in_use, why_unavailable
 
-    missing = lacking(MINILM)
-    return f"by {chosen()}" + (f"; better with the extra [search]: {missing}" if missing else "")
+    missing = why_unavailable(MINILM)
+    return f"by {encoder_in_use()}" + (f"; better with the extra [search]: {missing}" if missing else "")
 
 
 def _writing() -> str:

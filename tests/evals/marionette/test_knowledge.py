@@ -11,7 +11,7 @@ import pytest
 from video_star.evals.marionette import ACTIONS
 from video_star.evals.marionette.primitives import PRIMITIVES
 from video_star.tools.knowledge import KnowledgeError, read_entries
-from video_star.tools.knowledge.entries import FURTHER, entries
+from video_star.tools.knowledge.base import knowledge_base
 from video_star.tools.primitives import PRIMITIVES as MEASURED
 
 KNOWLEDGE = Path(__file__).parents[3] / "evals" / "marionette" / "knowledge.yaml"
@@ -57,11 +57,11 @@ def test_the_knowledge_base_reads_further_entries_and_they_come_first() -> None:
         from video_star.tools.knowledge import define, labels
         assert all(define(label).label == label and not define(label).composed_from for label in ACTIONS)
         assert "brush hair" in labels() and define("sit").label == "sit\""""
-    further = os.environ | {FURTHER: str(KNOWLEDGE)}
+    further = os.environ | {"VIDEO_STAR_KNOWLEDGE": str(KNOWLEDGE)}
     assert not subprocess.run([sys.executable, "-c", code], env=further, capture_output=True, text=True).stderr
 
 
 def test_a_file_of_further_entries_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(FURTHER, "nowhere.yaml")
+    monkeypatch.setenv("VIDEO_STAR_KNOWLEDGE", "nowhere.yaml")
     with pytest.raises(KnowledgeError, match="nowhere.yaml"):
-        entries.__wrapped__()
+        knowledge_base.__wrapped__()

@@ -13,24 +13,25 @@ import pytest
 
 from video_star.tools.errors import BadInput, BadWeights, MissingExtra
 from video_star.tools.knowledge import define, encoders, meanings, search
-from video_star.tools.knowledge.encoders import ENCODERS, MINILM, VARIABLE, WORDLLAMA, WORDS, MiniLM, encoder, lacking
-from video_star.tools.knowledge.entries import entries
+from video_star.tools.knowledge.base import entries
+from video_star.tools.knowledge.encoders import ENCODERS, MINILM, WORDLLAMA, WORDS, encoder, why_unavailable
+from video_star.tools.knowledge.minilm import SHA256, MiniLM
 
 STRANGE = ["photosynthesis", "quantum chromodynamics", "blorp", "gross domestic product", "🏃", "中文动作", "", "\n\t"]
-HERE = [name for name in ENCODERS if not lacking(name)]
+HERE = [name for name in ENCODERS if not why_unavailable(name)]
 
 
 @pytest.fixture(params=list(ENCODERS))
 def name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if why := lacking(name):
+    if why := why_unavailable(name):
         pytest.skip(why)
     return name
 
 
 @pytest.fixture
 def in_use(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv(VARIABLE, name)
+    monkeypatch.setenv("VIDEO_STAR_SEARCH", name)
     yield name
 
 
@@ -65,7 +66,7 @@ def test_what_means_the_same_lies_closer_than_what_shares_a_word(name: str) -> N
 )
 def test_minilm_agrees_with_transformers(one: str, other: str, published: float) -> None:
     """Cosines that transformers 5 and torch 2 give with the same weights."""
-    if why := lacking(MINILM):
+    if why := why_unavailable(MINILM):
         pytest.skip(why)
     assert cosine(MINILM, one, other) == pytest.approx(published, abs=1e-4)
 
@@ -78,7 +79,7 @@ def test_shipped_meanings_are_those_of_the_entries_as_they_are() -> None:
 
 
 def test_shipped_meanings_are_what_the_encoder_makes_of_the_entries() -> None:
-    if why := lacking(MINILM):
+    if why := why_unavailable(MINILM):
         pytest.skip(why)
     reader = encoder(MINILM)
     assert reader is not None
@@ -149,23 +150,23 @@ def test_nothing_is_loaded_for_labels_that_are_known() -> None:
 def test_words_alone_where_no_encoder_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VIDEO_STAR_HOME", str(tmp_path))
     monkeypatch.setattr(encoders, "_folder", lambda package: None)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv("VIDEO_STAR_SEARCH", raising=False)
     encoders._loaded.cache_clear()
-    encoders._chosen.cache_clear()
+    encoders._in_use.cache_clear()
     try:
-        assert encoders.chosen() == WORDS
+        assert encoders.encoder_in_use() == WORDS
         assert search("strolling in the park") == search("strolling in the park", by=WORDS)
         assert "walk" in define("strolling in the park").composed_from
-        assert "pip install" in lacking(MINILM) and "pip install" in lacking(WORDLLAMA)
+        assert "pip install" in why_unavailable(MINILM) and "pip install" in why_unavailable(WORDLLAMA)
         with pytest.raises(MissingExtra, match="pip install"):
             search("strolling", by=WORDLLAMA)
     finally:
         encoders._loaded.cache_clear()
-        encoders._chosen.cache_clear()
+        encoders._in_use.cache_clear()
 
 
 def test_weights_that_are_not_the_published_ones_are_refused(tmp_path: Path) -> None:
-    for file in encoders.MINILM_SHA256:
+    for file in SHA256:
         (tmp_path / file).write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     with pytest.raises(BadWeights, match="model.safetensors"):
         MiniLM(tmp_path)
@@ -177,7 +178,7 @@ def test_an_encoder_that_is_not_there_is_named() -> None:
 
 
 def test_the_best_encoder_here_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not os.environ.get(VARIABLE):
-        assert encoders.chosen() == (HERE or [WORDS])[0]
-    monkeypatch.setenv(VARIABLE, WORDS)
-    assert encoders.chosen() == WORDS
+    if not os.environ.get("VIDEO_STAR_SEARCH"):
+        assert encoders.encoder_in_use() == (HERE or [WORDS])[0]
+    monkeypatch.setenv("VIDEO_STAR_SEARCH", WORDS)
+    assert encoders.encoder_in_use() == WORDS

@@ -25,7 +25,7 @@ from video_star.tools.knowledge import (
     search,
     shortlist,
 )
-from video_star.tools.knowledge.encoders import VARIABLE, WORDS
+from video_star.tools.knowledge.encoders import WORDS
 from video_star.tools.primitives import PRIMITIVES
 
 HMDB51 = """brush hair|cartwheel|catch|chew|clap|climb|climb stairs|dive|draw sword|dribble|drink|eat|fall floor|
@@ -48,7 +48,7 @@ VALID = "{definition: from here to there, sub_actions: [{name: one, primitives: 
 def words_alone() -> Iterator[None]:
     """What encoders add is tested in test_encoders.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, WORDS)
+        patch.setenv("VIDEO_STAR_SEARCH", WORDS)
         yield
 
 
@@ -291,9 +291,9 @@ def test_shortlist_of_600_actions_takes_less_than_100_ms() -> None:
         (f"skip: {VALID[:-1]}, unlike: {{walk: 'this: that'}}}}", ("unlike.walk",)),
         (f"skip: {VALID[:-1]}, order: [steps, moonwalk]}}", ("order.1.0", "moonwalk")),
         (f"skip: {VALID[:-1]}, order: steps}}", ("order", "list of primitives")),
-        (f"skip: {VALID[:-1]}, order: [[steps]]}}", ("order", "two steps")),
+        (f"skip: {VALID[:-1]}, order: [[steps]]}}", ("order", "two or more steps")),
         (f"skip: {VALID[:-1]}, order: [steps, []]}}", ("order", "empty")),
-        (f"skip: {VALID[:-1]}, order: [steps, [turn, steps]]}}", ("order", "steps comes more than once")),
+        (f"skip: {VALID[:-1]}, order: [steps, [turn, steps]]}}", ("order", "steps occurs more than once")),
         (f"skip: {VALID[:-1]}, order: [steps, turn]}}", ("order", "no sub-action uses turn")),
         (f"Skip_It: {VALID}".replace("Skip_It", "skip_It"), ("lower-case",)),
         ("skip:", ("field",)),
@@ -326,6 +326,6 @@ def test_labels_read_together_are_defined_as_each_by_itself() -> None:
     together = define_all([*strange, "hug", ""])
     assert list(together) == [*strange, "hug", ""]
     retrieval._composed.cache_clear()
-    encoders._VECTORS.clear()
+    encoders._vectors.clear()
     assert together == {label: define(label) for label in together}
     assert any(definition.composed_from for definition in together.values())
