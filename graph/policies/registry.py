@@ -1,9 +1,10 @@
-"""Policies by name: one string names the chat model that speaks in the conversation."""
+"""Policies by name: a spec such as `vllm:<model>@<url>` names the chat model that acts as the policy."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -14,118 +15,178 @@ from pydantic import SecretStr
 from ...tools.errors import MissingExtra, UnknownPolicy
 
 EMBEDDED: Final = "kinematic"
-OPTIONS: Final[dict[str, tuple[str, str]]] = {
-    "tools": ("prompted", ""),
-    "max_tokens": (r"[1-9]\d{0,6}", ""),
-    "quantize": ("4bit|8bit", "transformers"),
-    "api": ("compatible", "dashscope"),
+"""The policy that needs no model."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option at the end of a spec, as in `?tools=prompted&max_tokens=512`."""
+
+    values: str
+    """Pattern of its values."""
+    provider: str | None = None
+    """The only provider that accepts it; None: every provider."""
+
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    "tools": Option("prompted"),
+    "max_tokens": Option(r"[1-9]\d{0,6}"),
+    "quantize": Option("4bit|8bit", "transformers"),
+    "api": Option("compatible", "dashscope"),
 }
-"""Options at the end of a spec: what each may be, and the one provider that takes it, or none named for all."""
+"""By name; `resolve_policy` documents their meaning."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed spec: `provider:model?options`."""
+
+    text: str
+    provider: str
+    model: str
+    options: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> Spec:
+        """Parse a spec.
+
+        Raises:
+            UnknownPolicy: It has no provider or model, or an option that the provider does not accept.
+        """
+        name, _, given = text.partition("?")
+        provider, _, model = name.partition(":")
+        if not provider or not model:
+            raise UnknownPolicy(
+                f"there is no policy {text[:80]!r}; use {EMBEDDED!r}, vllm:<model>@<url>, dashscope:<model>, "
+                "transformers:<folder>, or provider:model such as openai:gpt-4.1"
+            )
+        options = dict(parse_qsl(given, keep_blank_values=True))
+        if bool(given) != bool(options):
+            raise UnknownPolicy(f"the options of policy {text[:80]!r} cannot be read; write them like ?tools=prompted")
+        accepted = {key: option for key, option in OPTIONS.items() if option.provider in (None, provider)}
+        for key, value in options.items():
+            if key not in accepted or not re.fullmatch(accepted[key].values, value):
+                known = ", ".join(f"{name}=({option.values})" for name, option in accepted.items())
+                raise UnknownPolicy(
+                    f"policy {text[:80]!r}: there is no option {key[:40]}={value[:40]}; {provider} accepts {known}"
+                )
+        return cls(text, provider, model, options)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Maximum number of tokens of one turn, if it is set."""
+        return int(self.options["max_tokens"]) if "max_tokens" in self.options else None
 
 
 @lru_cache(maxsize=16)
 def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseChatModel:
-    """The chat model that `spec` names.
+    """The chat model that `spec` names; the same object for the same arguments.
 
     Args:
         spec: `kinematic`, the embedded policy; `vllm:<model>@<url>`; `dashscope:<model>`;
-            `transformers:<folder or id>`; or `provider:model` as LangChain's `init_chat_model` takes it. Options may
-            follow, as in `?tools=prompted&max_tokens=512`:
-            tools=prompted: tools go to the model as text; without, they do once its server refuses them.
-            max_tokens: most tokens of a turn; 2048 where not given, or the server's own limit.
-            quantize=4bit or 8bit: weights in so many bits (transformers).
-            api=compatible: DashScope's OpenAI-compatible mode instead of its own SDK.
-        temperature: Sampling temperature of a chat model; left out where the model is known to take none.
-        seed: Seed of the sampling of vLLM, DashScope, Gemini and Ollama; the embedded policy does not sample.
+            `transformers:<folder or Hugging Face id>`; or `provider:model` as in LangChain's `init_chat_model`.
+            Options may follow, as in `?tools=prompted&max_tokens=512`:
+            tools=prompted: tools are sent as text; by default only after the server has rejected them.
+            max_tokens: maximum number of tokens of one turn; default: 2048, or the server's limit.
+            quantize=4bit or 8bit: quantized weights (transformers).
+            api=compatible: DashScope's OpenAI-compatible API instead of the native one.
+        temperature: Sampling temperature; not sent to models that are known to accept none.
+        seed: Sampling seed, for vLLM, DashScope, Gemini and Ollama. The embedded policy does not sample.
 
     Raises:
-        UnknownPolicy: `spec` names no policy, or its key is not set.
+        UnknownPolicy: `spec` names no policy, or its API key is not set.
         MissingExtra: The provider's package is not installed.
+
+    Example:
+        >>> resolve_policy("kinematic")._llm_type
+        'kinematic'
     """
     if spec == EMBEDDED:
         from .kinematic.policy import KinematicPolicy
 
         return KinematicPolicy()
-    named, _, given = spec.partition("?")
-    provider, _, model = named.partition(":")
-    if not provider or not model:
-        raise UnknownPolicy(
-            f"there is no policy {spec[:80]!r}; use {EMBEDDED!r}, vllm:<model>@<url>, dashscope:<model>, "
-            "transformers:<folder>, or provider:model such as openai:gpt-4.1"
-        )
-    options = _options(spec, provider, given)
     from .prompted_tools import ToolFallback
 
-    chosen = _chat_model(provider, model, temperature, seed, options)
-    streams = type(chosen)._astream is not BaseChatModel._astream and not chosen.disable_streaming
+    parsed = Spec.parse(spec)
+    model = _MAKERS.get(parsed.provider, _langchain)(parsed, temperature, seed)
+    streams = type(model)._astream is not BaseChatModel._astream and not model.disable_streaming
     return ToolFallback(
-        model=chosen, spec=spec, prompted="tools" in options, disable_streaming=not streams, profile=chosen.profile
+        model=model,
+        spec=spec,
+        prompted="tools" in parsed.options,
+        disable_streaming=not streams,
+        profile=model.profile,
     )
 
 
-def _options(spec: str, provider: str, given: str) -> dict[str, str]:
-    options = dict(parse_qsl(given, keep_blank_values=True))
-    if bool(given) != bool(options):
-        raise UnknownPolicy(f"the policy {spec[:80]!r} ends in no options; write them like ?tools=prompted")
-    for name, value in options.items():
-        form, only = OPTIONS.get(name, ("", ""))
-        if not form or only not in ("", provider) or not re.fullmatch(form, value):
-            there = ", ".join(f"{key}=({may})" for key, (may, whose) in OPTIONS.items() if whose in ("", provider))
-            raise UnknownPolicy(f"the policy {spec[:80]!r} has an unknown option {name!r}; {provider} takes {there}")
-    return options
+def _vllm(spec: Spec, temperature: float, seed: int) -> BaseChatModel:
+    from .openai_compatible import vllm_server
+    from .vllm import VllmPolicy
+
+    limit: dict[str, Any] = {} if spec.max_tokens is None else {"max_new_tokens": spec.max_tokens}
+    return VllmPolicy(server=vllm_server(spec.model), temperature=temperature, seed=seed, **limit)
 
 
-def _chat_model(provider: str, model: str, temperature: float, seed: int, options: Mapping[str, str]) -> BaseChatModel:
-    limit: dict[str, Any] = {"max_new_tokens": int(options["max_tokens"])} if "max_tokens" in options else {}
-    if provider == "vllm":
-        from .openai_compatible import vllm_server
-        from .vllm import VllmPolicy
-
-        return VllmPolicy(server=vllm_server(model), temperature=temperature, seed=seed, **limit)
-    if provider == "dashscope" and "api" in options:
+def _dashscope(spec: Spec, temperature: float, seed: int) -> BaseChatModel:
+    if "api" in spec.options:
         from .openai_compatible import dashscope_server, served_model
 
-        return served_model(dashscope_server(model), temperature, seed, *limit.values())
-    if provider == "dashscope":
-        from . import dashscope
+        return served_model(dashscope_server(spec.model), temperature, seed, spec.max_tokens)
+    from . import dashscope
 
-        return dashscope.make(model, temperature, seed, *limit.values())
-    if provider == "transformers":
-        from .local import TransformersPolicy
+    return dashscope.make(spec.model, temperature, seed, spec.max_tokens)
 
-        quantize: Any = options.get("quantize")
-        return TransformersPolicy(path=model, temperature=temperature, quantize=quantize, **limit)
-    spec = f"{provider}:{model}"
+
+def _transformers(spec: Spec, temperature: float, seed: int) -> BaseChatModel:
+    from .local import TransformersPolicy
+
+    limit: dict[str, Any] = {} if spec.max_tokens is None else {"max_new_tokens": spec.max_tokens}
+    quantize: Any = spec.options.get("quantize")
+    return TransformersPolicy(path=spec.model, temperature=temperature, quantize=quantize, **limit)
+
+
+_MAKERS: Final[Mapping[str, Callable[[Spec, float, int], BaseChatModel]]] = {
+    "vllm": _vllm,
+    "dashscope": _dashscope,
+    "transformers": _transformers,
+}
+"""By provider; every other provider is one of LangChain's."""
+
+
+def _langchain(spec: Spec, temperature: float, seed: int) -> BaseChatModel:
+    name = f"{spec.provider}:{spec.model}"
     try:
         from langchain.chat_models import init_chat_model
     except ImportError:
-        raise MissingExtra(f"the policy {spec!r} needs LangChain; install it: pip install 'video-star[api]'") from None
-    more = _own_settings(provider, seed)
-    if limit:
-        more[_LIMIT_NAMES.get(provider, "max_tokens")] = limit["max_new_tokens"]
+        raise MissingExtra(f"the policy {name!r} needs LangChain; install it: pip install 'video-star[api]'") from None
+    settings = _client_settings(spec.provider, seed)
+    if spec.max_tokens is not None:
+        settings[_MAX_TOKENS_NAMES.get(spec.provider, "max_tokens")] = spec.max_tokens
     try:
-        chosen: BaseChatModel = init_chat_model(model, model_provider=provider, temperature=temperature, **more)
-        if (chosen.profile or {}).get("temperature") is False:
-            chosen = init_chat_model(model, model_provider=provider, **more)
+        model: BaseChatModel = init_chat_model(
+            spec.model, model_provider=spec.provider, temperature=temperature, **settings
+        )
+        if (model.profile or {}).get("temperature") is False:
+            model = init_chat_model(spec.model, model_provider=spec.provider, **settings)
     except ImportError as error:
-        raise MissingExtra(f"the policy {spec!r} needs another package: {error}") from error
+        raise MissingExtra(f"the policy {name!r} needs another package: {error}") from error
     except Exception as error:
-        raise UnknownPolicy(f"the policy {spec!r} cannot be made: {str(error)[:300]}") from error
-    for name, variable in chosen.lc_secrets.items():
-        key = getattr(chosen, name, None)
+        raise UnknownPolicy(f"the policy {name!r} cannot be created: {str(error)[:300]}") from error
+    for field, variable in model.lc_secrets.items():
+        key = getattr(model, field, None)
         if isinstance(key, SecretStr) and not key.get_secret_value():
-            raise UnknownPolicy(f"the policy {spec!r} needs a key; set the variable {variable}")
-    return chosen
+            raise UnknownPolicy(f"the policy {name!r} needs an API key; set the variable {variable}")
+    return model
 
 
-_LIMIT_NAMES: Final = {"google_genai": "max_output_tokens", "ollama": "num_predict"}
-"""What the most tokens of a turn are called where it is not `max_tokens`."""
+_MAX_TOKENS_NAMES: Final = {"google_genai": "max_output_tokens", "ollama": "num_predict"}
+"""What a provider's client calls `max_tokens`, if it has another name for it."""
 _CLOSE: Final = {"Connection": "close"}
-"""For clients that take no pool of ours: a connection that is kept fails on another event loop than its own."""
+"""For clients that do not accept a connection pool of ours: a kept connection would fail on another event loop."""
 
 
-def _own_settings(provider: str, seed: int) -> dict[str, Any]:
-    """What a provider's client takes besides model, temperature and limit, so that only the graph tries again."""
+def _client_settings(provider: str, seed: int) -> dict[str, Any]:
+    """Settings of a provider's client besides model, temperature and token limit: no retries, which the graph makes."""
     if provider == "openai":
         from .connections import LoopwiseClient
 
@@ -133,7 +194,7 @@ def _own_settings(provider: str, seed: int) -> dict[str, Any]:
     if provider == "anthropic":
         return {"max_retries": 0, "default_headers": _CLOSE}
     if provider == "google_genai":
-        # It counts the first try, and takes 0 for "as often as usual".
+        # The client counts the first attempt, and takes 0 as its default number of retries.
         return {"max_retries": 1, "seed": seed, "additional_headers": _CLOSE}
     if provider == "ollama":
         return {"seed": seed, "client_kwargs": {"headers": _CLOSE}}

@@ -138,7 +138,7 @@ async def test_a_conversation_too_long_says_what_to_do(server: VllmServer) -> No
 
 
 async def test_a_model_it_does_not_serve_says_so(server: VllmServer) -> None:
-    with pytest.raises(PolicyUnavailable, match="serves no model 'other'"):
+    with pytest.raises(PolicyUnavailable, match="does not serve 'other'"):
         await resolve_policy(f"vllm:other@{server.url}").ainvoke("hello")
 
 
