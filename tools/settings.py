@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     home: Folder = Field(default_factory=lambda: user_cache_path("video-star"))
     """Folder of images, tool results, downloads and weights; default: `video-star` in the user's cache folder."""
     vision: str = "embedded"
-    """Engine that finds people and poses: `embedded`, a YOLO name, the path of an export, or KIND:WHAT."""
+    """Engine that finds people and poses: `embedded`, a YOLO name, the path of an export, or KIND:ARGUMENT."""
     weights_url: str | None = None
     """Mirror of the YOLO weights, an https:// address; default: the publisher's release."""
     search: str | None = None

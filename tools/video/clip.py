@@ -1,4 +1,4 @@
-"""A clip: one span of one video as the tools see it, an opaque id and its frames, decoded once for all tools."""
+"""A clip: one span of one video, named by an opaque id; its frames are decoded once for all tools."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .reader import Frames, VideoInfo, probe, read_frames
 from .source import VideoAccess, identify, resolve
 
 ANALYSIS_RATE: Final = 8.0
-"""Frames per second at which tools look: four samples of each step of a walk (about 2 steps/s)."""
+"""Frames per second that tools analyse: four samples per step of a walk (about 2 steps/s)."""
 ANALYSIS_LIMIT: Final = 48
-"""Most frames of one span, whatever its length; longer spans are sampled more thinly."""
+"""Most frames of one span; longer spans are sampled more sparsely."""
 ANALYSIS_SIDE: Final = 768
-"""Long side in pixels of the frames tools look at: people of a quarter of the picture stay above 150 pixels."""
+"""Long side in pixels of analysed frames: people a quarter as large stay above 150 pixels."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ class Clip:
     """One span of one video."""
 
     id: str
-    """Digest of the content: the only name of the video that a policy or a tool result ever holds."""
+    """Digest of the content: the only name of the video in conversations and tool results."""
     path: Path
-    """Where the file lies on this machine. For the reader alone; never shown to a policy."""
+    """The file on this machine, for the reader only; never shown to a policy."""
     info: VideoInfo
     start: float
     """Seconds."""
     end: float
-    """Seconds; `start < end <= info.duration` unless the duration is unknown."""
+    """Seconds; `start < end <= info.duration`."""
 
     def span(self, start: float | None, end: float | None) -> Clip:
-        """The part of this clip from `start` to `end` (seconds of the video), cut to what the clip holds.
+        """The part of this clip from `start` to `end` (seconds of the video), limited to the clip.
 
         Raises:
-            SpanOutsideVideo: nothing is left.
+            SpanOutsideVideo: The clip and the span do not overlap.
         """
         first = self.start if start is None else max(self.start, start)
         last = self.end if end is None else min(self.end, end)
@@ -53,73 +53,73 @@ class Clip:
         return Clip(self.id, self.path, self.info, first, last)
 
     def frames(self) -> Frames:
-        """The frames tools look at: `ANALYSIS_RATE` per second, at least 2, at most `ANALYSIS_LIMIT`, evenly spaced."""
-        return _decoded.frames(self)
+        """The analysed frames: `ANALYSIS_RATE` per second, at least 2, at most `ANALYSIS_LIMIT`, evenly spaced."""
+        return _frame_cache.frames(self)
 
 
 def open_clip(
     video: str, start: float | None = None, end: float | None = None, *, access: VideoAccess | None = None
 ) -> Clip:
-    """Find, check and identify a video, and cut the span asked for.
+    """Find, check and identify a video, and select a span of it.
 
     Args:
-        video: A path, `file://` or `http(s)://` address.
-        start: Seconds; None is the beginning.
-        end: Seconds; None is the end.
-        access: What may be read; None is `VideoAccess.from_environment()`.
+        video: A path, or a `file://` or `http(s)://` URL.
+        start: Seconds; None is the start of the video.
+        end: Seconds; None is its end.
+        access: Which videos may be read; None is `VideoAccess.from_environment()`.
 
     Raises:
-        BadInput: The typed reason why this video or span cannot be used.
+        BadInput: The video or the span cannot be used; the subclass says why.
     """
     path = resolve(video, access or VideoAccess.from_environment())
     stat = path.stat()
-    video_id, info = _known(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    video_id, info = _identified(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     duration = info.duration
     first, last = _seconds("start", start, 0.0), _seconds("end", end, duration)
-    # Written so that NaN, of which nothing is true, is refused.
+    # In this form NaN is rejected too.
     if not 0 <= first < last <= duration + 0.05:
         raise SpanOutsideVideo(
-            f"the span {first:g} to {last:g} s does not lie in the video, which lasts {duration:.2f} s; "
+            f"the span {first:g} to {last:g} s is not within the video, which is {duration:.2f} s long; "
             f"give 0 <= start < end <= {duration:.2f}"
         )
     return Clip(video_id, path, info, first, min(last, duration))
 
 
-def _seconds(name: str, value: object, otherwise: float) -> float:
+def _seconds(name: str, value: object, default: float) -> float:
     if value is None:
-        return otherwise
+        return default
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpanOutsideVideo(f"{name} is {value!r}; give a number of seconds")
     return float(value)
 
 
 def analysis_times(start: float, end: float) -> np.ndarray:
-    """Times at which the tools look, in seconds: the middles of equal slices of the span. Shape (frames,) float64."""
+    """Times of the analysed frames, (frames,) float64 seconds: the middles of equal parts of the span."""
     count = int(np.clip(round((end - start) * ANALYSIS_RATE), 2, ANALYSIS_LIMIT))
     return start + (np.arange(count) + 0.5) * (end - start) / count
 
 
 @lru_cache(maxsize=64)
-def _known(path: Path, changed: int, size: int, inode: int) -> tuple[str, VideoInfo]:
-    """Identity and properties of a file, read once for as long as it stays the same file."""
+def _identified(path: Path, changed: int, size: int, inode: int) -> tuple[str, VideoInfo]:
+    """Identity and properties of a file, read again only if it changes."""
     info = probe(path)
     return identify(path), info
 
 
-class _Decoded:
-    """The spans decoded last; a span wanted by several threads at once is decoded by one of them."""
+class _FrameCache:
+    """The most recently decoded spans; threads that need the same span decode it once."""
 
-    def __init__(self, spans: int) -> None:
-        self._spans = spans
-        self._guard = Lock()
+    def __init__(self, max_spans: int) -> None:
+        self._max_spans = max_spans
+        self._lock = Lock()
         self._slots: OrderedDict[tuple[str, float, float], tuple[Lock, list[Frames]]] = OrderedDict()
 
     def frames(self, clip: Clip) -> Frames:
         key = (clip.id, clip.start, clip.end)
-        with self._guard:
+        with self._lock:
             lock, slot = self._slots.setdefault(key, (Lock(), []))
             self._slots.move_to_end(key)
-            while len(self._slots) > self._spans:
+            while len(self._slots) > self._max_spans:
                 self._slots.popitem(last=False)
         with lock:
             if not slot:
@@ -127,4 +127,4 @@ class _Decoded:
             return slot[0]
 
 
-_decoded = _Decoded(spans=8)
+_frame_cache = _FrameCache(max_spans=8)

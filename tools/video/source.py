@@ -1,4 +1,4 @@
-"""From what a user types to a local file that may be read: paths, `file://` and `http(s)://` addresses."""
+"""Resolving a video argument to a local file that may be read: paths, `file://` and `http(s)://` URLs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from ..execution.disk_budget import enforce, touch
 from ..settings import home, settings
 
 CLIPS: Final = Path(str(files("video_star.tools") / "clips"))
-"""The bundled clips: always allowed."""
+"""The folder of the bundled clips, which may always be read."""
 DEMO_CLIP: Final = CLIPS / "people_walking.mp4"
 """Five people walking: 768x576, 10 frames/s, 7 s."""
 
-_REDIRECTS: Final = 3
-_FRESH: Final = 3600.0
-"""Seconds for which a downloaded file serves its address again."""
-_WHOLE: Final = 64 * 2**20
-"""Bytes up to which a file is hashed whole."""
+_MAX_REDIRECTS: Final = 3
+_MAX_AGE: Final = 3600.0
+"""Seconds for which a downloaded file is reused for its URL."""
+_MAX_HASHED: Final = 64 * 2**20
+"""Bytes up to which the whole file is hashed."""
 _BLOCK: Final = 64 * 2**10
 _BLOCKS: Final = 64
 
@@ -42,17 +42,17 @@ class VideoAccess:
     """Which videos this process may read."""
 
     roots: tuple[Path, ...] | None = None
-    """Folders whose files may be read; None is any file the user can read. The bundled clips always may."""
+    """Folders whose files may be read; None is any file the user can read. The bundled clips are always allowed."""
     hosts: tuple[str, ...] = ()
-    """Hosts that addresses may name, lower case; ("*",) is any public one, () refuses addresses."""
+    """Hosts that videos may be downloaded from, in lower case; ("*",) is any public host, () is none."""
     private_addresses: bool = False
-    """Whether hosts may lie in this machine or its networks, where a stranger's address must not reach."""
+    """Whether hosts may be on this machine or in private networks, which untrusted URLs must not reach."""
     max_bytes: int = 512 * 2**20
-    """Largest download."""
+    """Size limit of a download."""
     seconds: float = 60.0
-    """Longest download, redirects included."""
-    kept_bytes: int = 4096 * 2**20
-    """What downloads may take on disk together; those used longest ago go first."""
+    """Time limit of a download, redirects included."""
+    disk_bytes: int = 4096 * 2**20
+    """Size limit of all downloads on disk; the least recently used are deleted."""
 
     @classmethod
     def from_environment(cls, *, served: bool = False) -> VideoAccess:
@@ -72,16 +72,16 @@ class VideoAccess:
             private_addresses=given.private_addresses,
             max_bytes=int(given.max_mb * 2**20),
             seconds=given.download_seconds,
-            kept_bytes=int(given.downloads_mb * 2**20),
+            disk_bytes=int(given.downloads_mb * 2**20),
         )
 
 
 def resolve(video: str, access: VideoAccess) -> Path:
-    """The local file that a path or address names, links followed, downloaded where it must be.
+    """The local file named by a path or URL, with links resolved; downloaded if it is remote.
 
     Raises:
-        VideoNotFound: Nothing is there.
-        VideoNotAllowed: It is no ordinary file, lies outside the roots, or its address may not be fetched.
+        VideoNotFound: The file does not exist.
+        VideoNotAllowed: It is not a regular file, lies outside the roots, or its URL is not allowed.
         VideoTooLarge: The download is too large or too slow.
         DownloadFailed: The download failed.
     """
@@ -91,24 +91,24 @@ def resolve(video: str, access: VideoAccess) -> Path:
     if separator and scheme.lower() == "file":
         host, _, path = rest.partition("/")
         if host not in ("", "localhost"):
-            raise VideoNotAllowed(f"{_short(video)} names a file of another machine; give file:///... or a path")
+            raise VideoNotAllowed(f"{_short(video)} is a file on another machine; give file:///... or a path")
         return _local("/" + unquote(path), access)
     if separator or video.startswith(("data:", "file:")):
-        raise VideoNotAllowed(f"{_short(video)} cannot be read; give a path, or an address with file, http or https")
+        raise VideoNotAllowed(f"{_short(video)} has an unknown scheme; give a path, or a file, http or https URL")
     return _local(video, access)
 
 
 def identify(path: Path) -> str:
-    """The opaque name of a video: 32 hexadecimal digits from the SHA-256 of its content.
+    """The opaque name of a video: 32 hexadecimal digits of the SHA-256 of its content.
 
-    Files above 64 MiB are known by their size, time of change and 64 blocks of 64 KiB spread evenly from first byte to
-    last, because hashing hours of video would take longer than looking at it. The time of change is in, as an edit
-    between the blocks changes nothing else; a copy of so large a file may therefore have another name.
+    For files above 64 MiB the digest covers the size, the modification time and 64 evenly spaced blocks of 64 KiB, as
+    hashing hours of video would take longer than analysing it. The modification time is included because an edit
+    between the blocks changes nothing else; a copy of such a file may therefore get another name.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        if status.st_size <= _WHOLE:
+        if status.st_size <= _MAX_HASHED:
             while block := file.read(2**20):
                 digest.update(block)
         else:
@@ -121,28 +121,28 @@ def identify(path: Path) -> str:
 
 def _local(name: str, access: VideoAccess) -> Path:
     if not name:
-        raise VideoNotFound("no video was named; give the path or address of one")
+        raise VideoNotFound("no video given; give its path or URL")
     try:
         path = Path(os.path.realpath(os.path.expanduser(name)))
         if access.roots is not None and not _inside(path, (*access.roots, CLIPS)):
-            # Said before looking, so that nobody learns which files exist elsewhere.
+            # Checked before the file is accessed, so as not to reveal which files exist elsewhere.
             raise VideoNotAllowed(
                 f"{_short(name)} lies outside the folders that may be read here; "
                 "move it there, or set VIDEO_STAR_ROOTS to the folders of your videos"
             )
-        # Looked at without opening: opening a pipe waits for its writer, opening a device may act on it.
+        # stat rather than open: opening a pipe blocks, and opening a device may have effects.
         mode = path.stat().st_mode
     except PermissionError as error:
-        raise VideoNotAllowed(f"{_short(name)} may not be read by this user; change its permissions") from error
+        raise VideoNotAllowed(f"{_short(name)} is not readable by this user; change its permissions") from error
     except VideoNotAllowed:
         raise
     except (OSError, ValueError) as error:
-        raise VideoNotFound(f"{_short(name)} does not exist; give the path or address of a video") from error
+        raise VideoNotFound(f"{_short(name)} does not exist; give the path or URL of a video") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-        raise VideoNotAllowed(f"{_short(name)} is {kind}; give an ordinary video file")
+        raise VideoNotAllowed(f"{_short(name)} is {kind}; give a regular video file")
     if not os.access(path, os.R_OK):
-        raise VideoNotAllowed(f"{_short(name)} may not be read by this user; change its permissions")
+        raise VideoNotAllowed(f"{_short(name)} is not readable by this user; change its permissions")
     return path
 
 
@@ -150,44 +150,44 @@ def _inside(path: Path, roots: tuple[Path, ...]) -> bool:
     return any(path.is_relative_to(os.path.realpath(root)) for root in roots)
 
 
-def _download(address: str, access: VideoAccess) -> Path:
-    """Fetch an address into the store, or find it there."""
-    url = _checked_url(address, access)
+def _download(video: str, access: VideoAccess) -> Path:
+    """The downloaded file of a URL; downloaded again if it is older than `_MAX_AGE`."""
+    url = _checked_url(video, access)
     folder = home() / "downloads"
-    kept = folder / hashlib.sha256(str(url).encode()).hexdigest()
-    if touch(kept) and time.time() - kept.stat().st_mtime < _FRESH:
-        return kept
+    path = folder / hashlib.sha256(str(url).encode()).hexdigest()
+    if touch(path) and time.time() - path.stat().st_mtime < _MAX_AGE:
+        return path
     partial = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
         os.close(handle)
         _fetch(url, Path(partial), access)
-        os.replace(partial, kept)
+        os.replace(partial, path)
     except OSError as error:
         raise DownloadFailed(
-            f"the video cannot be kept in {folder} ({error.strerror}); free some space there, or set VIDEO_STAR_HOME"
+            f"the video cannot be saved in {folder} ({error.strerror}); free some space there, or set VIDEO_STAR_HOME"
         ) from error
     finally:
         if partial:
             with suppress(OSError):
                 Path(partial).unlink(missing_ok=True)
     with suppress(OSError):
-        enforce(kept, access.kept_bytes)
-    return kept
+        enforce(path, access.disk_bytes)
+    return path
 
 
 def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
-    """Write what lies at `url` to `target`, following few redirects, each checked like the first address."""
+    """Download `url` to `target`, following a few redirects, each checked like the first URL."""
     deadline = time.monotonic() + access.seconds
     timeout = httpx.Timeout(min(10.0, access.seconds))
     with httpx.Client(trust_env=False, timeout=timeout, headers={"user-agent": "video-star"}) as client:
-        # The time-outs of httpx count from byte to byte; a server that dribbles is cut off by closing the connection.
+        # The time limits of httpx apply to each read; closing the connection also stops a server that sends slowly.
         alarm = Timer(access.seconds, client.close)
         alarm.daemon = True
         alarm.start()
         try:
-            for _ in range(_REDIRECTS + 1):
+            for _ in range(_MAX_REDIRECTS + 1):
                 with closing(client.send(_pinned_request(client, url, access), stream=True)) as response:
                     if response.is_redirect:
                         url = _checked_url(str(url.join(response.headers["location"])), access)
@@ -200,23 +200,23 @@ def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
             if time.monotonic() >= deadline or isinstance(error, httpx.TimeoutException):
                 raise VideoTooLarge(
                     f"the video did not arrive from {url.host} within {access.seconds:g} s; "
-                    "give a smaller one, fetch it yourself, or raise VIDEO_STAR_DOWNLOAD_SECONDS"
+                    "give a smaller one, download it yourself, or raise VIDEO_STAR_DOWNLOAD_SECONDS"
                 ) from error
-            raise DownloadFailed(f"no video from {url.host} ({error}); check the address and the network") from error
+            raise DownloadFailed(f"cannot download from {url.host} ({error}); check the URL and the network") from error
         finally:
             alarm.cancel()
-    raise DownloadFailed(f"the address leads through more than {_REDIRECTS} redirects; give the one it ends at")
+    raise DownloadFailed(f"the URL has more than {_MAX_REDIRECTS} redirects; give the final one")
 
 
 def _store(response: httpx.Response, target: Path, url: httpx.URL, access: VideoAccess) -> None:
-    """Write the body of a response to `target`, as far as it may."""
+    """Write the body of a response to `target`, up to the size limit."""
     if response.status_code != 200:
-        raise DownloadFailed(f"{url.host} answered {response.status_code} {response.reason_phrase}; check the address")
+        raise DownloadFailed(f"{url.host} answered {response.status_code} {response.reason_phrase}; check the URL")
     size = int(response.headers.get("content-length", 0))
     if size <= access.max_bytes:
         size = 0
         with target.open("wb") as file:
-            # As sent, not unpacked: a few bytes can unpack to any number.
+            # Not decompressed: a few bytes can decompress to any number.
             for block in response.iter_raw(2**16):
                 size += len(block)
                 if size > access.max_bytes:
@@ -227,24 +227,24 @@ def _store(response: httpx.Response, target: Path, url: httpx.URL, access: Video
         raise VideoTooLarge(f"the video is larger than {limit}; give a shorter one, or raise VIDEO_STAR_MAX_MB")
 
 
-def _checked_url(address: str, access: VideoAccess) -> httpx.URL:
-    """The address as a URL, its host on the list."""
+def _checked_url(text: str, access: VideoAccess) -> httpx.URL:
+    """The parsed URL, its scheme and host allowed."""
     try:
-        url = httpx.URL(address)
+        url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise VideoNotAllowed(f"{_short(address)} is no address; give one such as https://host/clip.mp4") from error
+        raise VideoNotAllowed(f"{_short(text)} is not a URL; give one such as https://host/clip.mp4") from error
     if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-        raise VideoNotAllowed(f"{_short(address)} cannot be fetched; give http(s)://host/path without a password")
+        raise VideoNotAllowed(f"{_short(text)} cannot be downloaded; give http(s)://host/path without a password")
     if "*" not in access.hosts and url.host.lower() not in access.hosts:
         raise VideoNotAllowed(
-            f"addresses of {url.host} may not be fetched here; give a local file, "
-            "or set VIDEO_STAR_HOSTS to the hosts allowed (* for any public one)"
+            f"downloads from {url.host} are not allowed; give a local file, "
+            "or set VIDEO_STAR_HOSTS to the allowed hosts (* for any public one)"
         )
     return url.copy_with(fragment=None)
 
 
 def _pinned_request(client: httpx.Client, url: httpx.URL, access: VideoAccess) -> httpx.Request:
-    """A request to the very IP address that was checked: a name may mean another one a moment later."""
+    """A request to the IP address that was checked, as the host name may resolve to another one a moment later."""
     return client.build_request(
         "GET",
         url.copy_with(host=_checked_ip(url, access)),
@@ -254,16 +254,16 @@ def _pinned_request(client: httpx.Client, url: httpx.URL, access: VideoAccess) -
 
 
 def _checked_ip(url: httpx.URL, access: VideoAccess) -> str:
-    """One IP address of the host, all of them public unless private ones are allowed."""
+    """One IP address of the host; all must be public unless private ones are allowed."""
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     try:
         found = socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise DownloadFailed(f"the host {url.host} is not known; check the address and the network") from error
+        raise DownloadFailed(f"cannot resolve the host {url.host}; check the URL and the network") from error
     addresses = [str(entry[4][0]) for entry in found]
     if not access.private_addresses and not all(_public(address) for address in addresses):
         raise VideoNotAllowed(
-            f"{url.host} lies in this machine or a private network; "
+            f"{url.host} is on this machine or in a private network; "
             "give a public address, or set VIDEO_STAR_PRIVATE_ADDRESSES=1 if it is yours"
         )
     return addresses[0]
@@ -272,7 +272,7 @@ def _checked_ip(url: httpx.URL, access: VideoAccess) -> str:
 def _public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        # Forms of IPv6 that lead to an IPv4 address are as public as that one.
+        # IPv6 addresses that embed an IPv4 address are as public as that one.
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in ipaddress.ip_network("64:ff9b::/96"):
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""Video files out, by moviepy: annotated frames and cut clips."""
+"""Writing video files with moviepy: annotated frames and cut clips."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from .reader import probe
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
-    """Write pictures as a video: H.264 that every browser plays, or an animated GIF where the suffix is `.gif`.
+    """Write images as a video: H.264 that all browsers play, or an animated GIF if the suffix is `.gif`.
 
     Args:
-        path: Where to; an existing file is replaced. Its suffix is `.mp4` or `.gif`.
-        images: (height, width, 3) uint8 RGB each, all of one size; an array (n, height, width, 3) will do. An odd width
-            or height loses its last column or row in mp4, which knows even sizes only.
+        path: The file, replaced if it exists; its suffix is `.mp4` or `.gif`.
+        images: (height, width, 3) uint8 RGB each, all of one size; an array (n, height, width, 3) works too. Mp4 needs
+            even sizes: an odd width or height loses its last column or row.
         fps: Frames per second, above 0.
 
     Raises:
-        BadInput: There is no picture, or the suffix or the rate cannot be used.
+        BadInput: There are no images, or the suffix or the rate is invalid.
         OSError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in (".mp4", ".gif"):
-        raise BadInput(f"cannot write a video named {path.name}; give a name that ends in .mp4 or .gif")
+        raise BadInput(f"unknown video format {path.name!r}; give a name that ends in .mp4 or .gif")
     if not fps > 0:
-        raise BadInput(f"cannot write {fps} frames per second; give a rate above 0")
-    pictures = iter(images)
-    first = next(pictures, None)
+        raise BadInput(f"invalid frame rate {fps}; give a rate above 0")
+    rest = iter(images)
+    first = next(rest, None)
     if first is None:
-        raise BadInput("there is no picture to write; give at least one")
+        raise BadInput("no images to write; give at least one")
     if path.suffix.lower() == ".gif":
-        _write_gif(path, list(chain([first], pictures)), fps)
+        _write_gif(path, list(chain([first], rest)), fps)
     else:
-        _write_mp4(path, first, pictures, fps)
+        _write_mp4(path, first, rest, fps)
 
 
 def cut_clip(source: Path, out: Path, start: float, end: float) -> None:
-    """Write the part of a video from `start` to `end` as an mp4 of its own, upright and with its sound.
+    """Write the part of a video from `start` to `end` as a separate mp4, upright and with audio.
 
-    The cut is exact to a frame, hence encoded anew. It is made by moviepy's ffmpeg rather than by a moviepy clip, which
-    squeezes videos that carry a rotation (Zulko/moviepy#2356).
+    Cuts are exact to a frame and therefore re-encoded. This uses moviepy's ffmpeg directly, as a moviepy clip distorts
+    rotated videos (Zulko/moviepy#2356).
 
     Args:
         source: The video.
-        out: Where to, ending in `.mp4`; an existing file is replaced.
+        out: The file, ending in `.mp4`; replaced if it exists.
         start: Seconds.
-        end: Seconds; what lies behind the end of the video is left out.
+        end: Seconds; may lie beyond the end of the video.
 
     Raises:
-        SpanOutsideVideo: Nothing of the video lies between `start` and `end`.
+        SpanOutsideVideo: No part of the video lies between `start` and `end`.
         UnreadableVideo: ffmpeg cannot decode the video.
     """
     duration = probe(source).duration
     if not 0 <= start < min(end, duration):
         raise SpanOutsideVideo(
-            f"nothing lies between {start:g} and {end:g} s of a video of {duration:.2f} s; give 0 <= start < end"
+            f"the span {start:g} to {end:g} s is outside the video ({duration:.2f} s); give 0 <= start < end"
         )
     from moviepy.config import FFMPEG_BINARY
     from moviepy.tools import subprocess_call
@@ -74,16 +74,18 @@ def cut_clip(source: Path, out: Path, start: float, end: float) -> None:
 
 
 def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: float) -> None:
-    """Frame by frame, so that a long video never lies in memory whole."""
+    """Write frame by frame, so that a long video is never in memory as a whole."""
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     height, width = (side - side % 2 for side in first.shape[:2])
     if not (height and width):
-        raise BadInput(f"a picture of shape {first.shape} is too small for mp4; give at least 2x2 pixels")
+        raise BadInput(f"an image of shape {first.shape} is too small for mp4; give at least 2x2 pixels")
     with FFMPEG_VideoWriter(str(path), (width, height), fps, ffmpeg_params=["-movflags", "+faststart"]) as writer:
         for image in chain([first], rest):
             if image.shape != first.shape:
-                raise BadInput(f"pictures of {image.shape} and {first.shape} in one video; give all one size")
+                raise BadInput(
+                    f"images of shapes {image.shape} and {first.shape} in one video; give images of one size"
+                )
             writer.write_frame(np.ascontiguousarray(image[:height, :width]))
         encoder = writer.proc
     if encoder.returncode or not path.is_file():

@@ -1,7 +1,6 @@
-"""Weights that do not ship with the package: which there are, where they lie, and the one way they are fetched.
+"""Weights that do not ship with the package: their names, files, checksums and download.
 
-Nothing here is fetched unless asked for: an engine looks for a file with `locate`, which never downloads, and `pull` is
-what the command `video-star models pull` does.
+Engines find a file with `locate`, which never downloads; only `pull`, behind `video-star models pull`, does.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..execution.media_store import write_atomically
 from ..settings import home, settings
 
 RELEASE: Final = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
-"""Where ultralytics publishes its weights. VIDEO_STAR_WEIGHTS_URL names a mirror."""
+"""Where ultralytics publishes its weights; VIDEO_STAR_WEIGHTS_URL sets a mirror."""
 SHA256: Final[dict[str, str]] = {
     "yolo11n": "0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1",
     "yolo11s": "85a76fe86dd8afe384648546b56a7a78580c7cb7b404fc595f97969322d502d5",
@@ -35,104 +34,104 @@ SHA256: Final[dict[str, str]] = {
     "yolo11m-pose": "29b17eaf3a3117cbea906090dbedf9159f7c6a49db58ec8b99ed2dfde1cf6eb2",
     "yolo11x-pose": "013c43543b0751b8918486ba96e01ee44a59040683a07f96cc22bcc2cb7785f8",
 }
-"""Digests of the published files as at least two projects record them, independent of each other; ultralytics lists
-none. What is missing here is trusted on first use: `pull` records what came, and holds later files to it."""
+"""Digests of the published files, each recorded by at least two independent projects; ultralytics publishes none.
+Weights not listed here are trusted on first use: `pull` records their digest and checks later files against it."""
 NAMES: Final = tuple(f"yolo11{size}{task}" for task in ("", "-pose") for size in "nsmlx")
-"""Detectors of COCO's 80 classes, and pose models of its 17 keypoints."""
-LARGEST: Final = 256 * 2**20
-"""Bytes. The largest file published, yolo11x-pose, has 118 MB."""
+"""Detectors of the 80 COCO classes, and pose models of the 17 COCO keypoints."""
+MAX_BYTES: Final = 256 * 2**20
+"""Bytes; the largest published file, yolo11x-pose, has 118 MB."""
 
-_REDIRECTS: Final = 5
+_MAX_REDIRECTS: Final = 5
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def file_of(name: str) -> Path:
-    """Where the weights of that name lie, or would lie.
+    """The file of the weights of that name, which may not exist yet.
 
     Raises:
-        BadWeights: There are none of that name.
+        BadWeights: No weights have that name.
     """
     if name not in NAMES:
-        raise BadWeights(f"there are no weights {name[:80]!r}; there are {', '.join(NAMES)}")
+        raise BadWeights(f"unknown weights {name[:80]!r}; the names are {', '.join(NAMES)}")
     return home() / "models" / f"{name}.pt"
 
 
-def expected(name: str) -> str | None:
-    """The SHA-256 the file of that name must have; None where none is known and none was fetched before."""
+def expected_digest(name: str) -> str | None:
+    """The SHA-256 that the file of that name must have; None if it is not known and was never downloaded."""
     if name in SHA256:
         return SHA256[name]
     try:
-        return _record(file_of(name)).read_text().split()[0]
+        return _digest_file(file_of(name)).read_text().split()[0]
     except (OSError, IndexError):
         return None
 
 
 def locate(name: str) -> Path:
-    """The file of that name, its content checked; never downloads.
+    """The file of that name, its digest checked; never downloads.
 
     Raises:
-        BadWeights: There are none of that name, they are not here, or not what was published.
+        BadWeights: The name is unknown, the file is missing, or its content is not that published.
     """
     path = file_of(name)
     if not path.is_file():
-        raise BadWeights(f"the weights {name} are not on this machine; fetch them: video-star models pull {name}")
-    if digest(path) != expected(name):
+        raise BadWeights(f"the weights {name} are not on this machine; download them: video-star models pull {name}")
+    if digest(path) != expected_digest(name):
         raise BadWeights(
-            f"{path} is not the {name} that was published or fetched; fetch it again: video-star models pull {name}, "
-            "or, if it is your own, keep it elsewhere and name it by its path"
+            f"{path} differs from the published or downloaded {name}; download it again: video-star models pull "
+            f"{name}, or, if it is your own, move it elsewhere and give its path"
         )
     return path
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, or of all files in a folder; read again only when they change."""
-    parts = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
-    each = [_digest(part, part.stat().st_mtime_ns, part.stat().st_size) for part in parts]
-    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+    """SHA-256 of a file in hexadecimal, or of all files in a folder; computed again only when they change."""
+    paths = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
+    digests = [_digest(each, each.stat().st_mtime_ns, each.stat().st_size) for each in paths]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def pull(name: str, on_progress: Callable[[int, int | None], None] = lambda done, total: None) -> Path:
-    """Fetch weights from the release, or find them here; a fetch that broke off goes on where it stopped.
+    """Download weights from the release unless they are present; an interrupted download is resumed.
 
     Args:
         name: One of `NAMES`.
-        on_progress: Told the bytes that are here and those there will be, None where the server does not say.
+        on_progress: Called with the bytes received and the total, None if the server does not give it.
 
     Returns:
-        The file, there only once it is whole and checked.
+        The file; it exists only once it is complete and checked.
 
     Raises:
-        BadWeights: There are none of that name.
-        DownloadFailed: They could not be fetched, or what came is not what it must be.
+        BadWeights: The name is unknown.
+        DownloadFailed: The download failed, or its digest is wrong.
     """
     path = file_of(name)
-    if path.is_file() and digest(path) == expected(name):
+    if path.is_file() and digest(path) == expected_digest(name):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    with _held(part) as file:
+    with _locked(part) as file:
         _fetch(httpx.URL(f"{_release()}/{path.name}"), file, on_progress)
         file.flush()
         found = hashlib.sha256(part.read_bytes()).hexdigest()
-        wanted = expected(name)
-        if found != (wanted or found) or not is_zipfile(part):
+        required = expected_digest(name)
+        if found != (required or found) or not is_zipfile(part):
             part.unlink()
             raise DownloadFailed(
-                f"what came for {name} is not what was published: sha256 {found}, not "
-                f"{wanted or 'that of a checkpoint'}; try again, or get the file yourself and name it by its path"
+                f"the download of {name} is not the published file: sha256 {found}, not "
+                f"{required or 'that of a checkpoint'}; try again, or get the file yourself and give its path"
             )
-        write_atomically(_record(path), f"{found}  {path.name}\n".encode())
+        write_atomically(_digest_file(path), f"{found}  {path.name}\n".encode())
         os.replace(part, path)
-        _tag(part).unlink(missing_ok=True)
+        _etag_file(part).unlink(missing_ok=True)
     return path
 
 
-def _record(path: Path) -> Path:
+def _digest_file(path: Path) -> Path:
     return path.with_suffix(".pt.sha256")
 
 
-def _tag(part: Path) -> Path:
-    """Which version of the remote file a part is of."""
+def _etag_file(part: Path) -> Path:
+    """Holds the version of the remote file that a partial file belongs to."""
     return part.with_suffix(".etag")
 
 
@@ -143,24 +142,24 @@ def _digest(path: Path, changed: int, size: int) -> str:
 
 
 def _release() -> str:
-    """The address the weights lie under: https, or http on this machine."""
+    """The base URL of the weights: https, or http on this machine."""
     address = settings().weights_url or RELEASE
     try:
         url = httpx.URL(address)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if not _safe(url, local=True):
-        raise BadInput(f"VIDEO_STAR_WEIGHTS_URL is {address[:200]!r}; set it to an https:// address, or leave it out")
+    if not _is_safe(url, local=True):
+        raise BadInput(f"VIDEO_STAR_WEIGHTS_URL is {address[:200]!r}; set it to an https:// URL, or unset it")
     return address.rstrip("/")
 
 
-def _safe(url: httpx.URL, local: bool) -> bool:
+def _is_safe(url: httpx.URL, local: bool) -> bool:
     return bool(url.host) and (url.scheme == "https" or (local and url.scheme == "http" and url.host in _LOOPBACK))
 
 
 @contextmanager
-def _held(part: Path) -> Iterator[BinaryIO]:
-    """The part file, open to append, of one process at a time where the system can lock."""
+def _locked(part: Path) -> Iterator[BinaryIO]:
+    """The partial file, open for appending, locked against other processes where the system supports it."""
     with part.open("ab") as file:
         if sys.platform != "win32":
             import fcntl
@@ -168,21 +167,21 @@ def _held(part: Path) -> Iterator[BinaryIO]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DownloadFailed(f"{part} is being fetched by another process; wait for that one") from None
+                raise DownloadFailed(f"{part} is being downloaded by another process; wait for it to finish") from None
         yield file
 
 
 def _fetch(url: httpx.URL, file: BinaryIO, on_progress: Callable[[int, int | None], None]) -> None:
-    """Bring `file` to the whole of what lies at `url`."""
-    tag = _tag(Path(file.name))
+    """Complete `file` with the content of `url`."""
+    tag = _etag_file(Path(file.name))
     have = file.tell()
     headers = {"user-agent": "video-star", "accept-encoding": "identity"}
     if have and tag.is_file():
-        # If-Range: the server starts anew where the file has changed since, so that halves of two never meet.
+        # If-Range: the server starts over if the file has changed, so that parts of two files are never joined.
         headers |= {"range": f"bytes={have}-", "if-range": tag.read_text()}
     try:
         with httpx.Client(timeout=30, headers=headers) as client:
-            with _answer(client, url) as response:
+            with _response(client, url) as response:
                 if not response.headers.get("content-range", "").startswith(f"bytes {have}-"):
                     file.truncate(0)
                     have = 0
@@ -194,24 +193,26 @@ def _fetch(url: httpx.URL, file: BinaryIO, on_progress: Callable[[int, int | Non
                 _store(response, file, have, on_progress)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DownloadFailed(
-            f"no weights from {url.host} ({error or type(error).__name__}); check the network, then run the same "
-            "command: it goes on where it stopped"
+            f"cannot download weights from {url.host} ({error or type(error).__name__}); check the network, then "
+            "run the same command again: it resumes the download"
         ) from error
 
 
 @contextmanager
-def _answer(client: httpx.Client, url: httpx.URL) -> Iterator[httpx.Response]:
-    """The answer of `url`, redirects followed as far as they are safe."""
+def _response(client: httpx.Client, url: httpx.URL) -> Iterator[httpx.Response]:
+    """The response of `url`; only safe redirects are followed."""
     local = url.host in _LOOPBACK
-    for _ in range(_REDIRECTS + 1):
+    for _ in range(_MAX_REDIRECTS + 1):
         with client.stream("GET", url) as response:
             if response.is_redirect:
                 url = url.join(response.headers["location"])
-                if not _safe(url, local):
-                    raise DownloadFailed(f"{response.url.host} leads to {url.scheme}://{url.host}; only https is safe")
+                if not _is_safe(url, local):
+                    raise DownloadFailed(
+                        f"{response.url.host} redirects to {url.scheme}://{url.host}; only https is allowed"
+                    )
                 continue
             if response.status_code == 416:
-                # The part is longer than the file: begin again.
+                # The partial file is longer than the remote one: start over.
                 for name in ("range", "if-range"):
                     client.headers.pop(name, None)
                 continue
@@ -219,27 +220,27 @@ def _answer(client: httpx.Client, url: httpx.URL) -> Iterator[httpx.Response]:
             if response.status_code != 200 and not ranged:
                 raise DownloadFailed(
                     f"{url.host} answered {response.status_code} {response.reason_phrase}; "
-                    "see whether the release is still there, or name a mirror in VIDEO_STAR_WEIGHTS_URL"
+                    "check that the release still exists, or set VIDEO_STAR_WEIGHTS_URL to a mirror"
                 )
             yield response
             return
-    raise DownloadFailed(f"the address leads through more than {_REDIRECTS} redirects; try again later")
+    raise DownloadFailed(f"the URL has more than {_MAX_REDIRECTS} redirects; try again later")
 
 
 def _store(response: httpx.Response, file: BinaryIO, done: int, on_progress: Callable[[int, int | None], None]) -> None:
-    """Append the body to `file`, which holds `done` bytes, as far as it may."""
+    """Append the body to `file`, which holds `done` bytes, up to `MAX_BYTES`."""
     length = response.headers.get("content-length", "")
     total = done + int(length) if length.isdigit() else None
-    limit = f"the file is larger than {LARGEST / 2**20:g} MB, which no weights are; look at the address"
-    if max(done, total or 0) > LARGEST:
+    limit = f"the file is larger than {MAX_BYTES / 2**20:g} MB, the limit for weights; check the URL"
+    if max(done, total or 0) > MAX_BYTES:
         raise DownloadFailed(limit)
     on_progress(done, total)
     for block in response.iter_raw():
         done += len(block)
-        if done > LARGEST:
+        if done > MAX_BYTES:
             file.truncate(0)
             raise DownloadFailed(limit)
         file.write(block)
         on_progress(done, total)
     if total is not None and done < total:
-        raise DownloadFailed(f"{total - done} bytes are missing; run the same command: it goes on where it stopped")
+        raise DownloadFailed(f"{total - done} bytes are missing; run the same command again: it resumes the download")

@@ -35,7 +35,8 @@ def list_models() -> None:
             console.print(f"  {escape(_state(name))}", soft_wrap=True)
         console.print(f"engine in use: {escape(engine_name())}", soft_wrap=True)
         console.print(
-            f"{VARIABLE} selects it: embedded, a name from above, the path of an export, or KIND:WHAT", soft_wrap=True
+            f"{VARIABLE} selects it: embedded, a name from above, the path of an export, or KIND:ARGUMENT",
+            soft_wrap=True,
         )
         console.print(LICENCE, soft_wrap=True)
 
@@ -78,11 +79,11 @@ def _pull_one(name: str, bars: Progress) -> None:
 
 
 def _state(name: str) -> str:
-    from ..tools.vision.checkpoints import digest, expected, file_of
+    from ..tools.vision.checkpoints import digest, expected_digest, file_of
 
     path = file_of(name)
     if not path.is_file():
         return f"- {name}: video-star models pull {name}"
-    if digest(path) != expected(name):
+    if digest(path) != expected_digest(name):
         return f"✗ {name}: {path} does not match its checksum: video-star models pull {name}"
     return f"✓ {name}: {path} ({path.stat().st_size / 1e6:.0f} MB, sha256 {digest(path)[:12]})"

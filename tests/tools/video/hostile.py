@@ -1,4 +1,4 @@
-"""Odd video files, made as they are asked for. Every frame carries its number: a test can tell which one it got."""
+"""Unusual and broken video files, written on first use. Every frame encodes its number, so tests can identify it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BITS = 14
 
 
 def painted(number: int, width: int, height: int) -> np.ndarray:
-    """A frame that carries its number: bars in the upper half, a moving slope in the lower one. (h, w, 3) uint8."""
+    """A frame that encodes its number: bars in the upper half, a moving ramp in the lower one; (h, w, 3) uint8."""
     columns = np.arange(width)
     bars = (number >> (BITS - 1 - columns * BITS // width) & 1) * 255
     slope = (columns * 3 + number * 7) % 256
@@ -25,7 +25,7 @@ def painted(number: int, width: int, height: int) -> np.ndarray:
 
 
 def number_of(image: np.ndarray) -> int:
-    """The number that `painted` put into a frame, whatever size and codec it has been through since."""
+    """The number that `painted` encoded in a frame, also after scaling and lossy compression."""
     height, width = image.shape[:2]
     bars = image[height // 8 : height * 3 // 8].mean(axis=(0, 2))
     middles = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
@@ -68,7 +68,7 @@ def write_video(
 
 
 class HostileFiles:
-    """A folder of odd files: one attribute for each kind, written when first asked for."""
+    """A folder of such files: one attribute per kind, written on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,7 +85,7 @@ class HostileFiles:
 
     @cached_property
     def empty(self) -> Path:
-        """No byte at all."""
+        """An empty file."""
         return self._bytes("empty.mp4", b"")
 
     @cached_property
@@ -108,7 +108,7 @@ class HostileFiles:
 
     @cached_property
     def cover_art(self) -> Path:
-        """1 s of tone with a cover picture: the picture is a video stream to the container, but no video."""
+        """1 s of tone with a cover image: the image is a video stream of the container, but not a video."""
         path, picture = self.folder / "cover_art.mp3", self.folder / "cover.png"
         with av.open(str(picture), "w", format="image2", options={"update": "1"}) as output:
             still = output.add_stream("png", rate=1)
@@ -128,7 +128,7 @@ class HostileFiles:
 
     @cached_property
     def zero_frames(self) -> Path:
-        """An AVI whose video stream holds no frame."""
+        """An AVI whose video stream has no frames."""
         return write_video(self.folder / "zero_frames.avi", [], codec="mpeg4")
 
     @cached_property
@@ -151,19 +151,19 @@ class HostileFiles:
 
     @cached_property
     def transport_stream(self) -> Path:
-        """10 s of MPEG-TS, 10 frames/s, keyframes every second: starts at 1.4 s on its own clock, holds no index."""
+        """10 s of MPEG-TS, 10 frames/s, keyframes every second: starts at 1.4 s, has no index."""
         return write_video(self.folder / "transport_stream.ts", range(100), options={"g": "10", "sc_threshold": "0"})
 
     @cached_property
     def rotated(self) -> Path:
-        """1 s, 320x240 as coded, to be shown turned by a quarter: 240x320."""
+        """1 s, 320x240 as coded, displayed with a rotation of 90 degrees: 240x320."""
         return write_video(
             self.folder / "rotated.mp4", range(10), prepare=lambda stream: stream.set_display_rotation(90)
         )
 
     @cached_property
     def anamorphic(self) -> Path:
-        """1 s, 160x240 as coded, pixels twice as wide as high: 320x240 as shown."""
+        """1 s, 160x240 as coded, pixels twice as wide as high: 320x240 as displayed."""
 
         def wide_pixels(stream: av.VideoStream) -> None:
             stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
@@ -177,7 +177,7 @@ class HostileFiles:
 
     @cached_property
     def av1(self) -> Path:
-        """1 s of AV1; skips where PyAV was built without the encoder."""
+        """1 s of AV1; skips if PyAV was built without the encoder."""
         try:
             av.Codec("libsvtav1", "w")
         except av.codec.codec.UnknownCodecError:
@@ -202,7 +202,7 @@ class HostileFiles:
 
     @cached_property
     def live_webm(self) -> Path:
-        """4 s of WebM as a browser records it: neither a duration nor an index."""
+        """4 s of WebM as recorded by a browser: no duration, no index."""
         return write_video(
             self.folder / "live.webm",
             range(40),
@@ -247,7 +247,7 @@ class HostileFiles:
         )
 
     def playlist(self, target: str) -> Path:
-        """An HLS playlist whose one segment is `target` (a path or an address)."""
+        """An HLS playlist whose one segment is `target` (a path or a URL)."""
         text = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10.0,\n{target}\n#EXT-X-ENDLIST\n"
         return self._bytes("playlist.m3u8", text.encode())
 

@@ -1,4 +1,4 @@
-"""The video reader: the right frames of every kind of file, and a typed word on those that cannot be read."""
+"""The video reader: the right frames from every kind of file, and a typed error for those that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from video_star.tools.errors import BadInput, EmptyVideo, NoVideoStream, UnreadableVideo
-from video_star.tools.video import reader as video
+from video_star.tools.video import reader
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames, VideoInfo, probe, read_frames
 
@@ -29,34 +29,34 @@ def numbers(frames: Frames) -> list[int]:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The times of all frames that the reader decodes, wanted or not."""
+    """The times of all frames that the reader decodes, needed or not."""
     times = []
-    real = video._Reader._decoded
+    real = reader._Reader._decoded
 
-    def counted(self: video._Reader, after_seek: bool) -> Iterator[tuple[float, VideoFrame]]:
-        for begin, frame in real(self, after_seek):
-            times.append(begin)
-            yield begin, frame
+    def counted(self: reader._Reader, after_seek: bool) -> Iterator[tuple[float, VideoFrame]]:
+        for start, frame in real(self, after_seek):
+            times.append(start)
+            yield start, frame
 
-    monkeypatch.setattr(video._Reader, "_decoded", counted)
+    monkeypatch.setattr(reader._Reader, "_decoded", counted)
     return times
 
 
-def test_frame_shown_at_a_time_is_the_last_that_has_begun(hostile: HostileFiles) -> None:
+def test_the_frame_at_a_time_is_the_last_that_has_started(hostile: HostileFiles) -> None:
     frames = read_frames(hostile.plain, [0.0, 0.0999, 0.1, 0.3, 2.4999, 2.5, 7.77, 9.95])
     assert numbers(frames) == [0, 1, 3, 24, 25, 77, 99]
     assert frames.times == pytest.approx([0.0, 0.1, 0.3, 2.4, 2.5, 7.7, 9.9])
     assert frames.images.shape == (7, 240, 320, 3) and frames.scale == 1 and frames.note == ""
 
 
-def test_times_in_any_order_and_beyond_the_ends_give_rising_distinct_frames(hostile: HostileFiles) -> None:
+def test_times_in_any_order_and_beyond_the_ends_give_distinct_frames_in_order(hostile: HostileFiles) -> None:
     assert numbers(read_frames(hostile.plain, np.array([5.0, -3.0, 9.9, 5.04, 11.0, 0.0]))) == [0, 50, 99]
 
 
-@pytest.mark.parametrize("times", [[], [float("nan")], [float("inf")]])
-def test_times_that_are_none_are_refused(hostile: HostileFiles, times: list[float]) -> None:
-    with pytest.raises(ValueError, match="finite"):
-        read_frames(hostile.plain, times)
+def test_invalid_times_are_rejected(hostile: HostileFiles) -> None:
+    for times in ([], [float("nan")], [float("inf")]):
+        with pytest.raises(ValueError, match="finite"):
+            read_frames(hostile.plain, times)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_times_that_are_none_are_refused(hostile: HostileFiles, times: list[floa
         ("pictures.mjpeg", "mjpeg", {}),
     ],
 )
-def test_every_container_gives_the_frames_a_full_decode_gives(
+def test_every_container_gives_the_frames_of_a_full_decode(
     tmp_path: Path, name: str, codec: str, options: dict[str, str]
 ) -> None:
     path = write_video(
@@ -98,7 +98,7 @@ def test_every_container_gives_the_frames_a_full_decode_gives(
         assert frames.times == pytest.approx(np.array(expected) / 25, abs=1e-3)
 
 
-def test_variable_rate_is_read_by_time_not_by_count(hostile: HostileFiles) -> None:
+def test_variable_frame_rate_is_read_by_time(hostile: HostileFiles) -> None:
     frames = read_frames(hostile.vfr, [0.55, 1.5, 4.2, 8.99, 9.0])
     assert numbers(frames) == [5, 10, 13, 17, 18]
     assert frames.times == pytest.approx([0.5, 1.0, 4.0, 8.0, 9.0])
@@ -113,35 +113,35 @@ def test_three_hours_are_read_without_decoding_them(hostile: HostileFiles, decod
     assert len(decoded) < 100
 
 
-def test_near_times_are_decoded_through_in_one_pass(hostile: HostileFiles, decoded: list[float]) -> None:
+def test_close_times_are_decoded_in_one_pass(hostile: HostileFiles, decoded: list[float]) -> None:
     read_frames(hostile.plain, np.arange(0, 2.5, 0.25))
     assert decoded == sorted(decoded) and decoded[-1] <= 2.5
 
 
-def test_times_beyond_a_keyframe_are_jumped_to(hostile: HostileFiles, decoded: list[float]) -> None:
+def test_distant_times_are_reached_by_seeking(hostile: HostileFiles, decoded: list[float]) -> None:
     assert numbers(read_frames(hostile.plain, [0.1, 7.6])) == [1, 76]
-    assert not [begin for begin in decoded if 0.4 < begin < 7.5]
+    assert not [start for start in decoded if 0.4 < start < 7.5]
 
 
-def test_stream_without_times_is_counted(hostile: HostileFiles) -> None:
+def test_frames_without_times_are_counted(hostile: HostileFiles) -> None:
     info = probe(hostile.raw_h264)
     assert (info.fps, info.duration) == (10, 4)
     frames = read_frames(hostile.raw_h264, [0.0, 1.25, 3.9])
     assert numbers(frames) == [0, 12, 39] and frames.times == pytest.approx([0, 1.2, 3.9])
 
 
-def test_duration_is_measured_where_none_is_declared(hostile: HostileFiles) -> None:
+def test_an_undeclared_duration_is_measured(hostile: HostileFiles) -> None:
     assert probe(hostile.live_webm).duration == pytest.approx(4.0, abs=0.11)
     assert numbers(read_frames(hostile.live_webm, [0.1, 3.9])) == [1, 39]
 
 
-def test_times_count_from_the_first_picture(hostile: HostileFiles) -> None:
+def test_times_count_from_the_first_frame(hostile: HostileFiles) -> None:
     assert probe(hostile.transport_stream).duration == pytest.approx(10, abs=0.11)
     frames = read_frames(hostile.transport_stream, [0.0, 5.5])
     assert numbers(frames) == [0, 55] and frames.times == pytest.approx([0, 5.5])
 
 
-def test_one_frame_lasts_as_long_as_a_frame(hostile: HostileFiles) -> None:
+def test_a_single_frame_has_the_duration_of_a_frame(hostile: HostileFiles) -> None:
     assert probe(hostile.one_frame).duration == pytest.approx(0.1)
     assert numbers(read_frames(hostile.one_frame, [0.0, 0.05])) == [0]
 
@@ -180,23 +180,23 @@ def test_small_frames_are_not_enlarged(hostile: HostileFiles) -> None:
     assert read_frames(hostile.one_frame, [0], max_side=768).images.shape == (1, 240, 320, 3)
 
 
-def test_broken_off_file_gives_what_is_there_and_says_so(hostile: HostileFiles) -> None:
+def test_a_truncated_file_gives_its_frames_and_a_note(hostile: HostileFiles) -> None:
     assert probe(hostile.truncated).duration == 10
     times = (np.arange(12) + 0.5) * 10 / 12
     frames = read_frames(hostile.truncated, times)
     last = frames.times[-1]
     kept = (times < last + 0.1).sum()
-    assert 5 < last < 6 and numbers(frames) == [round(begin * 10) for begin in frames.times]
+    assert 5 < last < 6 and numbers(frames) == [round(start * 10) for start in frames.times]
     assert (
         frames.note
         == f"nothing can be read after {last + 0.1:.1f} s; {12 - kept} of the 12 frames asked for are missing"
     )
 
 
-def test_damage_in_the_middle_costs_the_frames_there_only(hostile: HostileFiles) -> None:
+def test_damage_in_the_middle_loses_only_the_frames_there(hostile: HostileFiles) -> None:
     frames = read_frames(hostile.damaged, np.arange(0.05, 10, 0.5))
     assert numbers(frames)[:6] == [0, 5, 10, 15, 20, 25] and numbers(frames)[-3:] == [85, 90, 95]
-    assert numbers(frames) == [round(begin * 10) for begin in frames.times]
+    assert numbers(frames) == [round(start * 10) for start in frames.times]
     assert frames.note.startswith("the file is damaged")
 
 
@@ -211,17 +211,17 @@ def test_damage_in_the_middle_costs_the_frames_there_only(hostile: HostileFiles)
         ("zero_frames", EmptyVideo, "give a file that plays"),
     ],
 )
-def test_what_is_no_video_is_refused_for_what_it_is(
+def test_files_that_are_not_videos_are_rejected_with_the_reason(
     hostile: HostileFiles, kind: str, error: type[BadInput], remedy: str
 ) -> None:
     path = getattr(hostile, kind)
-    for look in (probe, lambda path: read_frames(path, [0.0])):
+    for read in (probe, lambda path: read_frames(path, [0.0])):
         with pytest.raises(error, match=remedy) as caught:
-            look(path)
+            read(path)
         assert path.name in str(caught.value)
 
 
-def test_oversized_pictures_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+def test_oversized_frames_are_rejected_before_decoding(tmp_path: Path) -> None:
     wide = write_video(tmp_path / "wide.avi", [0], size=(16_400, 16), codec="mjpeg", pix_fmt="yuvj420p")
     with pytest.raises(UnreadableVideo, match="16400x16"):
         probe(wide)
@@ -252,7 +252,9 @@ def test_playlists_open_neither_files_nor_connections(hostile: HostileFiles) -> 
     assert connections == []
 
 
-def test_file_whose_name_is_an_ffmpeg_address_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_name_that_looks_like_an_ffmpeg_url_is_a_file_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     odd = write_video(tmp_path / "plain.mp4", range(3)).rename(tmp_path / "concat:a|b%03d.mp4")
     assert probe(odd).duration == pytest.approx(0.3)
     monkeypatch.chdir(tmp_path)
@@ -261,7 +263,7 @@ def test_file_whose_name_is_an_ffmpeg_address_is_a_file(tmp_path: Path, monkeypa
 
 def test_peak_memory_of_48_frames_stays_below_200_mb(tmp_path: Path) -> None:
     if not Path("/proc/self/status").exists():
-        pytest.skip("needs /proc to tell the peak memory of a process")
+        pytest.skip("needs /proc for the peak memory of a process")
     path = write_video(tmp_path / "hd.mp4", range(96), size=(1280, 720), options={"preset": "ultrafast"})
     code = (
         "import re, sys, numpy as np; from pathlib import Path; from video_star.tools.video.reader import read_frames;"
@@ -272,7 +274,7 @@ def test_peak_memory_of_48_frames_stays_below_200_mb(tmp_path: Path) -> None:
     assert int(done.stdout) / 1024 < 200
 
 
-def test_titles_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+def test_titles_that_are_not_text_are_ignored(tmp_path: Path) -> None:
     def titled(stream: VideoStream) -> None:
         stream.container.metadata["title"] = "TITLE-HERE"
 
@@ -283,7 +285,7 @@ def test_titles_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     assert probe(path).duration == pytest.approx(0.3)
 
 
-def test_frames_are_checked_when_made() -> None:
+def test_frames_are_validated() -> None:
     images, times = np.zeros((2, 4, 4, 3), np.uint8), np.array([0.0, 0.1])
     assert len(Frames(images, times, 1.0)) == 2
     wrong = [(images.astype(float), times, 1.0), (images[0], times, 1.0), (images, times[:1], 1.0)]
@@ -292,7 +294,7 @@ def test_frames_are_checked_when_made() -> None:
             Frames(*fields)
 
 
-def test_bundled_clip_is_read_as_a_clip(walking_clip: Path) -> None:
+def test_the_bundled_clip_is_read(walking_clip: Path) -> None:
     clip = open_clip(str(walking_clip), 1.0, 5.0)
     frames = clip.frames()
     assert (clip.info.width, clip.info.height, clip.info.fps) == (768, 576, 10)

@@ -1,4 +1,4 @@
-"""Videos written, read back with PyAV."""
+"""Written videos, read back with PyAV."""
 
 from pathlib import Path
 
@@ -45,17 +45,19 @@ def test_gif_keeps_its_size_and_frames(tmp_path: Path, capfd: pytest.CaptureFixt
 @pytest.mark.parametrize(
     "name, images, fps", [("a.mp4", RAMP[:0], 8), ("a.txt", RAMP, 8), ("a.mp4", RAMP, 0), ("a.mp4", RAMP[:, :1], 8)]
 )
-def test_what_cannot_be_written_is_refused(tmp_path: Path, name: str, images: np.ndarray, fps: float) -> None:
+def test_invalid_input_is_rejected(tmp_path: Path, name: str, images: np.ndarray, fps: float) -> None:
     with pytest.raises(BadInput):
         write_video(tmp_path / name, images, fps)
 
 
-def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
+def test_images_of_two_sizes_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="one size"):
         write_video(tmp_path / "a.mp4", [RAMP[0], RAMP[0, :20]], 8)
 
 
-def test_a_cut_holds_the_span_asked_for(tmp_path: Path, walking_clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_cut_contains_the_requested_span(
+    tmp_path: Path, walking_clip: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     cut_clip(walking_clip, tmp_path / "cut.mp4", 2.0, 3.5)
     _, cut = read(tmp_path / "cut.mp4")
     _, whole = read(walking_clip)
@@ -65,7 +67,7 @@ def test_a_cut_holds_the_span_asked_for(tmp_path: Path, walking_clip: Path, capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_cut_may_reach_past_the_end_but_not_lie_there(tmp_path: Path, walking_clip: Path) -> None:
+def test_a_cut_may_end_after_the_video_but_not_start_there(tmp_path: Path, walking_clip: Path) -> None:
     cut_clip(walking_clip, tmp_path / "cut.mp4", 6.5, 60)
     assert len(read(tmp_path / "cut.mp4")[1]) == 5
     for start, end in ((8.0, 9.0), (3.0, 3.0), (-1.0, 2.0)):

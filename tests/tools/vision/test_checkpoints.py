@@ -1,4 +1,4 @@
-"""How weights come: whole, checked, resumed; and what is refused. Fetched from a real server on this machine."""
+"""Weights are downloaded completely, checked and resumed; unsafe downloads are refused. Uses a local HTTP server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from video_star.tools.vision.checkpoints import NAMES, SHA256, digest, locate, p
 pytestmark = pytest.mark.slow
 
 UNKNOWN = "yolo11l-pose"
-"""Weights whose checksum nobody publishes: trusted on first use."""
+"""Weights without a published checksum: trusted on first use."""
 
 
 def checkpoint(seed: int = 0) -> bytes:
@@ -32,7 +32,7 @@ def checkpoint(seed: int = 0) -> bytes:
 
 
 class Release(ThreadingHTTPServer):
-    """Serves one body for all names, as told."""
+    """Serves one body for all names, with the faults that a test sets."""
 
     daemon_threads = True
 
@@ -43,7 +43,7 @@ class Release(ThreadingHTTPServer):
         self.redirect = ""
         self.claims = 0
         self.status = 200
-        self.asked: list[str | None] = []
+        self.requests: list[str | None] = []
 
     @property
     def address(self) -> str:
@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         release, wanted = self.server, self.headers["range"]
-        release.asked.append(wanted)
+        release.requests.append(wanted)
         self.close_connection = True
         if release.redirect:
             self.send_response(302)
@@ -96,27 +96,27 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[Release]:
         server.shutdown()
 
 
-def test_weights_come_whole_and_once(release: Release, home: Path) -> None:
+def test_weights_are_downloaded_completely_and_once(release: Release, home: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     path = pull(UNKNOWN, lambda done, total: seen.append((done, total)))
     assert path.read_bytes() == release.body and path.is_relative_to(home)
     assert seen[0][0] == 0 and seen[-1] == (len(release.body),) * 2
-    assert pull(UNKNOWN) == locate(UNKNOWN) == path and len(release.asked) == 1
+    assert pull(UNKNOWN) == locate(UNKNOWN) == path and len(release.requests) == 1
     assert sorted(each.name for each in path.parent.iterdir()) == [f"{UNKNOWN}.pt", f"{UNKNOWN}.pt.sha256"]
 
 
-def test_a_fetch_that_broke_off_goes_on_where_it_stopped(release: Release) -> None:
+def test_an_interrupted_download_is_resumed(release: Release) -> None:
     release.breaks_after = 100_000
-    with pytest.raises(DownloadFailed, match="goes on where it stopped"):
+    with pytest.raises(DownloadFailed, match="resumes the download"):
         pull(UNKNOWN)
     with pytest.raises(BadWeights, match="not on this machine"):
         locate(UNKNOWN)
     release.breaks_after = None
     assert pull(UNKNOWN).read_bytes() == release.body
-    assert release.asked == [None, "bytes=100000-"]
+    assert release.requests == [None, "bytes=100000-"]
 
 
-def test_halves_of_two_files_never_meet(release: Release) -> None:
+def test_parts_of_two_files_are_never_joined(release: Release) -> None:
     release.breaks_after = 100_000
     with pytest.raises(DownloadFailed):
         pull(UNKNOWN)
@@ -124,52 +124,52 @@ def test_halves_of_two_files_never_meet(release: Release) -> None:
     assert pull(UNKNOWN).read_bytes() == checkpoint(7)
 
 
-def test_a_part_that_is_whole_already_is_fetched_anew(release: Release, home: Path) -> None:
+def test_a_complete_partial_file_is_downloaded_again(release: Release, home: Path) -> None:
     release.breaks_after = 100_000
     with pytest.raises(DownloadFailed):
         pull(UNKNOWN)
     (home / "models" / f"{UNKNOWN}.part").write_bytes(release.body)
     release.breaks_after = None
-    assert pull(UNKNOWN).read_bytes() == release.body and len(release.asked) == 3
+    assert pull(UNKNOWN).read_bytes() == release.body and len(release.requests) == 3
 
 
-def test_weights_with_a_known_checksum_must_have_it(release: Release, home: Path) -> None:
+def test_a_known_checksum_must_match(release: Release, home: Path) -> None:
     with pytest.raises(DownloadFailed, match=SHA256["yolo11n-pose"]):
         pull("yolo11n-pose")
     assert not list((home / "models").glob("*.pt")) and not list((home / "models").glob("*.part"))
 
 
-def test_weights_trusted_on_first_use_are_held_to_it(release: Release) -> None:
+def test_later_files_must_match_the_digest_recorded_on_first_use(release: Release) -> None:
     path = pull(UNKNOWN)
     assert path.with_suffix(".pt.sha256").read_text().split() == [digest(path), path.name]
     path.unlink()
     release.body = checkpoint(9)
-    with pytest.raises(DownloadFailed, match="not what was published"):
+    with pytest.raises(DownloadFailed, match="not the published file"):
         pull(UNKNOWN)
     release.body = checkpoint()
     assert pull(UNKNOWN) == path
 
 
-def test_changed_weights_are_not_used_but_fetched_anew(release: Release) -> None:
+def test_changed_weights_are_rejected_and_downloaded_again(release: Release) -> None:
     path = pull(UNKNOWN)
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(BadWeights, match="fetch it again"):
+    with pytest.raises(BadWeights, match="download it again"):
         locate(UNKNOWN)
     assert pull(UNKNOWN).read_bytes() == release.body
 
 
-def test_weights_put_there_by_somebody_are_not_taken_for_the_published_ones(home: Path) -> None:
+def test_files_placed_by_hand_are_not_taken_for_published_weights(home: Path) -> None:
     (home / "models").mkdir(parents=True)
     for name in (UNKNOWN, "yolo11n"):
         (home / "models" / f"{name}.pt").write_bytes(checkpoint())
-        with pytest.raises(BadWeights, match="name it by its path"):
+        with pytest.raises(BadWeights, match="give its path"):
             locate(name)
 
 
 @pytest.mark.parametrize(
-    "told, remedy",
+    "faults, message",
     [
-        ({"body": b"<html>sign in</html>"}, "not what was published"),
+        ({"body": b"<html>sign in</html>"}, "not the published file"),
         ({"claims": 300 * 2**20}, "larger than 256 MB"),
         ({"status": 404}, "answered 404"),
         ({"status": 206}, "answered 206"),
@@ -177,35 +177,35 @@ def test_weights_put_there_by_somebody_are_not_taken_for_the_published_ones(home
         ({"redirect": "file:///etc/passwd"}, "only https"),
     ],
 )
-def test_what_is_no_checkpoint_or_leads_astray_is_refused(
-    told: dict[str, object], remedy: str, release: Release, home: Path
+def test_files_that_are_not_checkpoints_and_unsafe_redirects_are_refused(
+    faults: dict[str, object], message: str, release: Release, home: Path
 ) -> None:
-    for name, value in told.items():
+    for name, value in faults.items():
         setattr(release, name, value)
-    with pytest.raises(DownloadFailed, match=remedy):
+    with pytest.raises(DownloadFailed, match=message):
         pull(UNKNOWN)
     assert not list((home / "models").glob("*.pt*"))
 
 
-def test_redirects_on_the_way_are_followed(release: Release) -> None:
+def test_safe_redirects_are_followed(release: Release) -> None:
     release.redirect = "/elsewhere"
-    assert pull(UNKNOWN).read_bytes() == release.body and len(release.asked) == 2
+    assert pull(UNKNOWN).read_bytes() == release.body and len(release.requests) == 2
 
 
-@pytest.mark.parametrize("address", ["http://example.com", "ftp://localhost/x", "nothing", "http://"])
-def test_only_safe_addresses_are_mirrors(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VIDEO_STAR_WEIGHTS_URL", address)
-    with pytest.raises(BadInput, match="https://"):
-        pull(UNKNOWN)
+def test_only_safe_urls_are_mirrors(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("http://example.com", "ftp://localhost/x", "nothing", "http://"):
+        monkeypatch.setenv("VIDEO_STAR_WEIGHTS_URL", url)
+        with pytest.raises(BadInput, match="https://"):
+            pull(UNKNOWN)
 
 
-def test_a_server_out_of_reach_is_reported(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDEO_STAR_WEIGHTS_URL", "http://127.0.0.1:9")
     with pytest.raises(DownloadFailed, match="check the network"):
         pull(UNKNOWN)
 
 
-def test_two_processes_do_not_write_one_file(release: Release, home: Path) -> None:
+def test_a_second_process_does_not_write_the_same_file(release: Release, home: Path) -> None:
     import fcntl
 
     (home / "models").mkdir(parents=True)
@@ -216,10 +216,10 @@ def test_two_processes_do_not_write_one_file(release: Release, home: Path) -> No
     assert pull(UNKNOWN).read_bytes() == release.body
 
 
-def test_the_command_line_fetches_and_lists(release: Release) -> None:
-    told = CliRunner().invoke(app, ["models", "pull", UNKNOWN])
-    assert told.exit_code == 0 and f"{UNKNOWN}.pt" in told.stdout
-    assert "AGPL-3.0" in told.stderr and "trusted on first use" in told.stderr
+def test_the_command_line_downloads_and_lists(release: Release) -> None:
+    result = CliRunner().invoke(app, ["models", "pull", UNKNOWN])
+    assert result.exit_code == 0 and f"{UNKNOWN}.pt" in result.stdout
+    assert "AGPL-3.0" in result.stderr and "trusted on first use" in result.stderr
     listed = CliRunner().invoke(app, ["models", "list"])
     assert listed.exit_code == 0 and "AGPL-3.0" in listed.stdout and "engine in use: embedded-1" in listed.stdout
     here = [line for line in listed.stdout.splitlines() if line.strip().startswith("✓")]
@@ -227,6 +227,6 @@ def test_the_command_line_fetches_and_lists(release: Release) -> None:
     assert len(re.findall(r"video-star models pull yolo11\S+", listed.stdout)) == len(NAMES) - 1
 
 
-def test_the_command_line_names_the_weights_there_are() -> None:
-    told = CliRunner().invoke(app, ["models", "pull", "yolo11n", "resnet"])
-    assert told.exit_code == 2 and "yolo11n-pose" in told.stderr and "Traceback" not in told.stderr
+def test_the_command_line_names_the_known_weights() -> None:
+    result = CliRunner().invoke(app, ["models", "pull", "yolo11n", "resnet"])
+    assert result.exit_code == 2 and "yolo11n-pose" in result.stderr and "Traceback" not in result.stderr
