@@ -1,1 +1,1 @@
-"""Backends of policies: one module each."""
+"""The chat models that act as policy, one module per backend."""

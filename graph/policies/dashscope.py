@@ -1,4 +1,4 @@
-"""DashScope (Alibaba Cloud Model Studio) through the vendor's own SDK and its native form of requests."""
+"""DashScope (Alibaba Cloud Model Studio) through the vendor's SDK and native API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, Unknown
 from ..concurrency import wait_for
 from ..state import MAX_SECONDS
 from .base import ChatPolicy, ToolSchemas
-from .dashscope_messages import chosen, piece, usage_of, whole, written
+from .dashscope_messages import to_chunk, to_dashscope, to_message, to_tool_choice, to_usage
 from .errors import Backend, no_answer, not_an_answer, refusal, shortened, timed_out
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Refusal(Exception):
-    """What DashScope itself said about a failure."""
+    """An error response of DashScope."""
 
     headers: Mapping[str, str] = {}
-    """Of the answer, their names in lower case."""
+    """Headers of the response, names in lower case."""
 
     def __init__(self, status_code: int, code: str, message: str, request_id: str = "") -> None:
         super().__init__(f"{code}: {message}")
@@ -36,14 +36,14 @@ class Refusal(Exception):
 
 
 class _Unsent(Exception):
-    """A connection that failed before there was an answer."""
+    """A connection that failed before there was a response."""
 
 
 class DashScopePolicy(ChatPolicy):
-    """A chat model of DashScope, asked once per call, because the graph tries again itself.
+    """A chat model of DashScope; requests are not retried here, because the graph retries.
 
-    Every call has a session of its own, which ends with it: a policy serves any number of event loops, and a call that
-    is cancelled leaves no connection. The key goes with each request and nowhere else.
+    Each call opens a session and closes it: a policy can be used from any number of event loops, and a cancelled call
+    leaves no connection. The key is sent with each request and stored nowhere else.
     """
 
     model: str
@@ -55,9 +55,9 @@ class DashScopePolicy(ChatPolicy):
     seed: int = 0
     """In [0, 2**31)."""
     max_tokens: int | None = None
-    """Most tokens of a turn; None for the model's own limit."""
+    """Maximum tokens of a turn; None for the limit of the model."""
     seconds: float = MAX_SECONDS
-    """What an answer may take; in a stream, the next piece of it."""
+    """Time limit of a response; of the next chunk, when streaming."""
 
     @property
     def _llm_type(self) -> str:
@@ -71,7 +71,7 @@ class DashScopePolicy(ChatPolicy):
         self, tools: ToolSchemas, tool_choice: str | None, options: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """Parameters of the request; several tools may be called in one turn."""
-        choice = {} if tool_choice is None else {"tool_choice": chosen(tool_choice, tools)}
+        choice = {} if tool_choice is None else {"tool_choice": to_tool_choice(tool_choice, tools)}
         return {"parallel_tool_calls": True, **choice, **options}
 
     def _generate(
@@ -94,8 +94,8 @@ class DashScopePolicy(ChatPolicy):
         async with self._exchange() as (session, once):
             response = await _conversation().call(session=session, **request)
             choice = self._choice(response, once)
-            message = whole(choice["message"])
-            message.usage_metadata = usage_of(response)
+            message = to_message(choice["message"])
+            message.usage_metadata = to_usage(response)
             message.response_metadata = self._metadata(response, choice["finish_reason"])
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -113,22 +113,22 @@ class DashScopePolicy(ChatPolicy):
                 choice = self._choice(response, once)
                 if choice.get("finish_reason") not in (None, "", "null"):
                     finish = choice["finish_reason"]
-                yield ChatGenerationChunk(message=piece(choice["message"]))
+                yield ChatGenerationChunk(message=to_chunk(choice["message"]))
             if response is None or finish is None:
-                raise PolicyBusy(f"{self.base_url} ended its answer before it was whole; try again")
-            usage = usage_of(response)
-        # Usage and identity come with every piece, and pieces are added up.
+                raise PolicyBusy(f"{self.base_url} ended its answer early; try again")
+            usage = to_usage(response)
+        # Every chunk repeats usage and identity, and LangChain sums chunks up.
         last = AIMessageChunk(content="", usage_metadata=usage, chunk_position="last")
         last.response_metadata = self._metadata(response, finish)
         yield ChatGenerationChunk(message=last)
 
     @asynccontextmanager
-    async def _exchange(self) -> AsyncIterator[tuple[aiohttp.ClientSession, _Once]]:
-        """A session for one request, and what was seen of it; failures leave it as errors that say what to do."""
+    async def _exchange(self) -> AsyncIterator[tuple[aiohttp.ClientSession, _Exchange]]:
+        """A session for one request, and the observed response; failures are raised as typed errors with a remedy."""
         import aiohttp
         from dashscope.api_entities.aio_session import get_ssl_context
 
-        once = _Once()
+        once = _Exchange()
         connector = aiohttp.TCPConnector(ssl=get_ssl_context(), force_close=True)
         async with aiohttp.ClientSession(connector=connector, trust_env=True, middlewares=(once,)) as session:
             with self._failures(once):
@@ -139,7 +139,7 @@ class DashScopePolicy(ChatPolicy):
     ) -> dict[str, Any]:
         return {
             "model": self.model,
-            "messages": [written(message) for message in messages],
+            "messages": [to_dashscope(message) for message in messages],
             "api_key": self.api_key.get_secret_value(),
             "base_address": self.base_url,
             "temperature": self.temperature,
@@ -151,13 +151,13 @@ class DashScopePolicy(ChatPolicy):
             **{name: value for name, value in kwargs.items() if name != "stream"},
         }
 
-    def _choice(self, response: Any, once: _Once) -> Mapping[str, Any]:
-        """The first choice of a response; the SDK returns errors as responses too."""
+    def _choice(self, response: Any, once: _Exchange) -> Mapping[str, Any]:
+        """The first choice of a response; raises the errors that the SDK returns as responses."""
         if response.status_code != 200:
             code = response.code or "Unknown"
             if once.status == 200 and code == "Unknown":
-                raise ValueError(f"what came is no JSON: {str(response.message)[:80]}")
-            raise Refusal(response.status_code, code, self._clean(str(response.message)), response.request_id)
+                raise ValueError(f"the response is not JSON: {str(response.message)[:80]}")
+            raise Refusal(response.status_code, code, self._redacted(str(response.message)), response.request_id)
         choice: Mapping[str, Any] = response.output["choices"][0]
         return choice
 
@@ -165,8 +165,8 @@ class DashScopePolicy(ChatPolicy):
         return {"model_name": self.model, "request_id": response.request_id, "finish_reason": finish}
 
     @contextmanager
-    def _failures(self, once: _Once) -> Iterator[None]:
-        """Failures as errors that say what to do."""
+    def _failures(self, once: _Exchange) -> Iterator[None]:
+        """Raise failures as typed errors with a remedy."""
         import aiohttp
 
         try:
@@ -191,10 +191,10 @@ class DashScopePolicy(ChatPolicy):
             address = "that of the native API, with its /api/v1"
             raise not_an_answer(self.base_url, "an answer of DashScope", address, self._described(error)) from error
 
-    def _refusal(self, refused: Refusal, once: _Once) -> PolicyUnavailable:
+    def _refusal(self, refused: Refusal, once: _Exchange) -> PolicyUnavailable:
         refused.headers = once.headers
         code = "" if refused.code == "Unknown" else refused.code
-        message = self._clean(refused.message)
+        message = self._redacted(refused.message)
         return refusal(self.base_url, self._backend, refused.status_code, message, code, refused.request_id)
 
     @property
@@ -203,18 +203,17 @@ class DashScopePolicy(ChatPolicy):
         return Backend(repr(self.model), key, "check that the address ends in /api/v1")
 
     def _described(self, error: BaseException) -> str:
-        return shortened(self._clean(f"{type(error).__name__}: {error}"))
+        return shortened(self._redacted(f"{type(error).__name__}: {error}"))
 
-    def _clean(self, text: str) -> str:
-        """The text without the key, should the server repeat it."""
+    def _redacted(self, text: str) -> str:
+        """The text without the key, in case the server repeats it."""
         return text.replace(self.api_key.get_secret_value(), "[key]")
 
 
-class _Once:
-    """Lets a request out once, and keeps status and headers of its answer.
+class _Exchange:
+    """Middleware that sends a request only once and keeps status and headers of the response.
 
-    The SDK by itself sends a request again when the connection breaks, and forgets the status of an error that it
-    cannot read.
+    The SDK itself retries when the connection breaks, and drops the status of an error that it cannot parse.
     """
 
     status: int | None = None
@@ -234,18 +233,18 @@ class _Once:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         if 300 <= response.status < 400:
-            # Behind it the request would be a GET, or the pictures go where nobody sent them.
+            # Following it would turn the request into a GET, or send the images to another host.
             response.close()
-            raise Refusal(response.status, "Unknown", f"it sends on to {response.headers.get('Location', 'nowhere')}")
+            raise Refusal(response.status, "Unknown", f"redirect to {response.headers.get('Location', 'nowhere')}")
         if response.status == 200 and response.content_type not in ("application/json", "text/event-stream"):
-            # Not left to the SDK also because its exception would carry the key in its representation.
+            # Not left to the SDK, whose exception also has the key in its representation.
             response.close()
-            raise ValueError(f"the answer is {response.content_type}")
+            raise ValueError(f"the response is {response.content_type}")
         return response
 
 
 def make(model: str, temperature: float = 0.0, seed: int = 0, max_tokens: int | None = None) -> DashScopePolicy:
-    """The model of DashScope named `model`, at `$DASHSCOPE_HTTP_BASE_URL` or where the SDK is set to look for it.
+    """The DashScope model named `model`, at `$DASHSCOPE_HTTP_BASE_URL` or the default address of the SDK.
 
     Raises:
         UnknownPolicy: There is no model name, or no key in `$DASHSCOPE_API_KEY`.
@@ -277,13 +276,13 @@ def make(model: str, temperature: float = 0.0, seed: int = 0, max_tokens: int | 
 
 @lru_cache(maxsize=1)
 def _conversation() -> Any:
-    """The SDK's class for conversations with pictures, which sends what it is given."""
+    """The SDK's class for conversations with images, without its preprocessing of messages."""
     from dashscope import AioMultiModalConversation
 
     class Conversation(AioMultiModalConversation):
         @classmethod
         def _preprocess_messages(cls, model: str, messages: list[Any], api_key: str) -> bool:
-            # The SDK would upload the file that any text of a user turn happens to name.
+            # The SDK would upload any file whose name is the text of a user turn.
             return False
 
     return Conversation

@@ -1,4 +1,4 @@
-"""Messages, calls and usage in the form of DashScope's native API, there and back."""
+"""Conversion of messages, tool calls and usage to and from the format of DashScope's native API."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
 
 
-def chosen(choice: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, Any]:
-    """What asks for a choice of tools, given as LangChain does.
+def to_tool_choice(choice: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, Any]:
+    """LangChain's `tool_choice` in DashScope's format; `any` and `required` only if there is one tool.
 
     Raises:
-        ValueError: DashScope knows no way to ask for it.
+        ValueError: DashScope does not support this choice.
     """
     names = [tool["function"]["name"] for tool in tools]
     if choice in ("auto", "none"):
@@ -32,15 +32,17 @@ def chosen(choice: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, A
     if choice in ("any", "required") and len(names) == 1:
         choice = names[0]
     if choice not in names:
-        raise ValueError(f"DashScope cannot be told to choose {choice!r} of the tools {', '.join(names)}; name one")
+        raise ValueError(
+            f"DashScope does not support tool_choice {choice!r} with the tools {', '.join(names)}; name one tool"
+        )
     return {"type": "function", "function": {"name": choice}}
 
 
-def written(message: BaseMessage) -> dict[str, Any]:
-    """A message as DashScope takes it: its content is a list of parts, {"text": ...} or {"image": address}.
+def to_dashscope(message: BaseMessage) -> dict[str, Any]:
+    """The message in DashScope's format: its content is a list of {"text": ...} and {"image": URL}.
 
     Raises:
-        ValueError: A part is neither text nor image.
+        ValueError: A block is neither text nor image.
     """
     parts = [_part(block) for block in (message.content if isinstance(message.content, list) else [message.content])]
     if isinstance(message, ToolMessage):
@@ -55,8 +57,8 @@ def written(message: BaseMessage) -> dict[str, Any]:
         }
         for call in message.tool_calls
     ]
-    said = {"role": "assistant", "content": [{"text": message.text}]}
-    return {**said, "tool_calls": calls} if calls else said
+    turn = {"role": "assistant", "content": [{"text": message.text}]}
+    return {**turn, "tool_calls": calls} if calls else turn
 
 
 def _part(block: str | Mapping[str, Any]) -> dict[str, str]:
@@ -68,15 +70,15 @@ def _part(block: str | Mapping[str, Any]) -> dict[str, str]:
         return {"image": f"data:{block['mime_type']};base64,{block['base64']}"}
     if block.get("type") == "image" and block.get("url"):
         return {"image": block["url"]}
-    raise ValueError(f"DashScope is shown text and images here, not a block of type {block.get('type')!r}")
+    raise ValueError(f"DashScope takes text and images here, not a block of type {block.get('type')!r}")
 
 
-def whole(message: Mapping[str, Any]) -> AIMessage:
-    """The turn that an answer in one piece is."""
+def to_message(message: Mapping[str, Any]) -> AIMessage:
+    """The turn in a response that is not streamed."""
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for raw in message.get("tool_calls") or ():
-        # A call without arguments comes with an empty text for them.
+        # A call without arguments has an empty string as arguments.
         function = {"name": raw["function"]["name"], "arguments": raw["function"].get("arguments") or "{}"}
         try:
             calls.append(cast(ToolCall, parse_tool_call({**raw, "function": function}, return_id=True)))
@@ -85,15 +87,15 @@ def whole(message: Mapping[str, Any]) -> AIMessage:
     return AIMessage(_text(message), tool_calls=calls, invalid_tool_calls=invalid)
 
 
-def piece(message: Mapping[str, Any]) -> AIMessageChunk:
-    """The turn's next piece, of an answer in a stream."""
+def to_chunk(message: Mapping[str, Any]) -> AIMessageChunk:
+    """The next chunk of a streamed turn."""
     return AIMessageChunk(
-        content=_text(message), tool_call_chunks=[_call_piece(raw) for raw in message.get("tool_calls") or ()]
+        content=_text(message), tool_call_chunks=[_call_chunk(raw) for raw in message.get("tool_calls") or ()]
     )
 
 
-def _call_piece(raw: Mapping[str, Any]) -> ToolCallChunk:
-    # Later pieces of a call repeat its name and id as empty texts.
+def _call_chunk(raw: Mapping[str, Any]) -> ToolCallChunk:
+    # Later chunks of a call have empty strings as name and id.
     function = raw.get("function") or {}
     return tool_call_chunk(
         name=function.get("name") or None,
@@ -108,8 +110,8 @@ def _text(message: Mapping[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
 
 
-def usage_of(response: Any) -> UsageMetadata:
-    """Tokens of a response: read, written, and of those read the ones of images and from the cache."""
+def to_usage(response: Any) -> UsageMetadata:
+    """Token counts of a response: input and output, and of the input those of images and from the cache."""
     used = response.usage
     read, written = int(used.get("input_tokens") or 0), int(used.get("output_tokens") or 0)
     details = {"image": (used.get("input_tokens_details") or {}).get("image_tokens") or used.get("image_tokens")}

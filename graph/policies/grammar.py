@@ -1,9 +1,9 @@
-"""The form of each turn, for servers that can hold a model to one: un-trained models, too, complete the protocol.
+"""Grammars for constrained decoding, one for each kind of turn: with them, untrained models complete the protocol too.
 
-Grammars are EBNF as xgrammar and vLLM read it. What one admits, `parse` takes without a correction, but for an answer
-that contradicts its own scores: that an answer leads the weighed scores, no grammar can say. Free text is without `<`,
-so that none of it is a tag, and a rule with free text holds the text's end, too: only then are its token masks cheap
-(microseconds instead of milliseconds a token) and shared by all grammars that repeat the rule.
+Grammars are EBNF as xgrammar and vLLM read it. Every text they allow is parsed without a correction, except for an
+answer that contradicts its own scores: no grammar can require that the answer leads the weighted scores. Free text
+excludes `<`, so that it contains no tag, and a rule with free text includes the end of the text: only then are its
+token masks cheap (microseconds instead of milliseconds a token) and shared by all grammars that repeat the rule.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from typing import Any, Final
 
 from ..prompts import tool_schema
 
-MOST_CANDIDATES: Final = 3
+MAX_CANDIDATES: Final = 3
 """Candidates of one sub-action, and scores of an answer without sub-actions."""
-LONGEST_SENTENCE: Final = 300
-"""Characters said before calls; fewer where a turn's free text is shorter."""
-LONGEST_STRING: Final = 80
+MAX_SENTENCE: Final = 300
+"""Characters of free text before calls; fewer if the turn's limit of free text is lower."""
+MAX_STRING: Final = 80
 """Characters of a string in a call."""
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f<\ud800-\udfff]")
-"""What in a label would not survive as plain text: ends of lines, tags, half characters."""
+"""Characters of a label that plain text cannot carry: line ends, tags, lone surrogates."""
 _SCORE: Final = 'score ::= "10" | [0-9]'
 _NUMBER: Final = 'number ::= "-"? ("0" | [1-9] [0-9]{0,4}) ("." [0-9]{1,3})?'
-_STRING: Final = rf'string ::= "\"" [^"\\<\x00-\x1f]{{0,{LONGEST_STRING}}} "\""'
+_STRING: Final = rf'string ::= "\"" [^"\\<\x00-\x1f]{{0,{MAX_STRING}}} "\""'
 _LETTER: Final = r"[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u4e00-\u9fff]"
-# A name that begins with a letter is never taken for the number of another sub-action.
-_NAME: Final = rf'name ::= "\"" {_LETTER} [^"\\<\x00-\x1f]{{0,{LONGEST_STRING}}} "\""'
+# A name that begins with a letter cannot be mistaken for the rank of another sub-action.
+_NAME: Final = rf'name ::= "\"" {_LETTER} [^"\\<\x00-\x1f]{{0,{MAX_STRING}}} "\""'
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a turn must look like."""
+    """The constraint on the output of a turn."""
 
     grammar: str
     """EBNF with the rule `root`."""
     call: str | None = None
-    """The tool that a server without grammars can be told to call instead."""
+    """The tool to require by `tool_choice` instead, for a server without grammars."""
 
 
 def choice_form(tools: Sequence[str], reasoning: int) -> Form:
     """A sentence, then calls of `tools`, each at most once, in any order.
 
     Args:
-        tools: Names of the tools on offer.
-        reasoning: Most characters of free text.
+        tools: Names of the offered tools.
+        reasoning: Maximum number of characters of free text.
     """
     names = list(dict.fromkeys(tools))
     rules = ["root ::= said calls0", _sentence(reasoning), _STRING, _NUMBER]
     rules += [f"call{k} ::= {_call(name, _value(_parameters(name)))}" for k, name in enumerate(names)]
-    # One rule for each set of tools called so far: only so can a grammar say "once" and leave the order free.
+    # One rule for each set of tools called so far: a grammar cannot express "once, in any order" otherwise.
     for called in range(2 ** len(names)):
         left = [k for k in range(len(names)) if not called >> k & 1]
         line = _text("\n") if called else ""
@@ -62,8 +62,8 @@ def choice_form(tools: Sequence[str], reasoning: int) -> Form:
 
 
 def decompose_form(actions: Sequence[str], reasoning: int) -> Form:
-    """A sentence or none, then one `decompose` of 2 to 6 sub-actions, each with up to 3 of `actions` or none named."""
-    more = f"({_text(', ')} label){{0,{MOST_CANDIDATES - 1}}}"
+    """An optional sentence, then one `decompose` call of 2 to 6 sub-actions, each with up to 3 of `actions`."""
+    more = f"({_text(', ')} label){{0,{MAX_CANDIDATES - 1}}}"
     item = (
         f"{_text('{' + _json('name') + ': ')} name "
         f"({_text(', ' + _json('candidates') + ': [')} (label {more})? {_text(']')})? {_text('}')}"
@@ -80,13 +80,12 @@ def decompose_form(actions: Sequence[str], reasoning: int) -> Form:
 
 
 def score_form(sub_actions: Sequence[Mapping[str, Any]], actions: Sequence[str], reasoning: int) -> Form:
-    """Thought, a score of every sub-action's every candidate, and one of `actions`, as the request `score` wants them.
+    """Reasoning, a score for every candidate of every sub-action, and one of `actions`: the reply to `score`.
 
     Args:
-        sub_actions: `candidates` by rank. Without any, the 2 or 3 best of `actions` are scored,
-            as the request `answer` wants them.
+        sub_actions: {candidates} by rank. Without any, 2 or 3 of `actions` are scored: the reply to `answer`.
         actions: All candidates.
-        reasoning: Most characters of the thought.
+        reasoning: Maximum number of characters of the reasoning.
     """
     rules = [f"root ::= thought {_text('<scores>{')} scores {_text('}</scores>' + chr(10))} answer", _SCORE]
     if sub_actions:
@@ -98,7 +97,7 @@ def score_form(sub_actions: Sequence[Mapping[str, Any]], actions: Sequence[str],
         ]
         rules.append(f"scores ::= {_joined(rows)}")
     else:
-        fewest, most = min(2, len(actions)), min(MOST_CANDIDATES, len(actions))
+        fewest, most = min(2, len(actions)), min(MAX_CANDIDATES, len(actions))
         rules += [
             f"scores ::= pair ({_text(', ')} pair){{{fewest - 1},{most - 1}}}",
             f"pair ::= label {_text(': ')} score",
@@ -113,8 +112,8 @@ def score_form(sub_actions: Sequence[Mapping[str, Any]], actions: Sequence[str],
 
 
 def _sentence(reasoning: int) -> str:
-    """One line without brackets: text that could be taken for a call in another form is none of the sentence."""
-    return f"said ::= [^<(){{}}\\[\\]\\x00-\\x1f]{{1,{min(reasoning, LONGEST_SENTENCE)}}} {_text(chr(10))}"
+    """One line without brackets, so that it cannot contain a call in another format."""
+    return f"said ::= [^<(){{}}\\[\\]\\x00-\\x1f]{{1,{min(reasoning, MAX_SENTENCE)}}} {_text(chr(10))}"
 
 
 def _call(name: str, arguments: str) -> str:
@@ -129,7 +128,7 @@ def _parameters(name: str) -> Mapping[str, Any]:
 
 
 def _value(schema: Mapping[str, Any]) -> str:
-    """A JSON value of a schema: of JSON Schema, what the tools use."""
+    """A JSON value of a schema, for the subset of JSON Schema that the tools use."""
     if "anyOf" in schema:
         return "(" + " | ".join(_value(one) for one in schema["anyOf"]) + ")"
     if "enum" in schema:
@@ -145,7 +144,7 @@ def _value(schema: Mapping[str, Any]) -> str:
 
 
 def _object(schema: Mapping[str, Any]) -> str:
-    """Properties in the order of the schema; those not required may be left out."""
+    """Properties in the order of the schema; optional ones may be missing."""
     required = schema.get("required", ())
     pairs = [
         (f"{_text(_json(name) + ': ')} {_value(inner)}", name in required)
@@ -153,7 +152,7 @@ def _object(schema: Mapping[str, Any]) -> str:
     ]
     later, first = '""', '""'
     for pair, needed in reversed(pairs):
-        # What follows this pair begins with a comma; what follows its absence does not.
+        # After this pair the rest begins with a comma; without it, it does not.
         first = f"{pair} {later}" if needed else f"({pair} {later} | {first})"
         later = f"{_text(', ')} {pair} {later}" if needed else f"({_text(', ')} {pair})? {later}"
     return f"{_text('{')} {first} {_text('}')}"
@@ -168,18 +167,18 @@ def _any(rule: str, texts: Sequence[str]) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON on one line as the chat template writes it, but for `<`, which could begin a tag or a control token."""
-    said = json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\x7f", "\\u007f")
-    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half.group()):04x}", said)
+    """JSON on one line as the chat template writes it, with `<` escaped: it could begin a tag or a control token."""
+    text = json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\x7f", "\\u007f")
+    return re.sub("[\ud800-\udfff]", lambda surrogate: f"\\u{ord(surrogate.group()):04x}", text)
 
 
 def _stated(label: str) -> str:
-    """A label in an answer: as listed, or where text cannot hold it, as a JSON list of it alone."""
+    """A label as answer: as listed, or as the only item of a JSON list if plain text cannot carry it."""
     return f"[{_json(label)}]" if _UNSAFE.search(label) else label
 
 
 def _text(text: str) -> str:
-    """A literal of EBNF."""
+    """A literal in EBNF."""
     return '"' + "".join(_letter(letter) for letter in text) + '"'
 
 

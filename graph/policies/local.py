@@ -23,7 +23,8 @@ from ...tools.errors import MissingExtra, UnknownPolicy
 from . import chat_template
 from .base import ToolSchemas
 from .families import family_of_type
-from .local_batching import Completion, Engine, Request, require_local
+from .local_batching import Engine, require_local
+from .local_sampling import Completion, Request
 from .token_policy import (
     END,
     PAD,

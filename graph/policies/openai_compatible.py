@@ -1,4 +1,4 @@
-"""Policies behind an OpenAI-compatible server: vLLM, with the tokens it read and sampled, and DashScope."""
+"""Policies behind an OpenAI-compatible server: vLLM, with its token ids and log-probabilities, and DashScope."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CONNECT_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Server:
-    """Where a model is served and what it is asked for besides an answer."""
+    """Where a model is served, and what it reports."""
 
     model: str
     url: str
     key_variable: str
     """Environment variable that holds the key."""
     key: str
-    tokens: bool
+    reports_tokens: bool
     """Whether it reports token ids (vLLM's `return_token_ids`)."""
 
     @property
@@ -41,10 +41,10 @@ class Server:
 
 
 def vllm_server(name: str) -> Server:
-    """The server that `<model>@<url>` names.
+    """The server of `<model>@<url>`.
 
     Raises:
-        UnknownPolicy: There is no model or no http(s) address in it.
+        UnknownPolicy: The model or the http(s) URL is missing.
     """
     model, _, url = name.partition("@")
     if not model or not re.match(r"https?://[^/]", url):
@@ -52,11 +52,11 @@ def vllm_server(name: str) -> Server:
             f"the policy 'vllm:{name[:80]}' names no model or no server; write it like "
             "vllm:Qwen/Qwen2.5-VL-7B-Instruct@http://127.0.0.1:8000/v1"
         )
-    return Server(model, url, "VLLM_API_KEY", os.environ.get("VLLM_API_KEY") or "none", tokens=True)
+    return Server(model, url, "VLLM_API_KEY", os.environ.get("VLLM_API_KEY") or "none", reports_tokens=True)
 
 
 def dashscope_server(model: str) -> Server:
-    """DashScope's OpenAI-compatible mode, or what `$DASHSCOPE_BASE_URL` puts in its place.
+    """DashScope's OpenAI-compatible API, at `$DASHSCOPE_BASE_URL` if set.
 
     Raises:
         UnknownPolicy: There is no model name, or no key in `$DASHSCOPE_API_KEY`.
@@ -66,16 +66,18 @@ def dashscope_server(model: str) -> Server:
     key = os.environ.get("DASHSCOPE_API_KEY")
     if not key:
         raise UnknownPolicy(f"the policy 'dashscope:{model}' needs a key; set the variable DASHSCOPE_API_KEY")
-    return Server(model, os.environ.get("DASHSCOPE_BASE_URL") or DASHSCOPE, "DASHSCOPE_API_KEY", key, tokens=False)
+    return Server(
+        model, os.environ.get("DASHSCOPE_BASE_URL") or DASHSCOPE, "DASHSCOPE_API_KEY", key, reports_tokens=False
+    )
 
 
 def served_model(
     server: Server, temperature: float = 0.0, seed: int = 0, max_tokens: int | None = None
 ) -> BaseChatModel:
-    """The chat model at `server`; a turn has at most `max_tokens`, or what the server allows.
+    """The chat model at `server`; a turn has at most `max_tokens` tokens, or the limit of the server.
 
-    It is asked once per call, because the graph tries again itself, and in one piece, because token ids come whole. A
-    reply of vLLM carries `response_metadata["token_track"]`: {prompt_ids, completion_ids, logprobs}.
+    Requests are not retried here, because the graph retries, and not streamed, because token ids come with the complete
+    response. A reply of vLLM has `response_metadata["token_track"]`: {prompt_ids, completion_ids, logprobs}.
 
     Raises:
         MissingExtra: langchain-openai is not installed.
@@ -90,8 +92,10 @@ def served_model(
         raise MissingExtra(
             f"a policy at {server.url} needs langchain-openai; install it: pip install 'video-star[api]'"
         ) from None
-    asked: dict[str, Any] = {"logprobs": True, "extra_body": {"return_token_ids": True}} if server.tokens else {}
-    made: BaseChatModel = client(
+    options: dict[str, Any] = (
+        {"logprobs": True, "extra_body": {"return_token_ids": True}} if server.reports_tokens else {}
+    )
+    model: BaseChatModel = client(
         server=server,
         model=server.model,
         base_url=server.url,
@@ -104,14 +108,14 @@ def served_model(
         disable_streaming=True,
         use_responses_api=False,
         http_async_client=LoopwiseClient(follow_redirects=True),
-        **asked,
+        **options,
     )
-    return made
+    return model
 
 
 @lru_cache(maxsize=1)
 def served_client() -> Any:
-    """The class of LangChain's client, which keeps what vLLM adds to a response and says what to do about a refusal."""
+    """LangChain's client class, extended by the token ids of vLLM and by errors with a remedy."""
     from langchain_openai import ChatOpenAI
 
     class ServedModel(ChatOpenAI):
@@ -128,10 +132,10 @@ def served_client() -> Any:
         def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
             result = super()._create_chat_result(response, generation_info)
             if not result.generations:
-                raise ValueError("the response holds no choice")
+                raise ValueError("the response has no choices")
             track = token_track(response if isinstance(response, dict) else response.model_dump(warnings=False))
             for generation in result.generations:
-                # The text of every token with its log-probability is many times the reply.
+                # The text of every token with its log-probability is many times as long as the reply.
                 (generation.generation_info or {}).pop("logprobs", None)
             if track is not None:
                 result.generations[0].message.response_metadata[TOKEN_TRACK] = track
@@ -141,11 +145,11 @@ def served_client() -> Any:
 
 
 def token_track(response: Mapping[str, Any]) -> dict[str, list[Any]] | None:
-    """Token ids and log-probabilities of a chat completion as vLLM reports them, or None where it reports no ids.
+    """Token ids and log-probabilities of a chat completion as vLLM reports them; None if it reports no ids.
 
     Returns:
-        prompt_ids and completion_ids, as the model read and sampled them, and logprobs, one for each completion id;
-        empty where the server gives none, or not one for each.
+        prompt_ids and completion_ids, as read and sampled by the model, and logprobs, one for each completion id;
+        empty if the server does not report one for each.
     """
     choice = response["choices"][0]
     prompt, completion = response.get("prompt_token_ids"), choice.get("token_ids")
@@ -155,14 +159,14 @@ def token_track(response: Mapping[str, Any]) -> dict[str, list[Any]] | None:
 
 
 def logprobs(choice: Mapping[str, Any], ids: Sequence[int]) -> list[float]:
-    """The log-probabilities in a choice of a completion; none where there is not one for each of its ids."""
+    """The log-probabilities of a choice; empty if there is not one for each of its ids."""
     content = (choice.get("logprobs") or {}).get("content") or []
     return [float(token["logprob"]) for token in content] if len(content) == len(ids) else []
 
 
 @contextmanager
 def _remedies(server: Server) -> Iterator[None]:
-    """Failures of the client as errors that say what to do."""
+    """Raise failures of the client as errors with a remedy."""
     import openai
 
     try:
@@ -178,7 +182,7 @@ def _remedies(server: Server) -> Iterator[None]:
 
 @contextmanager
 def failures(server: Server) -> Iterator[None]:
-    """What can go wrong in an exchange over httpx, as errors that say what to do."""
+    """Raise failures of a request by httpx as errors with a remedy."""
     import httpx
 
     try:

@@ -310,7 +310,7 @@ async def test_any_tool_is_asked_for_only_where_there_is_one(server: Server) -> 
     policy = make("qwen3-vl-plus")
     await policy.bind_tools(TOOLS[1:], tool_choice="any").ainvoke("there?")
     assert server.asked[0]["parameters"]["tool_choice"]["function"] == {"name": "decompose"}
-    with pytest.raises(ValueError, match="'any' of the tools detect_people, decompose; name one"):
+    with pytest.raises(ValueError, match="'any' with the tools detect_people, decompose; name one"):
         policy.bind_tools(TOOLS, tool_choice="any")
 
 

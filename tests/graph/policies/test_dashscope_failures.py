@@ -153,7 +153,7 @@ async def test_a_gateway_in_between_is_understood(server: Server, reply: Raw, ki
 async def test_a_stream_that_ends_too_soon_is_no_answer(server: Server) -> None:
     server.says(Turn("a long answer", breaks="cut"), Raw(200, b"", EVENTS))
     for _ in range(2):
-        with pytest.raises(PolicyBusy, match="before it was whole"):
+        with pytest.raises(PolicyBusy, match="ended its answer early"):
             await collect(make("qwen3-vl-plus"))
 
 

@@ -19,7 +19,8 @@ from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.candidates import Candidates, checked_actions, normalize_label  # noqa: E402
 from video_star.graph.policies.grammar import Form, choice_form, decompose_form, score_form  # noqa: E402
 from video_star.graph.policies.local import TransformersPolicy, load  # noqa: E402
-from video_star.graph.policies.local_batching import Completion, Engine, Grammars, Request  # noqa: E402
+from video_star.graph.policies.local_batching import Engine  # noqa: E402
+from video_star.graph.policies.local_sampling import Completion, Grammars, Request  # noqa: E402
 from video_star.graph.policies.token_policy import VISION_TOKENS  # noqa: E402
 from video_star.graph.replies.answer import parse_score_turn  # noqa: E402
 from video_star.graph.replies.sub_actions import normalize_decompose, parse_sub_actions  # noqa: E402

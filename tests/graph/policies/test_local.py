@@ -170,7 +170,7 @@ async def test_a_turn_cut_off_at_its_limit_is_followed_by_a_turn(tiny_qwen: Path
 
 
 async def test_an_error_of_the_model_reaches_every_run_of_its_batch(tiny_qwen: Path, loaded: Loaded) -> None:
-    from video_star.graph.policies.local_batching import Request
+    from video_star.graph.policies.local_sampling import Request
 
     futures = [loaded.engine.submit(Request((-1,), None, None, 0.0, 4)) for _ in range(2)]
     for future in futures:
