@@ -1,6 +1,6 @@
-"""The http app that a LangGraph server mounts beside its own routes: the media store, read-only.
+"""HTTP app that a LangGraph server mounts beside its own routes: read-only access to the images in the media store.
 
-`media://<name>` of any message is at `/media/<name>`. Nothing but names of that form reaches the disk.
+The image `media://<name>` of a message is served at `/media/<name>`. Only names of that form reach the file system.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ..tools.execution.media_store import default_store
 
 
 async def media(request: Request) -> Response:
-    """One picture of the store, or 404."""
+    """One image of the store, or status 404."""
     if not request.path_params["name"].endswith(".jpg"):
-        return PlainTextResponse("no such picture", 404)
+        return PlainTextResponse("no such image", 404)
     try:
         jpeg = await asyncio.to_thread(default_store().get, request.path_params["name"])
     except KeyError:
-        return PlainTextResponse("no such picture", 404)
+        return PlainTextResponse("no such image", 404)
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
     return Response(jpeg, media_type="image/jpeg", headers=headers)
 

@@ -1,4 +1,4 @@
-"""The two functions that run the graph once: `recognize` for scripts, `arecognize` for async code."""
+"""Runs of the graph: `recognize` for scripts, `arecognize` for async code, `run_record` for the whole record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool
 from ..tools.library import TOOL_NAMES
 from .builder import graph as default_graph
 from .candidates import checked_actions
-from .concurrency import wait_for as wait_for
+from .concurrency import wait_for
 from .records.result import Recognition
 from .records.trace import append, make
 from .state import Context
@@ -39,21 +39,23 @@ async def arecognize(
     """Recognise the action in a video.
 
     Args:
-        video: Path or address of the video.
+        video: Path or URL of the video.
         actions: Candidate actions in your own words; one of them is chosen.
-        question: What is asked of the video.
-        start: Start of the span to look at, in seconds.
-        end: End of the span, in seconds.
-        trace: Folder to which the run is appended as a record, with its pictures.
-        on_event: Called with each node's custom event as it happens.
-        graph: Another compiled state machine than the package's own.
+        question: Question about the video; default: "What is the action in this video?".
+        start: Start of the time span, in seconds; default: the beginning.
+        end: End of the time span, in seconds; default: the end of the video.
+        trace: Folder to which the record of the run and its images are added.
+        on_event: Called with the custom events of the nodes as they occur.
+        graph: A compiled graph to use instead of the default one.
         **context: Settings, the fields of `Context`: policy, mode, tools, max_rounds, frames, ...
 
-    Raises:
-        BadInput: The video, the actions or a setting cannot be used; nothing was run.
-        MissingExtra: The policy needs a package that is not installed.
+    Returns:
+        The result. If the policy fails, no error is raised: the status is `failed`, and `error`, `error_type` and the
+        evidence gathered so far are set.
 
-    A policy that cannot be reached does not raise: the result has status `failed`, its error, and the evidence so far.
+    Raises:
+        BadInput: The video, the actions or a setting cannot be used.
+        MissingExtra: The policy needs a package that is not installed.
     """
     record = await run_record(
         video, actions, question=question, start=start, end=end, on_event=on_event, graph=graph, **context
@@ -64,7 +66,7 @@ async def arecognize(
 
 
 def recognize(video: str | Path, actions: Sequence[str], **options: Any) -> Recognition:
-    """`arecognize` for code that is not async; takes the same arguments, and works inside a running event loop too.
+    """`arecognize` for sync code, with the same arguments; also works while an event loop is running.
 
     Example:
         ```python
@@ -88,16 +90,17 @@ async def run_record(
     graph: CompiledStateGraph[Any, Context, Any, Any] | None = None,
     **context: Any,
 ) -> dict[str, Any]:
-    """Run once and return the whole record (see `record.make`); arguments and errors as in `arecognize`."""
+    """Run the graph once and return the whole record (see `records.trace.make`); arguments as in `arecognize`."""
     settings = checked_context(context)
-    # A string would pass as the list of its letters.
+    # list() would split a string into letters.
     names = checked_actions(None if actions is None or isinstance(actions, str) else list(actions))
     inputs: Any = {"video": str(video), "actions": names, "question": question, "start": start, "end": end}
     state: dict[str, Any] = {}
-    star = graph or default_graph
     part: Any
     try:
-        async for part in star.astream(inputs, context=settings, stream_mode=["custom", "values"], version="v2"):
+        async for part in (graph or default_graph).astream(
+            inputs, context=settings, stream_mode=["custom", "values"], version="v2"
+        ):
             if part["type"] == "values":
                 state = dict(part["data"])
             elif on_event is not None:
@@ -108,11 +111,11 @@ async def run_record(
 
 
 def checked_context(context: Mapping[str, Any]) -> Context:
-    """Settings from keywords.
+    """The settings, validated.
 
     Raises:
-        UnknownTool: A tool of another name.
-        BadInput: Any other setting that is unknown or out of range.
+        UnknownTool: There is no tool of a given name.
+        BadInput: Another setting is unknown or out of range.
     """
     tools = context.get("tools")
     for name in tools if isinstance(tools, Sequence) and not isinstance(tools, str) else ():
@@ -123,5 +126,5 @@ def checked_context(context: Mapping[str, Any]) -> Context:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        why = f"there is none of that name; there are {', '.join(Context.model_fields)}"
-        raise BadInput(f"setting {name}: {why if first['type'] == 'extra_forbidden' else first['msg']}") from None
+        unknown = f"there is no such setting; the settings are {', '.join(Context.model_fields)}"
+        raise BadInput(f"setting {name}: {unknown if first['type'] == 'extra_forbidden' else first['msg']}") from None

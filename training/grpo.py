@@ -16,11 +16,12 @@ from PIL import Image
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..graph import build_graph
+from ..graph.concurrency import wait_for
 from ..graph.policies.chat_template import apply_to
 from ..graph.policies.local import TransformersPolicy, around
 from ..graph.records.content import image_urls
 from ..graph.records.token_track import TokenSequence, sequences, tracks
-from ..graph.run import run_record, wait_for
+from ..graph.run import run_record
 from ..tools.errors import PolicyUnavailable
 from ..tools.execution.media_store import default_store
 from . import rewards

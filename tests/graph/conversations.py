@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 
 from video_star.graph import build_graph
+from video_star.graph.concurrency import wait_for
 from video_star.graph.policies.chat_template import to_chat
 from video_star.graph.records.content import image_urls
-from video_star.graph.run import run_record, wait_for
+from video_star.graph.run import run_record
 from video_star.tools.execution.media_store import default_store
 
 from .conftest import Lines, Scripted, calls, decomposes, says

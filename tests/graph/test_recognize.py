@@ -19,10 +19,11 @@ from video_star import (
     langchain_tool,
     recognize,
 )
+from video_star.graph.concurrency import wait_for
 from video_star.graph.records.trace import append, read, recognition
 from video_star.graph.report.annotated_video import write_overlay
 from video_star.graph.report.page import render_page
-from video_star.graph.run import run_record, wait_for
+from video_star.graph.run import run_record
 from video_star.tools.errors import BadActions, SpanOutsideVideo, UnknownPolicy, UnknownTool, VideoNotFound
 from video_star.tools.execution.media_store import MediaStore
 from video_star.tools.library import TOOL_NAMES

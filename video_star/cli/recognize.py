@@ -98,8 +98,9 @@ def _run(
     engine()
 
     from ..graph.candidates import checked_actions
+    from ..graph.concurrency import wait_for
     from ..graph.policies.registry import resolve_policy
-    from ..graph.run import checked_context, run_record, wait_for
+    from ..graph.run import checked_context, run_record
 
     checked_actions(actions)
     context = checked_context(settings)

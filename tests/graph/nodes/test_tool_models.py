@@ -13,8 +13,9 @@ import pytest
 
 from video_star import Recognition, recognize
 from video_star.graph import build_graph
+from video_star.graph.concurrency import wait_for
 from video_star.graph.policies.registry import resolve_policy
-from video_star.graph.run import run_record, wait_for
+from video_star.graph.run import run_record
 from video_star.tools.errors import UnknownPolicy
 from video_star.tools.execution.chat_model import ToolModel
 from video_star.tools.library import Finding, tool

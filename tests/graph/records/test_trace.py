@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from video_star.graph.concurrency import wait_for
 from video_star.graph.records.trace import FILE, append, read, recognition, references
 from video_star.graph.report.page import render_page
-from video_star.graph.run import run_record, wait_for
+from video_star.graph.run import run_record
 from video_star.tools.errors import BadRecord
 from video_star.tools.execution.media_store import MediaStore
 
