@@ -1,4 +1,4 @@
-"""Chains made from Marionette keep clear of what it tests, and a glance does not solve it."""
+"""Traces made from Marionette are separate from its test data, and one frame does not solve it."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ from video_star.training.synthesis.folder import REJECTED
 pytestmark = pytest.mark.slow
 
 CLIPS = 50
-"""One round through the actions, and two clips of the second, which is for testing."""
+"""One round of the actions, and two clips of the second round, which is for testing."""
 NOVEL = [label for label, action in ACTIONS.items() if action.split == "novel"]
 
 
@@ -42,9 +42,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chains(data: Path) -> Path:
-    """A synthesis from beginning to end, as its users start it."""
-    lists, out = data / "splits" / "lists", data.parent / "chains"
+def traces(data: Path) -> Path:
+    """The result of a complete synthesis from the command line."""
+    lists, out = data / "splits" / "lists", data.parent / "traces"
     command: list[str | Path] = [
         "synthesize",
         lists / "base_train.txt",
@@ -53,58 +53,58 @@ def chains(data: Path) -> Path:
         "--root",
         data,
     ]
-    shown = run(*command, "--out", out, "--teacher", "scripted", "--target", "8", "--price", "1/2")
-    assert "traces verified" in shown and "README.md" in shown
+    output = run(*command, "--out", out, "--teacher", "scripted", "--target", "8", "--price", "1/2")
+    assert "traces verified" in output and "README.md" in output
     return out
 
 
-def test_no_novel_class_and_no_test_clip_is_in_any_chain_to_learn_from(data: Path, chains: Path) -> None:
-    assert list(leaks(data, chains)) == []
+def test_no_novel_class_and_no_test_clip_is_in_any_trace(data: Path, traces: Path) -> None:
+    assert list(leaks(data, traces)) == []
     by_id = {item.id: item for item in items(CLIPS, 9)}
-    kept, lost = list(read(chains)), list(read(chains / REJECTED))
-    assert len(kept) >= 8 and lost
-    for record in (*kept, *lost):
+    accepted, rejected = list(read(traces)), list(read(traces / REJECTED))
+    assert len(accepted) >= 8 and rejected
+    for record in (*accepted, *rejected):
         clip = Path(record["synthesis"]["clip"]).stem
         assert by_id[clip].split == "base_train" and by_id[clip].label == record["synthesis"]["label"]
         assert len(record["request"]["actions"]) == 32 and not set(record["request"]["actions"]) & set(NOVEL)
 
 
-def test_no_row_that_training_reads_names_a_clip_or_a_novel_class(data: Path, chains: Path) -> None:
+def test_no_training_row_names_a_clip_or_a_novel_class(data: Path, traces: Path) -> None:
     names = [item.id for item in items(CLIPS, 9)]
-    for record in read(chains):
-        for row in rows(record, MediaStore(chains / "media")):
+    for record in read(traces):
+        for row in rows(record, MediaStore(traces / "media")):
             text = json.dumps({name: value for name, value in row.items() if name != "images"}, ensure_ascii=False)
             assert not [name for name in names if name in text or name.encode() in b"".join(row["images"])]
             assert not [label for label in NOVEL if label in text.casefold()]
 
 
-def mentioned(record: dict[str, Any], text: str) -> None:
+def append_text(record: dict[str, Any], text: str) -> None:
     record["messages"][-1]["content"] += text
 
 
 @pytest.mark.parametrize(
-    ("spoil", "finding"),
+    ("edit", "finding"),
     [
-        (lambda r, tested: r["synthesis"].update(clip=f"clips/{tested}.mp4"), "is of novel_test"),
-        (lambda r, tested: r["synthesis"].update(clip="clips/elsewhere.mp4"), "of no split"),
-        (lambda r, tested: r["request"]["actions"].append(NOVEL[0]), "among its candidates"),
-        (lambda r, tested: mentioned(r, f" It may be {NOVEL[3].upper()}."), "a novel class"),
-        (lambda r, tested: mentioned(r, f" Compare clips/{tested}.mp4."), "names a clip"),
-        (lambda r, tested: mentioned(r, Path(r["synthesis"]["clip"]).stem), "names a clip"),
+        (lambda r, test_clip: r["synthesis"].update(clip=f"clips/{test_clip}.mp4"), "is of novel_test"),
+        (lambda r, test_clip: r["synthesis"].update(clip="clips/elsewhere.mp4"), "of no split"),
+        (lambda r, test_clip: r["request"]["actions"].append(NOVEL[0]), "among its candidates"),
+        (lambda r, test_clip: append_text(r, f" It may be {NOVEL[3].upper()}."), "a novel class"),
+        (lambda r, test_clip: append_text(r, f" Compare clips/{test_clip}.mp4."), "names a clip"),
+        (lambda r, test_clip: append_text(r, Path(r["synthesis"]["clip"]).stem), "names a clip"),
     ],
 )
-def test_what_is_leaks_is_found(
-    data: Path, chains: Path, tmp_path: Path, spoil: Callable[[dict[str, Any], str], None], finding: str
+def test_every_leak_is_found(
+    data: Path, traces: Path, tmp_path: Path, edit: Callable[[dict[str, Any], str], None], finding: str
 ) -> None:
-    copytree(chains / "media", tmp_path / "media")
-    (tested,) = [item.id for item in items(CLIPS, 9) if item.split == "novel_test"][:1]
-    bad = deepcopy(next(read(chains)))
-    spoil(bad, tested)
+    copytree(traces / "media", tmp_path / "media")
+    (test_clip,) = [item.id for item in items(CLIPS, 9) if item.split == "novel_test"][:1]
+    bad = deepcopy(next(read(traces)))
+    edit(bad, test_clip)
     (tmp_path / "runs.jsonl").write_text(json.dumps(bad) + "\n")
     assert [line for line in leaks(data, tmp_path) if finding in line]
 
 
-def test_a_glance_does_not_tell_what_the_whole_movement_tells() -> None:
+def test_one_frame_does_not_reveal_the_action() -> None:
     right = {name: found.mean() for name, found in measure(rounds=4, seed=11, hard=False).items()}
     whole = right.pop("keypoints of 12 frames in order")
     assert right.pop("oracle, from true primitives") == 1.0

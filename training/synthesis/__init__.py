@@ -1,21 +1,21 @@
-"""Chains to learn from: runs of the graph by a teacher, kept where rules and a second model find nothing wrong.
+"""Reasoning traces for training: runs of the graph by a teacher, kept if rules and a second model find no error.
 
-The paper's teacher is given the right answer and writes a chain towards it. Here a model is not: a chain is drawn, and
-kept only if it comes to the right answer by what the conversation gives. The teacher of rules is told, and says no more
-than the evidence bears out.
+The paper calls them reasoning chains, and gives its teacher the right answer to write towards. Here a model is not told
+the answer: it samples a trace, which is kept only if it reaches the right answer from what the conversation contains.
+The scripted teacher, made of rules, knows the answer but states only what the evidence supports.
 """
 
 from .dataset_card import write_card
-from .folder import Chains, Progress
+from .folder import Progress, TraceFolder
 from .run import Job, Settings, Teacher, synthesize, teacher_named
 from .token_counts import load_processor
 
 __all__ = [
-    "Chains",
     "Job",
     "Progress",
     "Settings",
     "Teacher",
+    "TraceFolder",
     "load_processor",
     "synthesize",
     "teacher_named",

@@ -1,8 +1,8 @@
-"""The folder of a synthesis: chains kept, chains rejected, and with which settings they were made.
+"""The folder of a synthesis: accepted traces, rejected traces, and the settings they were made with.
 
-`runs.jsonl` with `media/` is a trace of the verified chains, for `video-star show`, `export` and training. `rejected/`
-is a trace of the others, each with the reasons; `README.md` sums both up. A chain is on record when its line is whole
-on disk, and then it is never made again; one that was under way when the work was broken off is made anew.
+`runs.jsonl` with `media/` holds the verified traces, for `video-star show`, `export` and training. `rejected/` has the
+same format, with the reasons of each rejection; `README.md` summarises both. A trace counts once its line is complete
+on disk and is then never made again; a trace that was in progress when the process ended is made anew.
 """
 
 from __future__ import annotations
@@ -27,127 +27,129 @@ from .rules import fingerprint
 SETTINGS: Final = "synthesis.json"
 REJECTED: Final = "rejected"
 LOCK: Final = ".lock"
+_RENAMED: Final = {"per_clip": "traces_per_clip", "failing": "tool_failure_rate"}
+"""Settings under the names that earlier versions wrote."""
 
 
 @dataclass
 class Progress:
-    """How far a synthesis is. All but speed is of the whole folder, whoever made it in however many sittings."""
+    """Progress of a synthesis. Everything except speed covers the whole folder, over all its sessions."""
 
     target: int
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    """Rule to chains that it rejected; a chain may break several."""
-    tried: int = 0
-    """Chains on record, accepted or not."""
-    made: int = 0
-    """Those of this sitting."""
+    """Rule to number of traces it rejected; a trace may break several rules."""
+    attempts: int = 0
+    """Traces on record, accepted or not."""
+    session_attempts: int = 0
+    """Those of this session."""
     tokens: Counter[str] = field(default_factory=Counter)
-    """`input`, `output` and `cached` of the teacher; cached ones are among the input."""
+    """`input`, `output` and `cached` tokens of the teacher; cached ones are part of the input."""
     verifier_tokens: Counter[str] = field(default_factory=Counter)
-    """The same of the verifier."""
-    reported: float = 0.0
-    """USD, as the teacher's provider reports it."""
+    """The same for the verifier."""
+    reported_cost: float = 0.0
+    """USD, as reported by the teacher's provider."""
     price: Price | None = None
     """Of the teacher's tokens."""
     verifier_price: Price | None = None
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     @property
-    def share(self) -> float:
-        """0..1: chains accepted of those tried; the yield."""
-        return self.accepted / self.tried if self.tried else 0.0
+    def acceptance_rate(self) -> float:
+        """Accepted traces per attempt, in [0, 1]."""
+        return self.accepted / self.attempts if self.attempts else 0.0
 
     @property
-    def speed(self) -> float:
-        """Chains made per second of this sitting, rejected ones among them."""
-        return self.made / self.seconds
+    def attempts_per_second(self) -> float:
+        """Attempts per second in this session."""
+        return self.session_attempts / self.seconds
 
     @property
     def seconds(self) -> float:
-        """Of this sitting so far."""
-        return max(time.monotonic() - self.began, 1e-9)
+        """Duration of this session so far."""
+        return max(time.monotonic() - self.started, 1e-9)
 
     @property
     def cost(self) -> float:
-        """What was spent, rejected chains among it: by the prices, or where there is none as reported."""
-        teacher = self.price.of(self.tokens) if self.price is not None else self.reported
+        """Total cost including rejected traces: from the prices, or without a price as reported by the provider."""
+        teacher = self.price.of(self.tokens) if self.price is not None else self.reported_cost
         return teacher + (self.verifier_price.of(self.verifier_tokens) if self.verifier_price is not None else 0.0)
 
     def count(self, record: Mapping[str, Any]) -> None:
-        """Add a chain that is on record."""
-        verdict, usage = record["synthesis"], record["recognition"]["usage"]
-        self.tried += 1
-        self.rejected.update(verdict["reasons"].keys())
-        self.accepted += not verdict["reasons"]
+        """Add a trace on record."""
+        synthesis, usage = record["synthesis"], record["recognition"]["usage"]
+        self.attempts += 1
+        self.rejected.update(synthesis["reasons"].keys())
+        self.accepted += not synthesis["reasons"]
         self.tokens.update(usage["tokens"])
-        self.verifier_tokens.update(verdict.get("verifier_tokens", {}))
-        self.reported += (usage["cost"] or {}).get("amount", 0.0)
+        self.verifier_tokens.update(synthesis.get("verifier_tokens", {}))
+        self.reported_cost += (usage["cost"] or {}).get("amount", 0.0)
 
 
-class Chains:
-    """What is on record in the folder, and where more goes. One process at a time writes it."""
+class TraceFolder:
+    """The traces in a folder. Only one process at a time can write to it."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], progress: Progress) -> None:
-        """Open the folder, new or begun.
+        """Open a new folder, or one to resume.
 
         Args:
-            folder: Where the chains go.
-            settings: What the chains depend on, as plain JSON.
-            progress: The count, to which what is on record is added.
+            folder: Where the traces are written.
+            settings: What the traces depend on, as plain JSON.
+            progress: Counts the traces on record.
 
         Raises:
-            BadInput: Another process writes there, or what is there was made with other settings.
-            BadRecord: What is there cannot be read.
+            BadInput: Another process writes to the folder, or it was made with other settings.
+            BadRecord: A record cannot be read.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.progress, self._opened = progress, datetime.now(UTC).isoformat()
-        self._lock = _locked(folder)
+        self._lock = _lock(folder)
         self._check(settings)
-        self._per_clip = settings["per_clip"]
+        self._traces_per_clip = settings["traces_per_clip"]
         self._accepted: Counter[str] = Counter()
-        self._tried: set[tuple[str, int]] = set()
-        self._said: set[str] = set()
+        self._attempted: set[tuple[str, int]] = set()
+        self._fingerprints: set[str] = set()
         for part in (folder, folder / REJECTED):
             for record in read(part) if (part / FILE).is_file() else ():
                 self._count(record)
 
-    def wanted(self) -> bool:
-        """Whether the target is not yet reached."""
+    def below_target(self) -> bool:
+        """Whether more traces are wanted."""
         return self.progress.accepted < self.progress.target
 
-    def open(self, clip: str, attempt: int) -> bool:
+    def needs(self, clip: str, attempt: int) -> bool:
         """Whether this attempt at this clip is still to be made."""
-        return self._accepted[clip] < self._per_clip and (clip, attempt) not in self._tried
+        return self._accepted[clip] < self._traces_per_clip and (clip, attempt) not in self._attempted
 
     def claim(self, record: Mapping[str, Any]) -> bool:
-        """Whether no other chain, accepted or about to be, says and does the very same."""
-        said = fingerprint(record)
-        new = said not in self._said
-        self._said.add(said)
+        """Whether the trace differs from every other trace that is accepted or being verified."""
+        mark = fingerprint(record)
+        new = mark not in self._fingerprints
+        self._fingerprints.add(mark)
         return new
 
-    async def put(self, record: dict[str, Any]) -> None:
-        """Put a chain on record, with {clip, label, attempt, reasons, verifier_tokens} under `synthesis`.
+    async def append(self, record: dict[str, Any]) -> None:
+        """Write a trace, with {clip, label, attempt, reasons, verifier_tokens} under `synthesis`.
 
-        To these comes `sitting`: when the folder was opened, and how many seconds later the chain was made.
+        `session` is added to these: when the folder was opened, and how many seconds later the trace was finished.
         """
-        record["synthesis"]["sitting"] = {"began": self._opened, "seconds": round(self.progress.seconds, 1)}
+        record["synthesis"]["session"] = {"began": self._opened, "seconds": round(self.progress.seconds, 1)}
         folder = self.folder / REJECTED if record["synthesis"]["reasons"] else self.folder
         await asyncio.to_thread(append, record, folder)
         self._count(record)
-        self.progress.made += 1
+        self.progress.session_attempts += 1
 
     def close(self) -> None:
-        """Let another process write."""
+        """Release the folder for other processes."""
         self._lock.close()
 
     def _count(self, record: Mapping[str, Any]) -> None:
-        verdict = record["synthesis"]
-        self._tried.add((verdict["clip"], verdict["attempt"]))
+        synthesis = record["synthesis"]
+        self._attempted.add((synthesis["clip"], synthesis["attempt"]))
         self.progress.count(record)
-        if not verdict["reasons"]:
-            self._accepted[verdict["clip"]] += 1
+        if not synthesis["reasons"]:
+            self._accepted[synthesis["clip"]] += 1
             self.claim(record)
 
     def _check(self, settings: Mapping[str, Any]) -> None:
@@ -155,18 +157,29 @@ class Chains:
         if not path.is_file() or not any((part / FILE).is_file() for part in parts):
             write_atomically(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
             return
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise BadInput(f"{path} is not JSON; give another folder") from None
+        before = read_settings(self.folder)
         changed = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
         if changed:
             raise BadInput(
-                f"{self.folder} holds chains made with another {', '.join(changed)}; give the same, or another folder"
+                f"the traces in {self.folder} were made with other settings ({', '.join(changed)}); "
+                "give the same settings, or another folder"
             )
 
 
-def _locked(folder: Path) -> Any:
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that the traces in a folder were made with, under their present names.
+
+    Raises:
+        BadInput: The file is not JSON.
+    """
+    try:
+        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except ValueError:
+        raise BadInput(f"{folder / SETTINGS} is not JSON; give another folder") from None
+    return {_RENAMED.get(name, name): value for name, value in found.items()}
+
+
+def _lock(folder: Path) -> Any:
     file = (folder / LOCK).open("w")
     if sys.platform != "win32":
         import fcntl
@@ -175,5 +188,5 @@ def _locked(folder: Path) -> Any:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
-            raise BadInput(f"another process writes chains to {folder}; wait for it, or give another folder") from None
+            raise BadInput(f"another process writes to {folder}; wait for it, or give another folder") from None
     return file

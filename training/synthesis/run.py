@@ -1,4 +1,4 @@
-"""Running the teacher over clips, several at once, and judging what it says."""
+"""Runs the teacher on clips, several at a time, and verifies the traces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...graph.run import checked_context, run_record
 from ...graph.state import Price
 from ...tools.errors import BadInput, PolicyBusy, PolicyUnavailable, ToolUnavailable
 from ...tools.library import TOOL_NAMES, Tool, ToolName, tool
-from .folder import Chains, Progress
+from .folder import Progress, TraceFolder
 from .rules import reasons
 from .scripted_teacher import ScriptedTeacher
 from .verifier import judge
@@ -26,16 +26,16 @@ from .verifier import judge
 
 @dataclass(frozen=True)
 class Job:
-    """One chain to make."""
+    """One trace to make."""
 
     example: Example
     clip: Path
     attempt: int
-    """Which try at this clip it is, from 0."""
+    """Number of the attempt at this clip, from 0."""
     actions: tuple[str, ...]
-    """The candidates, in the order in which they are shown."""
+    """The candidates in the order shown."""
     seed: int
-    """Another for every job."""
+    """Different for every job."""
 
 
 Teacher = Callable[[Job], BaseChatModel]
@@ -43,22 +43,22 @@ Teacher = Callable[[Job], BaseChatModel]
 
 
 def teacher_named(
-    spec: str, temperature: float = 0.0, shown: Callable[[Path], Mapping[str, str]] | None = None
+    spec: str, temperature: float = 0.0, ground_truth: Callable[[Path], Mapping[str, str]] | None = None
 ) -> Teacher:
-    """A teacher by name: `scripted`, or a policy, which samples anew for every job.
+    """A teacher by name: `scripted`, or a policy that samples with the seed of the job.
 
     Args:
-        spec: The name.
-        temperature: Of a policy's sampling.
-        shown: What a clip truly shows, by its path, for `scripted`: see `ScriptedTeacher.shown`.
+        spec: `scripted`, or a policy string.
+        temperature: Sampling temperature of a policy.
+        ground_truth: Clip to the motion primitives it shows, with their meanings, for `scripted`.
 
     Raises:
-        UnknownPolicy: There is none of this name.
-        MissingExtra: It needs a package that is not installed.
+        UnknownPolicy: There is no such policy.
+        MissingExtra: The policy needs a package that is not installed.
     """
     if spec == SCRIPTED:
         return lambda job: ScriptedTeacher(
-            label=job.example.label, seed=job.seed, shown=shown(job.clip) if shown is not None else {}
+            label=job.example.label, seed=job.seed, shown=ground_truth(job.clip) if ground_truth is not None else {}
         )
     resolve_policy(spec, temperature)
     return lambda job: resolve_policy(spec, temperature, job.seed)
@@ -66,23 +66,23 @@ def teacher_named(
 
 @dataclass(frozen=True)
 class Settings:
-    """What the chains depend on."""
+    """What the traces depend on."""
 
     teacher: str
     """Its name."""
     verifier: str = ""
-    """Its name; empty for rules alone."""
+    """Its name; empty: rules only."""
     candidates: int = 0
-    """How many candidates a question has, the right one among them; 0 for all labels of the split."""
+    """Candidates per question, including the right one; 0: all labels of the split."""
     attempts: int = 3
-    """Tries at a clip until it has its chains."""
-    per_clip: int = 1
-    """Verified chains of one clip."""
+    """Attempts per clip until it has its traces."""
+    traces_per_clip: int = 1
+    """Verified traces wanted per clip."""
     seed: int = 0
-    failing: float = 0.2
-    """Share of runs, 0..1, in which one of the tools fails: what a chain does then is to be learnt, too."""
+    tool_failure_rate: float = 0.2
+    """Fraction of runs in which one tool is made to fail, so that recovery can be learnt, too."""
     context: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the runs, fields of `video_star.Context`."""
+    """Settings of the runs: fields of `video_star.Context`."""
 
 
 SCRIPTED: Final = "scripted"
@@ -93,8 +93,8 @@ FAILURES: Final = (
     "the service answered 503; try again later",
     "the engine returned nothing that can be read",
 )
-IN_A_ROW: Final = 5
-"""Teachers out of reach in a row after which the work is broken off."""
+MAX_FAILURES: Final = 5
+"""Consecutive failures to reach the teacher or verifier after which synthesis stops."""
 
 
 async def synthesize(
@@ -108,74 +108,79 @@ async def synthesize(
     price: Price | None = None,
     verifier_price: Price | None = None,
     target: int = 5000,
-    at_once: int = 8,
+    concurrency: int = 8,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
-    """Make verified chains until there are `target`, or every clip has had its tries.
+    """Make traces until `target` are verified or all attempts are used up.
 
-    Broken off at any moment and called again, it goes on: no chain is lost or made twice.
+    It can be interrupted at any time and resumed by calling it again: no trace is lost or made twice.
 
     Args:
-        examples: Clips with their labels; the labels of all of them are the candidates.
+        examples: Clips with their labels; candidates are drawn from the labels of all of them.
         root: The folder that their paths are relative to.
-        out: The folder of the chains; see `folder`.
-        teacher: Who speaks in the runs.
-        settings: What the chains depend on; a folder holds chains of one setting.
-        verifier: A second model that must agree; None for rules alone.
-        price: Of the teacher's tokens, for the cost in the count; None where its provider reports it, or it is free.
+        out: Folder for the traces; see `folder`.
+        teacher: The policy of the runs.
+        settings: What the traces depend on; all traces in a folder have the same settings.
+        verifier: A second model that must agree; None: rules only.
+        price: Of the teacher's tokens, for the cost; None if its provider reports the cost, or it is free.
         verifier_price: Of the verifier's tokens.
-        target: Verified chains wanted.
-        at_once: Runs at the same time.
-        on_progress: Called at the start and after each chain.
+        target: Number of verified traces wanted.
+        concurrency: Number of concurrent runs.
+        on_progress: Called at the start and after each trace.
 
     Raises:
-        BadInput: Nothing to choose from, a setting out of range, a clip that is missing, or a folder in use or of other
-            settings.
-        PolicyUnavailable: The teacher or the verifier is out of reach again and again; what was made is kept.
+        BadInput: There is only one label, a setting is out of range, a clip is missing, or the folder is in use or was
+            made with other settings.
+        PolicyUnavailable: The teacher or the verifier repeatedly failed; finished traces are kept.
     """
     labels = unique_labels(examples)
     _check(examples, labels, root, settings)
-    chains = Chains(out, asdict(settings), Progress(target, price=price, verifier_price=verifier_price))
+    traces = TraceFolder(out, asdict(settings), Progress(target, price=price, verifier_price=verifier_price))
     if on_progress is not None:
-        on_progress(chains.progress)
-    queue = iter(_in_order(examples, settings))
+        on_progress(traces.progress)
+    queue = iter(_shuffled(examples, settings))
     failures: list[str] = []
 
-    async def work() -> None:
+    async def worker() -> None:
         for example in queue:
             for attempt in range(settings.attempts):
-                if not chains.wanted() or len(failures) >= IN_A_ROW:
+                if not traces.below_target() or len(failures) >= MAX_FAILURES:
                     return
-                if not chains.open(example.clip, attempt):
+                if not traces.needs(example.clip, attempt):
                     continue
-                record = await _chain(_job(example, root, attempt, labels, settings), teacher, settings, failures)
+                record = await _run(_job(example, root, attempt, labels, settings), teacher, settings, failures)
                 if record is None:
                     break
-                await _judged(record, chains, verifier, failures)
+                await _verify(record, traces, verifier, failures)
                 if on_progress is not None:
-                    on_progress(chains.progress)
+                    on_progress(traces.progress)
 
-    workers = [asyncio.ensure_future(work()) for _ in range(at_once)]
+    workers = [asyncio.ensure_future(worker()) for _ in range(concurrency)]
     try:
         await asyncio.gather(*workers)
     finally:
-        for worker in workers:
-            worker.cancel()
+        for task in workers:
+            task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        chains.close()
-    if len(failures) >= IN_A_ROW:
-        raise PolicyUnavailable(f"{failures[-1]}; {chains.progress.accepted} chains are kept: run it again to go on")
-    return chains.progress
+        traces.close()
+    if len(failures) >= MAX_FAILURES:
+        raise PolicyUnavailable(
+            f"{failures[-1]}; {traces.progress.accepted} traces are kept; run the command again to resume"
+        )
+    return traces.progress
 
 
 def _check(examples: Sequence[Example], labels: Sequence[str], root: Path, settings: Settings) -> None:
     if len(labels) < 2:
-        raise BadInput("the split has one label: there is nothing to choose from")
+        raise BadInput("the split has only one label; give one with at least two")
     if settings.candidates and not 2 <= settings.candidates <= len(labels):
-        raise BadInput(f"candidates are 2 to {len(labels)}, the labels of the split, or 0 for all of them")
-    if not 1 <= settings.per_clip <= settings.attempts:
         raise BadInput(
-            f"give at least 1 chain per clip and as many attempts; not {settings.per_clip} of {settings.attempts}"
+            f"candidates must be 2 to {len(labels)}, or 0 for all labels of the split; not {settings.candidates}"
+        )
+    if not 1 <= settings.traces_per_clip <= settings.attempts:
+        raise BadInput(
+            f"traces per clip must be at least 1 and at most the attempts; "
+            f"not {settings.traces_per_clip} with {settings.attempts} attempts"
         )
     missing = next((example.clip for example in examples if not (root / example.clip).is_file()), None)
     if missing is not None:
@@ -183,37 +188,37 @@ def _check(examples: Sequence[Example], labels: Sequence[str], root: Path, setti
     checked_context(settings.context)
 
 
-def _in_order(examples: Sequence[Example], settings: Settings) -> list[Example]:
-    """Mixed by the seed, so that the labels grow evenly."""
-    mixed = sorted({example.clip: example for example in examples}.values(), key=lambda example: example.clip)
-    random.Random(settings.seed).shuffle(mixed)
-    return mixed
+def _shuffled(examples: Sequence[Example], settings: Settings) -> list[Example]:
+    """Shuffled by the seed, so that all labels progress evenly."""
+    clips = sorted({example.clip: example for example in examples}.values(), key=lambda example: example.clip)
+    random.Random(settings.seed).shuffle(clips)
+    return clips
 
 
 def _job(example: Example, root: Path, attempt: int, labels: Sequence[str], settings: Settings) -> Job:
-    chance = random.Random(f"{settings.seed} {attempt} {example.clip}")
+    rng = random.Random(f"{settings.seed} {attempt} {example.clip}")
     others = [label for label in labels if label != example.label]
-    chosen = [example.label, *chance.sample(others, (settings.candidates or len(labels)) - 1)]
-    chance.shuffle(chosen)
-    return Job(example, root / example.clip, attempt, tuple(chosen), chance.randrange(2**31))
+    candidates = [example.label, *rng.sample(others, (settings.candidates or len(labels)) - 1)]
+    rng.shuffle(candidates)
+    return Job(example, root / example.clip, attempt, tuple(candidates), rng.randrange(2**31))
 
 
-def _failing(job: Job, settings: Settings) -> dict[ToolName, Tool]:
-    """The tool that fails in this run, if one does."""
-    chance = random.Random(job.seed)
-    if chance.random() >= settings.failing:
+def _broken_tool(job: Job, settings: Settings) -> dict[ToolName, Tool]:
+    """The tool that is made to fail in this run, if any."""
+    rng = random.Random(job.seed)
+    if rng.random() >= settings.tool_failure_rate:
         return {}
-    name, why = chance.choice(settings.context.get("tools", TOOL_NAMES)), chance.choice(FAILURES)
+    name, reason = rng.choice(settings.context.get("tools", TOOL_NAMES)), rng.choice(FAILURES)
 
     def look(*_: Any) -> NoReturn:
-        raise ToolUnavailable(why)
+        raise ToolUnavailable(reason)
 
     return {name: replace(tool(name), engine="out of order", look=look)}
 
 
-async def _chain(job: Job, teacher: Teacher, settings: Settings, failures: list[str]) -> dict[str, Any] | None:
-    """The record of a run; None where the teacher was out of reach, which says nothing about the clip."""
-    star = build_graph(policy=teacher(job), tools=_failing(job, settings)).compile()
+async def _run(job: Job, teacher: Teacher, settings: Settings, failures: list[str]) -> dict[str, Any] | None:
+    """The record of a run; None if the teacher could not be reached, which says nothing about the clip."""
+    star = build_graph(policy=teacher(job), tools=_broken_tool(job, settings)).compile()
     record = await run_record(job.clip, job.actions, graph=star, **{**settings.context, "seed": job.seed})
     outcome = record["recognition"]
     if outcome["error_type"] in (PolicyBusy.__name__, PolicyUnavailable.__name__):
@@ -221,24 +226,26 @@ async def _chain(job: Job, teacher: Teacher, settings: Settings, failures: list[
         return None
     failures.clear()
     record["request"]["context"]["policy"] = settings.teacher
-    found = reasons(record, job.example.label, job.example.clip)
-    about = {"clip": job.example.clip, "label": job.example.label, "attempt": job.attempt}
-    return {**record, "synthesis": {**about, "reasons": found}}
+    failed_rules = reasons(record, job.example.label, job.example.clip)
+    synthesis = {"clip": job.example.clip, "label": job.example.label, "attempt": job.attempt}
+    return {**record, "synthesis": {**synthesis, "reasons": failed_rules}}
 
 
-async def _judged(record: dict[str, Any], chains: Chains, verifier: BaseChatModel | None, failures: list[str]) -> None:
-    """Put the chain on record, once it is known whether it holds."""
-    verdict = record["synthesis"]
-    found = verdict["reasons"]
-    if not found and not chains.claim(record):
-        found["duplicate"] = "another chain says the same"
-    if not found and verifier is not None:
+async def _verify(
+    record: dict[str, Any], traces: TraceFolder, verifier: BaseChatModel | None, failures: list[str]
+) -> None:
+    """Check for duplicates, ask the verifier, and write the trace."""
+    synthesis = record["synthesis"]
+    failed_rules = synthesis["reasons"]
+    if not failed_rules and not traces.claim(record):
+        failed_rules["duplicate"] = "another trace is identical"
+    if not failed_rules and verifier is not None:
         try:
-            judged = await judge(record, verifier, record["request"]["context"]["policy_seconds"])
+            verdict = await judge(record, verifier, record["request"]["context"]["policy_seconds"])
         except PolicyUnavailable as error:
             failures.append(f"{type(error).__name__}: {error}")
             return
-        verdict["verifier_tokens"] = dict(judged.tokens)
-        if judged.wrong:
-            found["verifier"] = judged.wrong
-    await chains.put(record)
+        synthesis["verifier_tokens"] = dict(verdict.tokens)
+        if verdict.wrong:
+            failed_rules["verifier"] = verdict.wrong
+    await traces.append(record)

@@ -1,4 +1,4 @@
-"""How many tokens chains have, counted by a model's own processor; nothing is run."""
+"""Number of tokens in traces, counted by a model's processor without running the model."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from ...tools.execution.media_store import MediaStore
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Tokens of some chains."""
+class TokenCounts:
+    """Tokens per trace."""
 
-    whole: float
-    """Of a conversation with its pictures, mean."""
-    pictures: float
-    """Of its pictures, mean."""
-    said: float
-    """Of what the policy says, mean."""
+    conversation: float
+    """Of the conversation including images, mean."""
+    images: float
+    """Of the images, mean."""
+    policy: float
+    """Of the policy's turns, mean."""
     longest: int
     """Of the longest conversation."""
 
 
-def lengths(records: Iterable[Mapping[str, Any]], store: MediaStore, processor: Any) -> Counted:
-    """Count the tokens of chains as a model reads them through our template.
+def count_tokens(records: Iterable[Mapping[str, Any]], store: MediaStore, processor: Any) -> TokenCounts:
+    """Count the tokens of traces as a model reads them through our chat template.
 
     Args:
         records: Records of runs.
-        store: Where their pictures are.
-        processor: As `load_processor` gives it.
+        store: Holds their images.
+        processor: See `load_processor`.
     """
-    rows = [_row(record, store, processor) for record in records]
-    whole, pictures, said = zip(*rows, strict=True)
-    return Counted(fmean(whole), fmean(pictures), fmean(said), max(whole))
+    rows = [_count(record, store, processor) for record in records]
+    conversation, images, policy = zip(*rows, strict=True)
+    return TokenCounts(fmean(conversation), fmean(images), fmean(policy), max(conversation))
 
 
 def load_processor(name: str) -> Any:
-    """The processor of a model of the Qwen2.5-VL family, by name or folder, with our template.
+    """The processor of a model of the Qwen2.5-VL family, by name or folder, with our chat template.
 
     Raises:
         MissingExtra: transformers is not installed.
@@ -60,21 +60,22 @@ def load_processor(name: str) -> Any:
     return processor
 
 
-def _row(record: Mapping[str, Any], store: MediaStore, processor: Any) -> tuple[int, int, int]:
-    """(whole, pictures, said) of one chain."""
-    made = processor.tokenizer.apply_chat_template(
+def _count(record: Mapping[str, Any], store: MediaStore, processor: Any) -> tuple[int, int, int]:
+    """Tokens of the conversation, its images and the policy's turns."""
+    encoded = processor.tokenizer.apply_chat_template(
         to_chat(record["messages"]), tools=record["tools"], return_dict=True, return_assistant_tokens_mask=True
     )
     urls = image_urls(record["messages"])
-    pictures = sum(_of_picture(store.get(url), processor.image_processor) for url in urls)
-    return len(made["input_ids"]) - len(urls) + pictures, pictures, int(sum(made["assistant_masks"]))
+    images = sum(_image_tokens(store.get(url), processor.image_processor) for url in urls)
+    # The template has one placeholder token per image.
+    return len(encoded["input_ids"]) - len(urls) + images, images, int(sum(encoded["assistant_masks"]))
 
 
-def _of_picture(jpeg: bytes, images: Any) -> int:
-    """Tokens of one picture: its patches, of which `merge_size` squared are one token."""
+def _image_tokens(jpeg: bytes, image_processor: Any) -> int:
+    """Tokens of one image: `merge_size` squared patches make one token."""
     from PIL import Image
 
-    with Image.open(BytesIO(jpeg)) as picture:
-        width, height = picture.size
-    patches = images.get_number_of_image_patches(height, width)
-    return int(patches // images.merge_size**2)
+    with Image.open(BytesIO(jpeg)) as image:
+        width, height = image.size
+    patches = image_processor.get_number_of_image_patches(height, width)
+    return int(patches // image_processor.merge_size**2)

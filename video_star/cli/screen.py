@@ -55,12 +55,12 @@ def synthesis_progress(target: int) -> Iterator[Callable[[Progress], None]]:
         def on_progress(progress: Progress) -> None:
             last[:] = [progress]
             cost = f", {_cost(progress)}" if progress.cost else ""
-            text = f"{progress.share:.0%} accepted, {progress.speed:.2f} attempts/s{cost}"
+            text = f"{progress.acceptance_rate:.0%} accepted, {progress.attempts_per_second:.2f} attempts/s{cost}"
             bars.update(bar, completed=min(progress.accepted, target), description=text)
 
         yield on_progress
     for progress in last:
-        console.print(f"{progress.accepted} of {progress.tried} traces verified")
+        console.print(f"{progress.accepted} of {progress.attempts} traces verified")
         for rule, count in progress.rejected.most_common():
             console.print(f"  {rule}: {count}")
         for model, tokens in (("teacher", progress.tokens), ("verifier", progress.verifier_tokens)):

@@ -85,7 +85,7 @@ def synthesize(
                     price=prices[0],
                     verifier_price=prices[1],
                     target=target,
-                    at_once=concurrency,
+                    concurrency=concurrency,
                     on_progress=on_progress,
                 )
             )

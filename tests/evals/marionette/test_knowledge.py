@@ -1,4 +1,4 @@
-"""Marionette in the knowledge base: an entry for each action, in the tools' words and the order of the scripts."""
+"""Marionette's knowledge base entries: one per action, with the primitives in the order of the scripts."""
 
 import os
 import subprocess
@@ -24,34 +24,33 @@ def test_every_action_has_an_entry_of_the_knowledge_base() -> None:
     assert all(any(part.primitives for part in entry.sub_actions) for entry in found.values())
 
 
-@pytest.mark.parametrize("label", ACTIONS)
-def test_a_definition_has_its_movements_in_the_order_of_the_script(label: str) -> None:
-    order = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")[label].order
-    showing = [set(PRIMITIVES[name].shows) for _, name in ACTIONS[label].primitives]
-    when = {name: [at for at, shown in enumerate(showing) if name in shown] for step in order for name in step}
-    for one, other in combinations(order, 2):
-        assert all(when[a][0] < when[b][-1] for a in one for b in other if when[a] and when[b]), (one, other)
+def test_definitions_list_movements_in_script_order() -> None:
+    found = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
+    for label, action in ACTIONS.items():
+        order = found[label].order
+        visible = [PRIMITIVES[name].shows for _, name in action.primitives]
+        steps = {name: [k for k, names in enumerate(visible) if name in names] for part in order for name in part}
+        for one, other in combinations(order, 2):
+            pairs = [(a, b) for a in one for b in other if steps[a] and steps[b]]
+            assert all(steps[a][0] < steps[b][-1] for a, b in pairs), (label, one, other)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
+def test_definitions_of_minimal_pairs_have_reverse_orders() -> None:
+    found = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
+    for one, other in (
         ("sit down then wave", "wave then sit down"),
         ("punch then kick", "kick then punch"),
         ("stand up then clap", "clap then stand up"),
         ("turn around then walk away", "walk forwards then turn around"),
-    ],
-)
-def test_definitions_of_minimal_pairs_have_reverse_orders(one: str, other: str) -> None:
-    found = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
-    assert found[one].order == found[other].order[::-1] != ()
+    ):
+        assert found[one].order == found[other].order[::-1] != (), one
 
 
-def test_what_primitives_show_is_in_the_words_of_the_tools() -> None:
-    assert {shown for primitive in PRIMITIVES.values() for shown in primitive.shows} <= set(MEASURED)
+def test_primitives_are_described_by_names_that_the_tools_measure() -> None:
+    assert {name for primitive in PRIMITIVES.values() for name in primitive.shows} <= set(MEASURED)
 
 
-def test_the_knowledge_base_reads_further_entries_and_they_come_first() -> None:
+def test_additional_entries_are_read_and_take_precedence() -> None:
     code = """if True:
         from video_star.evals.marionette import ACTIONS
         from video_star.tools.knowledge import define, labels
@@ -61,7 +60,7 @@ def test_the_knowledge_base_reads_further_entries_and_they_come_first() -> None:
     assert not subprocess.run([sys.executable, "-c", code], env=further, capture_output=True, text=True).stderr
 
 
-def test_a_file_of_further_entries_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_of_additional_entries_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDEO_STAR_KNOWLEDGE", "nowhere.yaml")
     with pytest.raises(KnowledgeError, match="nowhere.yaml"):
         knowledge_base.__wrapped__()

@@ -1,4 +1,4 @@
-"""Chains to learn from: what is kept, what is rejected and why, and that nothing is lost or made twice."""
+"""Reasoning traces: what is accepted, what is rejected and why, and that nothing is lost or made twice."""
 
 import asyncio
 import json
@@ -30,7 +30,8 @@ from video_star.tools.knowledge.explain import Explanations
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.video.writer import cut_clip
 from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
-from video_star.training.synthesis.gallery import HEIGHT, page, unlike
+from video_star.training.synthesis.folder import SETTINGS
+from video_star.training.synthesis.gallery import HEIGHT, diverse, page
 from video_star.training.synthesis.rules import fingerprint, reasons
 from video_star.training.synthesis.scripted_teacher import ScriptedTeacher
 
@@ -42,7 +43,7 @@ KINEMATIC = Settings("kinematic", context={"tools": ["track_motion", "explain_ac
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory, walking_clip: Path) -> Path:
-    """A split of five clips that show walking, one of which is labelled otherwise, and a label without clips."""
+    """Five clips of people walking."""
     root = tmp_path_factory.mktemp("split")
     for number in range(5):
         cut_clip(walking_clip, root / f"{number}c7e1f.mp4", number, number + 0.6)
@@ -54,31 +55,31 @@ def examples(count: int = 5, wrong: int = 4) -> list[Example]:
 
 
 async def make(split: Path, out: Path, target: int, **options: Any) -> Any:
-    asked = {"teacher": teacher_named("kinematic", 0.0), "settings": KINEMATIC, "examples": examples(), **options}
-    given, teacher, settings = asked.pop("examples"), asked.pop("teacher"), asked.pop("settings")
-    return await synthesize(given, split, out, teacher, settings, target=target, **asked)
+    arguments = {"teacher": teacher_named("kinematic", 0.0), "settings": KINEMATIC, "examples": examples(), **options}
+    clips, teacher, settings = (arguments.pop(name) for name in ("examples", "teacher", "settings"))
+    return await synthesize(clips, split, out, teacher, settings, target=target, **arguments)
 
 
-def kept(out: Path) -> list[str]:
+def accepted_clips(out: Path) -> list[str]:
     return [record["synthesis"]["clip"] for record in read(out)]
 
 
-async def test_right_chains_are_kept_wrong_ones_rejected_and_none_is_made_twice(
+async def test_right_traces_are_accepted_wrong_ones_rejected_and_none_is_made_twice(
     warm: Path, split: Path, tmp_path: Path
 ) -> None:
-    first = await make(split, tmp_path / "out", 1, at_once=1)
-    assert (first.accepted, len(kept(tmp_path / "out"))) == (1, 1)
+    first = await make(split, tmp_path / "out", 1, concurrency=1)
+    assert (first.accepted, len(accepted_clips(tmp_path / "out"))) == (1, 1)
     seen: list[int] = []
     second = await make(split, tmp_path / "out", 99, on_progress=lambda progress: seen.append(progress.accepted))
-    assert second.accepted == 4 and sorted(kept(tmp_path / "out")) == [f"{n}c7e1f.mp4" for n in range(4)]
-    assert second.rejected == {"wrong_answer": 3} and second.tried == 7 and seen[0] == 1 and seen[-1] == 4
+    assert second.accepted == 4 and sorted(accepted_clips(tmp_path / "out")) == [f"{n}c7e1f.mp4" for n in range(4)]
+    assert second.rejected == {"wrong_answer": 3} and second.attempts == 7 and seen[0] == 1 and seen[-1] == 4
     (attempts,) = {tuple(sorted(r["synthesis"]["attempt"] for r in read(tmp_path / "out" / "rejected")))}
     assert attempts == (0, 1, 2)
     third = await make(split, tmp_path / "out", 99)
-    assert third.made == 0 and third.accepted == 4
+    assert third.session_attempts == 0 and third.accepted == 4
 
 
-async def test_candidates_are_drawn_and_mixed_anew_and_alike_for_one_seed(
+async def test_candidates_differ_by_clip_and_are_the_same_for_the_same_seed(
     warm: Path, split: Path, tmp_path: Path
 ) -> None:
     clips = [*examples(4, wrong=9), Example("4c7e1f.mp4", "wave"), Example("0c7e1f.mp4", "walk")]
@@ -99,7 +100,7 @@ async def test_candidates_are_drawn_and_mixed_anew_and_alike_for_one_seed(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
-def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Path, tmp_path: Path) -> None:
+def test_a_killed_process_is_resumed_with_nothing_lost_or_made_twice(split: Path, tmp_path: Path) -> None:
     (split / "split.txt").write_text("".join(f"{e.clip} {LABELS.index(e.label)}\n" for e in examples(5, wrong=9)))
     (split / "labels.csv").write_text("0,walk\n1,hug\n2,wave\n")
     (split / "two.txt").write_text((split / "split.txt").read_text() + "4c7e1f.mp4 1\n")
@@ -112,28 +113,28 @@ def test_killed_at_any_moment_it_goes_on_with_nothing_lost_or_doubled(split: Pat
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = kept(tmp_path / "out")
+    before = accepted_clips(tmp_path / "out")
     assert 2 <= len(before) < 5
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "4 of 5 traces verified" in done.stdout and "wrong_answer: 1" in done.stdout
-    assert "(sittings: 2)" in (tmp_path / "out" / "README.md").read_text()
-    after = kept(tmp_path / "out")
+    assert "(sessions: 2)" in (tmp_path / "out" / "README.md").read_text()
+    after = accepted_clips(tmp_path / "out")
     assert after[: len(before)] == before and len(after) == len(set(after)) == 4
 
 
-async def test_a_folder_keeps_to_its_settings_and_to_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
+async def test_a_folder_has_one_setting_and_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
     with pytest.raises(PolicyUnavailable):
         gone = Scripted(lines=[ConnectionError("refused")])
         await make(split, tmp_path / "out", 1, teacher=lambda job: gone, settings=Settings("typo"))
     with pytest.raises(UnknownPolicy):
         teacher_named("typo")
-    await make(split, tmp_path / "out", 1, at_once=1)
-    with pytest.raises(BadInput, match="made with another attempts"):
+    await make(split, tmp_path / "out", 1, concurrency=1)
+    with pytest.raises(BadInput, match=r"other settings \(attempts\)"):
         await make(split, tmp_path / "out", 2, settings=Settings("kinematic", attempts=1, context=KINEMATIC.context))
 
     refused: list[BaseException] = []
 
-    def meanwhile(_: Any) -> None:
+    def in_between(_: Any) -> None:
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join()
@@ -143,22 +144,37 @@ async def test_a_folder_keeps_to_its_settings_and_to_one_process(warm: Path, spl
             asyncio.run(make(split, tmp_path / "out", 2))
         refused.append(found.value)
 
-    await make(split, tmp_path / "out", 2, at_once=1, on_progress=meanwhile)
+    await make(split, tmp_path / "out", 2, concurrency=1, on_progress=in_between)
     assert refused
+
+
+async def test_a_folder_of_an_earlier_version_is_resumed(warm: Path, split: Path, tmp_path: Path) -> None:
+    """Settings and sessions had other names."""
+    out = tmp_path / "out"
+    await make(split, out, 1, concurrency=1)
+    settings = (out / SETTINGS).read_text()
+    (out / SETTINGS).write_text(settings.replace("traces_per_clip", "per_clip").replace("tool_failure_rate", "failing"))
+    runs = out / "runs.jsonl"
+    runs.write_text(runs.read_text().replace('"session": {', '"sitting": {'))
+    assert '"per_clip"' in (out / SETTINGS).read_text() and '"sitting"' in runs.read_text()
+    resumed = await make(split, out, 99)
+    assert resumed.accepted == 4 and len(accepted_clips(out)) == len(set(accepted_clips(out))) == 4
+    card = write_card(out).read_text()
+    assert "(sessions: 2)" in card and "| traces_per_clip | `1` |" in card
 
 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"settings": Settings("kinematic", candidates=9)}, "candidates are 2 to 2"),
+        ({"settings": Settings("kinematic", candidates=9)}, "candidates must be 2 to 2"),
         ({"settings": Settings("kinematic", attempts=0)}, "attempts"),
-        ({"settings": Settings("kinematic", attempts=3, per_clip=4)}, "not 4 of 3"),
+        ({"settings": Settings("kinematic", attempts=3, traces_per_clip=4)}, "not 4 with 3 attempts"),
         ({"settings": Settings("kinematic", context={"framez": 2})}, "framez"),
-        ({"examples": [Example("0c7e1f.mp4", "walk")]}, "nothing to choose from"),
+        ({"examples": [Example("0c7e1f.mp4", "walk")]}, "only one label"),
         ({"examples": [Example("0c7e1f.mp4", "walk"), Example("gone.mp4", "hug")]}, "has no clip gone.mp4"),
     ],
 )
-async def test_what_cannot_work_is_said_before_anything_is_made(
+async def test_unusable_input_is_refused_before_anything_is_written(
     split: Path, tmp_path: Path, options: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(BadInput, match=why):
@@ -166,9 +182,9 @@ async def test_what_cannot_work_is_said_before_anything_is_made(
     assert not (tmp_path / "out").exists()
 
 
-async def test_a_teacher_out_of_reach_costs_no_clip(warm: Path, split: Path, tmp_path: Path) -> None:
+async def test_an_unreachable_teacher_uses_up_no_attempts(warm: Path, split: Path, tmp_path: Path) -> None:
     gone = Scripted(lines=[ConnectionError("refused")])
-    with pytest.raises(PolicyUnavailable, match="0 chains are kept: run it again"):
+    with pytest.raises(PolicyUnavailable, match="0 traces are kept; run the command again"):
         await make(split, tmp_path / "out", 9, teacher=lambda job: gone)
     assert (await make(split, tmp_path / "out", 9)).accepted == 4
 
@@ -189,19 +205,19 @@ async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path
     assert made.accepted == accepted and made.rejected["verifier"] == 4 - accepted
     assert made.verifier_tokens["input"] == 40 and made.cost == pytest.approx(4.0)
     again = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
-    assert again.made == 0 and again.cost == pytest.approx(4.0)
+    assert again.session_attempts == 0 and again.cost == pytest.approx(4.0)
     asked = verifier.heard[0][1]
     assert isinstance(asked, HumanMessage)
     assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
     assert "OBSERVED" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
 
 
-async def test_the_scripted_teacher_varies_and_says_only_what_is_borne_out(
+async def test_the_scripted_teacher_varies_and_states_only_what_is_supported(
     warm: Path, split: Path, tmp_path: Path
 ) -> None:
     chains: list[dict[str, Any]] = []
     for seed in range(4):
-        settings = Settings("scripted", seed=seed, failing=0.0, context={"frames": 2})
+        settings = Settings("scripted", seed=seed, tool_failure_rate=0.0, context={"frames": 2})
         made = await make(split, tmp_path / str(seed), 9, teacher=teacher_named("scripted"), settings=settings)
         assert made.accepted == 4 and made.rejected["wrong_answer"] == 3
         chains += read(tmp_path / str(seed))
@@ -212,33 +228,35 @@ async def test_the_scripted_teacher_varies_and_says_only_what_is_borne_out(
     assert len(counts) >= 3 and all(chain["recognition"]["status"] == "ok" for chain in chains)
 
 
-async def test_a_clip_may_have_several_chains_and_the_card_sums_them_up(
+async def test_a_clip_may_have_several_traces_and_the_card_summarizes_them(
     warm: Path, split: Path, tmp_path: Path, tiny_qwen: Path
 ) -> None:
-    settings = Settings("scripted", attempts=5, per_clip=2, failing=0.0, context={"frames": 2})
+    settings = Settings("scripted", attempts=5, traces_per_clip=2, tool_failure_rate=0.0, context={"frames": 2})
     made = await make(
         split, tmp_path, 9, teacher=teacher_named("scripted"), settings=settings, price=Price(input=0, output=0)
     )
-    assert made.accepted == 8 and {*kept(tmp_path)} == {f"{n}c7e1f.mp4" for n in range(4)}
-    assert made.cost == 0.0 and (await make(split, tmp_path, 9, settings=settings)).made == 0
+    assert made.accepted == 8 and {*accepted_clips(tmp_path)} == {f"{n}c7e1f.mp4" for n in range(4)}
+    assert made.cost == 0.0 and (await make(split, tmp_path, 9, settings=settings)).session_attempts == 0
     card = write_card(tmp_path, load_processor(str(tiny_qwen))).read_text()
-    assert f"8 verified chains of {made.tried} tried" in card and "| clips | 4 |" in card
-    assert f"| wrong_answer | {made.rejected['wrong_answer']} |" in card and "| walk | 8 chains, 4 clips |" in card
-    (speed,) = re.findall(r"([\d.]+) tried/s", card)
-    assert "(sittings: 1)" in card and 0 < float(speed) <= 10 * made.tried
-    (learnt,) = [int(line.split("|")[2]) for line in card.splitlines() if "which are learnt" in line]
+    assert f"8 verified traces from {made.attempts} attempts" in card and "| clips | 4 |" in card
+    assert f"| wrong_answer | {made.rejected['wrong_answer']} |" in card and "| walk | 8 traces, 4 clips |" in card
+    (speed,) = re.findall(r"([\d.]+) attempts/s", card)
+    assert "(sessions: 1)" in card and 0 < float(speed) <= 10 * made.attempts
+    (trained_on,) = [int(line.split("|")[2]) for line in card.splitlines() if "trained on" in line]
     words = [
         len(str(m["content"]).split()) for r in read(tmp_path) for m in r["messages"] if m.get("author") == "policy"
     ]
-    assert sum(words) / 8 < learnt < 8 * sum(words) / 8
+    assert sum(words) / 8 < trained_on < 8 * sum(words) / 8
     with pytest.raises(BadInput, match="no processor"):
         load_processor(str(tmp_path / "rejected"))
 
 
-async def test_the_gallery_shows_unlike_chains_and_no_markup_of_theirs(warm: Path, split: Path, tmp_path: Path) -> None:
-    settings = Settings("scripted", failing=0.0, context={"frames": 2})
+async def test_the_gallery_shows_diverse_traces_and_escapes_their_markup(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    settings = Settings("scripted", tool_failure_rate=0.0, context={"frames": 2})
     await make(split, tmp_path / "out", 9, teacher=teacher_named("scripted"), settings=settings)
-    chains = unlike(tmp_path / "out", 3)
+    chains = diverse(tmp_path / "out", 3)
     assert len({tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}) == 3
     first_says(dict(chains[0]), "<script>alert(1)</script> ![x](http://a.b/c.png) `code`")
     called = next(m for m in chains[0]["messages"] if m.get("node") == "decompose" and m.get("tool_calls"))
@@ -258,11 +276,11 @@ async def test_the_gallery_shows_unlike_chains_and_no_markup_of_theirs(warm: Pat
             assert strip.height % HEIGHT == 0 and strip.width > HEIGHT
 
 
-async def test_a_chain_goes_on_when_a_tool_fails(warm: Path, split: Path, tmp_path: Path) -> None:
+async def test_a_trace_continues_when_a_tool_fails(warm: Path, split: Path, tmp_path: Path) -> None:
     context = {"tools": ["estimate_pose", "track_motion"], "frames": 2, "max_rounds": 2}
-    settings = Settings("scripted", failing=1.0, attempts=6, context=context)
+    settings = Settings("scripted", tool_failure_rate=1.0, attempts=6, context=context)
     shown = {name: PRIMITIVES[name] for name in ("steps", "travel")}
-    teacher = teacher_named("scripted", shown=lambda clip: shown)
+    teacher = teacher_named("scripted", ground_truth=lambda clip: shown)
     await make(split, tmp_path / "out", 9, teacher=teacher, settings=settings)
     chains = list(read(tmp_path / "out"))
     failed = [chain for chain in chains if chain["recognition"]["status"] == "degraded"]
