@@ -31,7 +31,7 @@ def describe_brightness(clip: Clip, actions: Sequence[str], max_frames: int) -> 
 
 def main(video: str = str(DEMO_CLIP)) -> None:
     """Run the graph with the tool and print its evidence."""
-    own = replace(tool("describe_video"), look=describe_brightness, engine="brightness-1")
+    own = replace(tool("describe_video"), run=describe_brightness, engine="brightness-1")
     context = Context(mode="static", tools=["track_motion", "describe_video"])
     star = build_graph(context=context, tools={"describe_video": own}).compile()
     result = asyncio.run(star.ainvoke({"video": video, "actions": ["walk", "run", "hug"]}))

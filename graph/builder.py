@@ -38,7 +38,7 @@ def build_graph(
         context: Settings for whatever a run does not set, for example as a subgraph of a parent graph.
         policy: Chat model with tool calling that is used whatever the settings name.
         chat_models: Chat models behind `describe_video` and `explain_actions`, whatever the settings name.
-        tools: Tools that replace the library's of the same name: `dataclasses.replace(tool(name), look=...)`.
+        tools: Tools that replace the library's of the same name: `dataclasses.replace(tool(name), run=...)`.
         select_seconds: Time limit of the first node, which reads the video before it asks the policy. The other nodes
             are limited by `policy_seconds` and `tool_seconds` of the settings.
 

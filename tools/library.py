@@ -1,4 +1,4 @@
-"""The tool library: five tools, one shape: from a clip and the candidates to text, and something to draw."""
+"""The tool library: five tools with one interface, from a clip and the candidates to text and frames with overlays."""
 
 from __future__ import annotations
 
@@ -33,59 +33,54 @@ Which = Annotated[list[str], Field(description="Which candidate actions to expla
 Explained = Annotated[list[str], Field(min_length=1, description="The actions to explain.")]
 
 FINE_RATE: Final = 16.0
-"""Frames per second in which things are followed: a fall of a metre lasts seven of them."""
+"""Frames per second in which objects are tracked: a fall of one metre lasts seven frames."""
 FINE_LIMIT: Final = 96
-"""Most of them in one span."""
+"""Most fine frames of one span."""
 FINE_SIDE: Final = 320
-"""Their long side in pixels."""
-MOTION: Final = "5"
-"""Version of what is measured of movement, part of the key under which it is kept."""
+"""Long side of fine frames in pixels."""
+MOTION_VERSION: Final = "5"
+"""Version of the motion measurement: part of its cache key."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one tool call found."""
+    """The result of one tool call."""
 
     summary: str
-    """Plain language with times in seconds: what the policy reads."""
+    """Text for the policy, with times in seconds."""
     result: Any
     """The typed result: `People`, `Poses`, `Motion`, `Explanations` or `Description`."""
     frames: tuple[tuple[float, np.ndarray], ...] = ()
-    """What to show: (seconds, (height, width, 3) uint8 RGB), overlays or picked frames."""
+    """Frames for the policy, with overlays or as they are: (seconds, (height, width, 3) uint8 RGB)."""
     measured: Mapping[str, Any] | None = None
-    """What was measured, as plain JSON for evidence: `tools.motion.result.Measurements`."""
+    """Measurements as plain JSON for the evidence: `tools.motion.result.Measurements`."""
     note: str = ""
-    """Why the embedded engine had to do what a chat model was to do; empty where nothing failed."""
+    """Why the embedded engine replaced the chat model; empty if nothing failed."""
     tokens: Mapping[str, int] = field(default_factory=dict)
-    """`input` and `output` tokens of the chat model that was asked; empty where none was, or its words were at hand."""
+    """`input` and `output` tokens of the chat model; empty if none was called."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool on offer to a policy."""
+    """One tool that a policy can call."""
 
     name: ToolName
     description: str
-    look: Callable[[Clip, Sequence[str], int], Finding]
-    """(clip, actions, most frames to show) to what was found. Runs in a thread."""
+    run: Callable[[Clip, Sequence[str], int], Finding]
+    """Called in a thread with the clip, the actions and the most frames to return."""
     args: Mapping[str, Any]
-    """Argument name to (type, default), besides the video."""
-    shown: bool = False
-    """True when the summary is text for the question (T_a, T_v), False for a reply to the call."""
+    """Type and default of each argument by name, besides the video."""
+    extends_question: bool = False
+    """Whether the summary is appended to the question (T_a, T_v) rather than returned as the tool message."""
     engine: str = EMBEDDED.name
-    """What does the work: part of every key under which findings are shared or kept."""
+    """The engine or chat model that does the work: part of every cache key."""
 
     @cached_property
     def schema(self) -> type[BaseModel]:
-        """What a policy may give in a call."""
+        """The arguments that a policy may give."""
         return _schema(self.name, self.description, self.args)
-
-
-def library() -> Mapping[str, Tool]:
-    """All tools by name."""
-    return _library()
 
 
 def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
@@ -93,34 +88,35 @@ def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
 
     Args:
         name: One of `TOOL_NAMES`.
-        chat_model: The chat model that does the work of `explain_actions` or `describe_video`. Where it fails, the
-            embedded engine does it, and the finding says so. Other tools ask nobody.
+        chat_model: The chat model behind `explain_actions` or `describe_video`; other tools ignore it. If it fails,
+            the embedded engine replaces it, and the finding says so.
 
     Raises:
-        UnknownTool: There is none of that name.
+        UnknownTool: No tool has that name.
     """
     try:
-        one = _library()[name]
+        one = library()[name]
     except KeyError:
         raise UnknownTool(f"there is no tool {name!r}; the tools are {', '.join(TOOL_NAMES)}") from None
-    looks = {"explain_actions": _explain_actions, "describe_video": _describe_video}
-    if chat_model is None or name not in looks:
-        return one if (seeing := engine_name()) == one.engine else replace(one, engine=seeing)
-    return replace(one, engine=chat_model.engine, look=partial(looks[name], chat_model=chat_model))
+    with_chat_model = {"explain_actions": _explain_actions, "describe_video": _describe_video}
+    if chat_model is None or name not in with_chat_model:
+        # The same object keeps its schema, which takes milliseconds to create.
+        return one if (name := engine_name()) == one.engine else replace(one, engine=name)
+    return replace(one, engine=chat_model.engine, run=partial(with_chat_model[name], chat_model=chat_model))
 
 
 def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
     """A tool of the library for any LangChain agent; arguments as for `tool`.
 
-    It takes a video besides its own arguments, and returns the summary as content and the typed result as artifact.
+    Besides its own arguments it takes a video. It returns the summary as content and the typed result as artifact.
 
     Raises:
-        UnknownTool: There is none of that name.
+        UnknownTool: No tool has that name.
     """
     one = tool(name, chat_model)
 
-    def look(video: str, start: float | None = None, end: float | None = None) -> tuple[str, Any]:
-        found = one.look(open_clip(video, start, end), (), 0)
+    def run(video: str, start: float | None = None, end: float | None = None) -> tuple[str, Any]:
+        found = one.run(open_clip(video, start, end), (), 0)
         return found.summary, found.result
 
     def explain(actions: list[str]) -> tuple[str, Any]:
@@ -129,10 +125,10 @@ def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
         explained = explain_actions(actions, chat_model=chat_model)
         return explained.summary(), explained
 
-    about_video = "start" in one.args
-    args = {"video": (Video, ...), **one.args} if about_video else {"actions": (Explained, ...)}
+    takes_video = "start" in one.args
+    args = {"video": (Video, ...), **one.args} if takes_video else {"actions": (Explained, ...)}
     return StructuredTool.from_function(
-        look if about_video else explain,
+        run if takes_video else explain,
         name=one.name,
         description=one.description,
         args_schema=_schema(one.name, one.description, args),
@@ -145,7 +141,8 @@ def _schema(name: str, description: str, args: Mapping[str, Any]) -> type[BaseMo
 
 
 @lru_cache(maxsize=1)
-def _library() -> dict[str, Tool]:
+def library() -> Mapping[str, Tool]:
+    """All tools by name."""
     tools = (
         Tool(
             "detect_people",
@@ -173,35 +170,35 @@ def _library() -> dict[str, Tool]:
             "Explain candidate actions: definition by phases, typical sub-actions, how to tell similar ones apart.",
             _explain_actions,
             {"actions": (Which, Field(default_factory=list))},
-            shown=True,
+            extends_question=True,
         ),
         Tool(
             "describe_video",
             "Describe the video in words and pick the frames in which most changes.",
             _describe_video,
             _SPAN,
-            shown=True,
+            extends_question=True,
         ),
     )
     return {tool.name: tool for tool in tools}
 
 
-def _detect_people(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+def _detect_people(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
     from .drawing.annotators import PeopleAnnotator
     from .vision.people import People, detect_people
 
     people = cached(("People", *_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
-    return Finding(people.summary(), people, _drawn(clip, people, PeopleAnnotator().annotate, most))
+    return Finding(people.summary(), people, _overlays(clip, people, PeopleAnnotator().annotate, max_frames))
 
 
-def _estimate_pose(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+def _estimate_pose(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
     from .drawing.annotators import PoseAnnotator
 
     poses = poses_of(clip)
-    return Finding(poses.summary(), poses, _drawn(clip, poses, PoseAnnotator().annotate, most))
+    return Finding(poses.summary(), poses, _overlays(clip, poses, PoseAnnotator().annotate, max_frames))
 
 
-def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
+def _track_motion(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
     from .drawing.annotators import PoseAnnotator, TrailAnnotator
 
     poses, motion = poses_of(clip), _motion(clip)
@@ -209,18 +206,22 @@ def _track_motion(clip: Clip, actions: Sequence[str], most: int) -> Finding:
     def annotate(scene: np.ndarray, drawn: Any, frame: int, scale: float) -> np.ndarray:
         return TrailAnnotator().annotate(PoseAnnotator().annotate(scene, drawn, frame, scale), drawn, frame, scale)
 
-    frames = _drawn(clip, poses, annotate, most)
+    frames = _overlays(clip, poses, annotate, max_frames)
     return Finding(motion.summary(), motion, frames, motion.measurements().to_json())
 
 
-def _explain_actions(clip: Clip, actions: Sequence[str], most: int, chat_model: ToolModel | None = None) -> Finding:
+def _explain_actions(
+    clip: Clip, actions: Sequence[str], max_frames: int, chat_model: ToolModel | None = None
+) -> Finding:
     from .knowledge.explain import explain_actions
 
     explained = explain_actions(actions, chat_model=chat_model)
     return Finding(explained.summary(), explained, note=explained.why, tokens=explained.tokens)
 
 
-def _describe_video(clip: Clip, actions: Sequence[str], most: int, chat_model: ToolModel | None = None) -> Finding:
+def _describe_video(
+    clip: Clip, actions: Sequence[str], max_frames: int, chat_model: ToolModel | None = None
+) -> Finding:
     from .describe import describe_in_place_of, describe_video, describe_with
 
     frames = clip.frames()
@@ -231,12 +232,12 @@ def _describe_video(clip: Clip, actions: Sequence[str], most: int, chat_model: T
             described = describe_with(chat_model, frames, _span(clip))
         except ToolModelFailed as failure:
             described = describe_in_place_of(chat_model, failure, frames, _motion(clip))
-    shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:most])
+    shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:max_frames])
     return Finding(described.summary(), described, shown, note=described.why, tokens=described.tokens)
 
 
 def poses_of(clip: Clip) -> Poses:
-    """The poses of a clip, from memory where they have been estimated before."""
+    """The poses of a clip, cached."""
     from .vision.pose import Poses, estimate_pose
 
     return cached(("Poses", *_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
@@ -249,11 +250,11 @@ def _motion(clip: Clip) -> Motion:
     def compute() -> str:
         return measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json()
 
-    return Motion.from_json(cached_text(("Words", *_key(clip), "motion", MOTION), compute))
+    return Motion.from_json(cached_text(("Words", *_key(clip), "motion", MOTION_VERSION), compute))
 
 
 def fine_frames(clip: Clip) -> Frames | None:
-    """Small frames near in time, in which things are followed; None where `clip.frames` are all there are."""
+    """Small, closely spaced frames for object tracking; None if `clip.frames` already has every frame."""
     if clip.info.fps and clip.info.fps <= ANALYSIS_RATE:
         return None
     count = int(np.clip(round((clip.end - clip.start) * FINE_RATE), 4, FINE_LIMIT))
@@ -269,22 +270,23 @@ def _span(clip: Clip) -> tuple[object, ...]:
     return clip.id, round(clip.start, 3), round(clip.end, 3)
 
 
-def _drawn(
-    clip: Clip, people: Any, annotate: Callable[[np.ndarray, Any, int, float], np.ndarray], most: int
+def _overlays(
+    clip: Clip, people: Any, annotate: Callable[[np.ndarray, Any, int, float], np.ndarray], max_frames: int
 ) -> tuple[tuple[float, np.ndarray], ...]:
-    """Up to `most` evenly spaced frames with the result drawn, cropped to where people are."""
-    if most < 1:
+    """Up to `max_frames` evenly spaced frames with overlays, cropped to the people."""
+    if max_frames < 1:
         return ()
     frames = clip.frames()
-    picked = np.unique(np.linspace(0, len(frames.times) - 1, min(most, len(frames.times))).round().astype(int))
+    indices = np.unique(np.linspace(0, len(frames.times) - 1, min(max_frames, len(frames.times))).round().astype(int))
     x0, y0, x1, y1 = _region(people.boxes * frames.scale, frames.images.shape[2], frames.images.shape[1])
     return tuple(
-        (float(frames.times[i]), annotate(frames.images[i], people, int(i), frames.scale)[y0:y1, x0:x1]) for i in picked
+        (float(frames.times[i]), annotate(frames.images[i], people, int(i), frames.scale)[y0:y1, x0:x1])
+        for i in indices
     )
 
 
 def _region(boxes: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of the picture in which people are, with a tenth of margin; all of it where there are none."""
+    """The region that contains the boxes, with a margin of 10 %; the whole frame if there are none."""
     if not len(boxes):
         return 0, 0, width, height
     (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)

@@ -91,7 +91,7 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     messages: list[Any] = opening(ACTIONS, None, about, frames, "choose")
     schemas = tool_schemas(context)
     messages.append(await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(as_sent, messages, store)))
-    found = await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
+    found = await asyncio.to_thread(tool("explain_actions").run, clip, ACTIONS, 8)
     messages += [ToolMessage("done", tool_call_id="a"), fused([("explain_actions", found.summary)], [], "decompose")]
     reply = await policy.bind_tools(schemas).ainvoke(await asyncio.to_thread(as_sent, messages, store))
     sub_actions = with_shortlists(parse_sub_actions(reply, candidates), ACTIONS)
@@ -108,7 +108,7 @@ async def bare_tool(clip_path: str) -> float:
 
     clip = open_clip(clip_path)
     start = time.perf_counter()
-    await asyncio.to_thread(tool("explain_actions").look, clip, ACTIONS, 8)
+    await asyncio.to_thread(tool("explain_actions").run, clip, ACTIONS, 8)
     return time.perf_counter() - start
 
 

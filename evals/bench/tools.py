@@ -270,7 +270,7 @@ def selected_against_all(folder: Path) -> int:
         alone = {}
         for name in TOOLS:
             with temporary_home():
-                alone[name] = seconds(lambda name=name: tool(name).look(open_clip(str(path)), ACTIONS, 8))  # type: ignore[misc]  # noqa: B023
+                alone[name] = seconds(lambda name=name: tool(name).run(open_clip(str(path)), ACTIONS, 8))  # type: ignore[misc]  # noqa: B023
         for mode in seconds_by_mode:
             with temporary_home():
                 found = recognize(path, ACTIONS, mode=mode)
@@ -306,7 +306,7 @@ def soak(clip_path: Path, calls: int, names: Sequence[str] = TOOLS) -> tuple[flo
         start = number % 1000 * 0.006
         span = whole.span(start, start + 0.25 + number // 1000 * 0.01)
         with EXECUTOR.call(one.name, 60):
-            EXECUTOR.run_once((one.name, number), lambda one=one, span=span: one.look(span, ACTIONS, 2))  # type: ignore[misc]
+            EXECUTOR.run_once((one.name, number), lambda one=one, span=span: one.run(span, ACTIONS, 2))  # type: ignore[misc]
         if number >= calls // 5 and number % 5 == 0:
             samples.append(resident())
     few = max(3, len(samples) // 10)

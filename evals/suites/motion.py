@@ -75,7 +75,7 @@ def measure(kinds: Sequence[str], clips: int, seed: int, poses: bool = False) ->
 def _motion(path: Path, poses: bool) -> Motion:
     clip = open_clip(str(path))
     if poses:
-        motion: Motion = tool("track_motion").look(clip, (), 0).result
+        motion: Motion = tool("track_motion").run(clip, (), 0).result
         return motion
     frames = clip.frames()
     size = clip.info.width, clip.info.height

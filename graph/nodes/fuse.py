@@ -29,7 +29,7 @@ async def fuse(state: State, runtime: Runtime[Context], *, host: Host) -> dict[s
         and any(item["round"] == state["rounds"] for item in state["evidence"])
     )
     request: Request = "choose_more" if another else next_request(context.mode != "no_sub_actions")
-    texts = [(item["tool"], item["summary"]) for item in new if tool(item["tool"]).shown]
+    texts = [(item["tool"], item["summary"]) for item in new if tool(item["tool"]).extends_question]
     shown = [(item["tool"], item["frames"]) for item in with_frames_to_show(new)]
     runtime.stream_writer(
         {

@@ -118,7 +118,7 @@ def _found(
 ) -> tuple[dict[str, Any], Mapping[str, int]]:
     """The evidence of one call, and the tokens that it used."""
     try:
-        found = one.look(span, actions, MAX_FRAMES)
+        found = one.run(span, actions, MAX_FRAMES)
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             raise
@@ -152,6 +152,6 @@ def _unavailable(reason: str) -> dict[str, Any]:
 
 def _reply(evidence: Mapping[str, Any]) -> str:
     """Text of the tool message; `fuse` adds explanations and descriptions to the question instead."""
-    if evidence["status"] == "ok" and tool(evidence["tool"]).shown:
+    if evidence["status"] == "ok" and tool(evidence["tool"]).extends_question:
         return "done; the text follows in the next message"
     return str(evidence["summary"])

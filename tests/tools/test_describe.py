@@ -49,7 +49,7 @@ def by(*lines: Any, spec: str = "", **options: Any) -> ToolModel:
 
 
 def described(clip: Clip, model: ToolModel | None = None) -> Finding:
-    return tool("describe_video", model).look(clip, ["walk", "hug"], 8)
+    return tool("describe_video", model).run(clip, ["walk", "hug"], 8)
 
 
 def heard(model: ToolModel) -> list[Any]:

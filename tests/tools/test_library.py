@@ -30,7 +30,7 @@ def test_an_unknown_tool_names_those_there_are() -> None:
 
 @pytest.mark.parametrize("name", TOOL_NAMES)
 def test_each_tool_finds_something_it_can_say(name: str, walking_clip: Path) -> None:
-    found = tool(name).look(open_clip(str(walking_clip), 0, 1), ["walk", "run"], 3)
+    found = tool(name).run(open_clip(str(walking_clip), 0, 1), ["walk", "run"], 3)
     assert len(found.summary) > 40 and str(walking_clip) not in found.summary
     assert found.result is not None
     if name != "explain_actions":
@@ -41,10 +41,10 @@ def test_each_tool_finds_something_it_can_say(name: str, walking_clip: Path) -> 
 
 def test_overlays_are_cropped_to_the_people_and_differ_from_the_frame(walking_clip: Path) -> None:
     clip = open_clip(str(walking_clip), 0, 1)
-    _, image = tool("estimate_pose").look(clip, [], 1).frames[0]
+    _, image = tool("estimate_pose").run(clip, [], 1).frames[0]
     whole = clip.frames().images[0]
     assert image.shape[0] < whole.shape[0]
-    plain = tool("detect_people").look(clip, [], 1).frames[0][1]
+    plain = tool("detect_people").run(clip, [], 1).frames[0][1]
     assert image.shape != plain.shape or (image != plain).any()
 
 
@@ -69,7 +69,7 @@ def test_the_clip_is_decoded_once_for_all_tools(walking_clip: Path, monkeypatch:
     monkeypatch.setattr("video_star.tools.video.clip.read_frames", counted)
     clip = open_clip(str(walking_clip), 1.25, 2.0)
     for name in TOOL_NAMES:
-        tool(name).look(clip, ["walk"], 2)
+        tool(name).run(clip, ["walk"], 2)
     assert len(reads) == 1
 
 

@@ -213,7 +213,7 @@ def _broken_tool(job: Job, settings: Settings) -> dict[ToolName, Tool]:
     def look(*_: Any) -> NoReturn:
         raise ToolUnavailable(reason)
 
-    return {name: replace(tool(name), engine="out of order", look=look)}
+    return {name: replace(tool(name), engine="out of order", run=look)}
 
 
 async def _run(job: Job, teacher: Teacher, settings: Settings, failures: list[str]) -> dict[str, Any] | None:

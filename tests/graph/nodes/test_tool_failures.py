@@ -147,7 +147,7 @@ async def test_pictures_that_a_full_disk_does_not_take_cost_no_evidence(
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    sound = library.tool("detect_people").look
+    sound = library.tool("detect_people").run
 
     def filled(*args: Any) -> Any:
         found = sound(*args)
@@ -155,8 +155,8 @@ async def test_pictures_that_a_full_disk_does_not_take_cost_no_evidence(
         return found
 
     tools = dict(library.library())
-    tools["detect_people"] = replace(tools["detect_people"], look=filled)
-    monkeypatch.setattr(library, "_library", lambda: tools)
+    tools["detect_people"] = replace(tools["detect_people"], run=filled)
+    monkeypatch.setattr(library, "library", lambda: tools)
     (seen,) = (await arecognize(walking_clip, ACTIONS, start=0, end=1, tools=["detect_people"], mode="static")).evidence
     assert seen.status == "ok" and "Person 1" in seen.summary and seen.frames == []
     assert seen.summary.endswith("Its pictures could not be kept: No space left on device.")
@@ -232,8 +232,8 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
     some: dict[str, Any] = {"tools": ["track_motion", "explain_actions"], "frames": 2}
     for span in spans:
         assert (await arecognize(walking_clip, ACTIONS, **span, **some)).status == "ok"
-    tools = {name: replace(one, look=flaky(one.look)) for name, one in library.library().items()}
-    monkeypatch.setattr(library, "_library", lambda: tools)
+    tools = {name: replace(one, run=flaky(one.run)) for name, one in library.library().items()}
+    monkeypatch.setattr(library, "library", lambda: tools)
     monkeypatch.setattr(executors, "RETRY_DELAY", 0.001)
     monkeypatch.setattr(breaker, "COOLDOWN", 0.2)
     found: list[Recognition] = []

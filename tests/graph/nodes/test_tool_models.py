@@ -189,7 +189,7 @@ def test_definitions_of_the_explainer_stand_in_the_shortlists(walking_clip: Path
 
 
 async def test_a_host_puts_a_tool_of_its_own_in_place_of_one(walking_clip: Path) -> None:
-    own = replace(tool("detect_people"), engine="a guard", look=lambda *_: Finding("Five people, it says.", None))
+    own = replace(tool("detect_people"), engine="a guard", run=lambda *_: Finding("Five people, it says.", None))
     star = build_graph(tools={"detect_people": own}).compile()
     context: Any = {"mode": "static", "tools": ["detect_people", "explain_actions"], "frames": 2}
     found = await star.ainvoke({"video": str(walking_clip), "actions": ACTIONS, "end": 1}, context=context)

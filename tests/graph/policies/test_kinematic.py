@@ -127,7 +127,7 @@ def test_a_filmed_action_is_measured_in_its_true_order(
 ) -> None:
     made = film(label, seed)
     encode(tmp_path / "clip.mp4", made.frames, made.fps)
-    found = tool("track_motion").look(open_clip(str(tmp_path / "clip.mp4")), [], 1).result.measurements()
+    found = tool("track_motion").run(open_clip(str(tmp_path / "clip.mp4")), [], 1).result.measurements()
     assert order_fit(found, marionette[label].order) > 0.2
 
 

@@ -222,7 +222,7 @@ def test_an_answer_is_read_however_it_is_written(text: str) -> None:
 
 def test_what_an_answer_lacks_is_composed_and_said(walking_clip: Path) -> None:
     model = by(answer(n1=ZORB, n9=ZORB, walk={**ZORB, "definition": "forged"}))
-    found = tool("explain_actions", model).look(open_clip(str(walking_clip), 0, 1), ["walk", *UNKNOWN], 8)
+    found = tool("explain_actions", model).run(open_clip(str(walking_clip), 0, 1), ["walk", *UNKNOWN], 8)
     assert "forged" not in found.summary and "NOTE: no entry of its own; composed from hug" in found.summary
     assert found.summary.endswith("\nNOT WRITTEN: openai:qwen-plus gave no definition for 1 without an entry")
     assert found.note == "openai:qwen-plus gave no definition that can be read for 1 of 2"

@@ -138,7 +138,7 @@ def test_points_are_followed_over_a_fifth_of_the_picture_at_once() -> None:
 
 def test_the_tool_tells_pushing_right_from_pushing_left_by_motion_alone(tmp_path: Path) -> None:
     path = clip_of(tmp_path, [moving([(0.5, 80 + 120j), (1.4, 240 + 120j)])], 2.0)
-    read = tool("track_motion").look(open_clip(str(path)), (), 0).result.measurements()
+    read = tool("track_motion").run(open_clip(str(path)), (), 0).result.measurements()
     assert "thing_moves_right" in read.support and "thing_moves_left" not in read.support
 
 

@@ -343,7 +343,7 @@ def test_ramp_runs_either_way() -> None:
 
 
 def test_the_bundled_clip_shows_people_who_walk(walking_clip: Path) -> None:
-    found = tool("track_motion").look(open_clip(str(walking_clip), 0, 4), ["walk"], 4)
+    found = tool("track_motion").run(open_clip(str(walking_clip), 0, 4), ["walk"], 4)
     read = found.result.measurements()
     assert read.support["steps"] > 0.4 and read.support["travel"] > 0.4 and read.support["upright"] > 0.5
     assert not {"jump", "fall", "lie", "pedal", "seated", "arms_around"} & set(read.support)

@@ -137,14 +137,14 @@ def test_results_of_engines_and_weights_never_mix(
     yolo_weights: Path, walking_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = open_clip(str(walking_clip), 0, 0.3)
-    embedded = tool("detect_people").look(clip, (), 0)
+    embedded = tool("detect_people").run(clip, (), 0)
     own = tmp_path / "own.pt"
     monkeypatch.setenv("VIDEO_STAR_VISION", str(own))
     found: dict[str, str] = {}
     for name in ("tiles.pt", "nobody.pt"):
         own.write_bytes((yolo_weights / name).read_bytes())
         os.utime(own, (len(found), len(found)))
-        found[name] = tool("detect_people").look(clip, (), 0).summary
+        found[name] = tool("detect_people").run(clip, (), 0).summary
         assert digest(own)[:16] in tool("detect_people").engine
     assert found["nobody.pt"].startswith("No people")
     assert len({embedded.summary, *found.values()}) == 3
@@ -177,7 +177,7 @@ def test_an_engine_that_is_not_here_says_what_to_do(
     monkeypatch.setenv("VIDEO_STAR_VISION", choice)
     clip = open_clip(str(walking_clip), 0, 0.3)
     with pytest.raises(BadWeights, match=remedy):
-        tool("estimate_pose").look(clip, (), 0)
+        tool("estimate_pose").run(clip, (), 0)
     assert not list(tmp_path.rglob("*.pt"))
 
 
