@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 EXTRAS := search,yolo,quantized,train,api,providers,evals,studio
 DEMO := runs/demo
 
-.PHONY: help demo quick test vllm check setup setup-core bench lock clean
+.PHONY: help demo quick test vllm mutants check setup setup-core bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets; PYTHON=3.12 chooses the version that a new environment is built with
@@ -24,6 +24,9 @@ test: $(VENV)/.full ## all tests, in two processes, with coverage
 
 vllm: $(VENV)/.full ## the tests against a real vLLM, whose Python VIDEO_STAR_VLLM_PYTHON names
 	$(BIN)/python -m pytest -m vllm $(ARGS)
+
+mutants: $(VENV)/.full ## check that the tests fail when central functions are broken
+	$(BIN)/python tests/mutants.py
 
 check: $(VENV)/.full ## lint, format, types, import order
 	$(BIN)/ruff check .
