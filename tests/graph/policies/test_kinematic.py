@@ -269,7 +269,7 @@ def test_on_real_clips_it_beats_chance_clearly(shared: Path) -> None:
     pool = [name.replace("_", " ") for name in (listed.values() if isinstance(listed, dict) else listed)]
     manifest = read_manifest(Path(__file__).parents[2] / "evals" / "real_clips.csv")
     clips = [(shared / "clips" / path.name, action) for path, action in manifest]
-    trials = list(run_trials(clips, pool, draws=4))
+    trials = list(run_trials(clips, pool, draws=4, tool_seconds=600))
     by_clip = {
         clip: [trial.rank for trial in trials if trial.clip == clip] for clip in {trial.clip for trial in trials}
     }

@@ -3,10 +3,9 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 import yaml
@@ -27,6 +26,8 @@ from video_star.tools.knowledge import (
 )
 from video_star.tools.knowledge.encoders import WORDS
 from video_star.tools.primitives import PRIMITIVES
+
+from ...growth import growth
 
 HMDB51 = """brush hair|cartwheel|catch|chew|clap|climb|climb stairs|dive|draw sword|dribble|drink|eat|fall floor|
 fencing|flic flac|golf|handstand|hit|hug|jump|kick|kick ball|kiss|laugh|pick|pour|pullup|punch|push|pushup|ride bike|
@@ -50,16 +51,6 @@ def words_alone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEO_STAR_SEARCH", WORDS)
         yield
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """The fastest of five calls: what the code costs, not what else the machine does."""
-    times = []
-    for _ in range(5):
-        start = perf_counter()
-        call()
-        times.append(perf_counter() - start)
-    return min(times)
 
 
 def test_every_hmdb51_label_has_an_entry_of_its_own() -> None:
@@ -87,10 +78,13 @@ def test_every_label_of_a_data_set_has_an_entry_that_no_other_of_it_has(
     assert not [label for label, times in held.items() if times > 1]
 
 
-@pytest.mark.parametrize("label", MORE)
-def test_everyday_labels_are_known_and_not_composed(label: str) -> None:
-    assert not define(label).composed_from
-    assert any(sub_action.primitives for sub_action in define(label).sub_actions)
+def test_everyday_labels_are_known_and_not_composed() -> None:
+    found = {label: define(label) for label in MORE}
+    assert not [
+        label
+        for label, entry in found.items()
+        if entry.composed_from or not any(part.primitives for part in entry.sub_actions)
+    ]
 
 
 def test_every_entry_is_complete_and_measurable() -> None:
@@ -268,16 +262,17 @@ def test_shortlist_keeps_the_words_and_the_order_of_equals() -> None:
     assert shortlist("both hands on a bat", ["ride_bike", "SwingBaseball"]) == ["SwingBaseball", "ride_bike"]
 
 
-def test_search_by_words_takes_less_than_100_ms() -> None:
-    """About 5 ms on an idle core; the bound is for a busy one where coverage is traced."""
-    search("warm up")
-    assert seconds(lambda: search("a young woman standing up slowly from a low wooden chair in the kitchen")) < 0.1
+def test_search_reads_the_beginning_of_a_text_only() -> None:
+    text = "a young woman standing up slowly from a low wooden chair " * 20
+    assert search(text) == search(text * 1_000)
 
 
-def test_shortlist_of_600_actions_takes_less_than_100_ms() -> None:
-    actions = [f"{verb} thing{n}" for verb in ("playing", "eating", "riding", "washing") for n in range(150)]
-    shortlist("warm up", actions)
-    assert seconds(lambda: shortlist("a hand goes to the mouth again and again", actions, 3, ["arm_repeat"])) < 0.1
+def test_a_shortlist_takes_linear_time() -> None:
+    def listed(count: int) -> None:
+        actions = [f"{('playing', 'eating', 'riding', 'washing')[n % 4]} thing{n}" for n in range(count)]
+        assert len(shortlist("a hand goes to the mouth again and again", actions, 3, ["arm_repeat"])) == 3
+
+    assert growth(listed, 600) < 3
 
 
 @pytest.mark.parametrize(
