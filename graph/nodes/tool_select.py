@@ -48,7 +48,7 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
         {
             "node": NODE,
             "tools": [call["name"] for call in last.tool_calls] if isinstance(last, AIMessage) else [],
-            "said": last.text if last else "",
+            "text": last.text if last else "",
             "seconds": round(usage.seconds, 3),
         }
     )

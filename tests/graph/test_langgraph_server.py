@@ -105,7 +105,7 @@ def test_a_run_tells_what_each_node_chose_and_found(finished: Finished, dev: Dev
     chosen = heard[0]["tools"]
     assert [event["node"] for event in heard] == ["tool_select", *["tool_exec"] * len(chosen), *NODES[2:]]
     assert all(event["seconds"] >= 0 for event in heard)
-    assert len(chosen) >= 2 and heard[0]["said"]
+    assert len(chosen) >= 2 and heard[0]["text"]
     ran = heard[1 : 1 + len(chosen)]
     assert sorted(event["tool"] for event in ran) == sorted(chosen)
     assert all(event["status"] == "ok" and event["summary"] for event in ran)
