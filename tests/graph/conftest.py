@@ -1,4 +1,4 @@
-"""A policy that says what a test tells it to, and keeps what it was shown."""
+"""A policy with scripted replies that records the messages it receives."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,19 +10,17 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
-Line = AIMessage | Exception
-
 
 class Scripted(BaseChatModel):
-    """Speaks its lines in order; an exception among them is raised. The last line is repeated."""
+    """Returns its replies in order, and the last one again and again; an exception among them is raised."""
 
-    lines: list[Any]
-    _heard: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    replies: list[Any]
+    _received: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
     _offered: list[list[str]] = PrivateAttr(default_factory=list)
 
     @property
-    def heard(self) -> list[list[BaseMessage]]:
-        return self._heard
+    def received(self) -> list[list[BaseMessage]]:
+        return self._received
 
     @property
     def offered(self) -> list[list[str]]:
@@ -36,12 +34,12 @@ class Scripted(BaseChatModel):
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        self._heard.append(messages)
+        self._received.append(messages)
         self._offered.append([tool["function"]["name"] for tool in kwargs.get("tools", ())])
-        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
-        if isinstance(line, Exception):
-            raise line
-        return ChatResult(generations=[ChatGeneration(message=line.model_copy(update={"id": None}))])
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return ChatResult(generations=[ChatGeneration(message=reply.model_copy(update={"id": None}))])
 
 
 def says(text: str) -> AIMessage:
@@ -56,8 +54,8 @@ def decomposes(*names: str) -> AIMessage:
     return calls(("decompose", {"sub_actions": [{"name": name} for name in names]}))
 
 
-class Lines:
-    """The lines of a policy, by what they do."""
+class Replies:
+    """Replies of a policy, by what they do."""
 
     says = staticmethod(says)
     calls = staticmethod(calls)
@@ -70,19 +68,19 @@ class Lines:
 
     @staticmethod
     def good() -> list[AIMessage]:
-        """A run as it should be: two tools, two sub-actions, consistent scores."""
+        """A valid run: two tools, two sub-actions, consistent scores."""
         return [
             calls(("detect_people", {"start": 0, "end": 0.5}), ("explain_actions", {}), text="Who is there?"),
             decomposes("legs swing in steps", "the body moves across the scene"),
-            Lines.answer("walk", '{"1": {"walk": 9, "run": 4}, "2": {"walk": 7, "run": 6}}'),
+            Replies.answer("walk", '{"1": {"walk": 9, "run": 4}, "2": {"walk": 7, "run": 6}}'),
         ]
 
 
 @pytest.fixture
-def lines() -> type[Lines]:
-    return Lines
+def replies() -> type[Replies]:
+    return Replies
 
 
 @pytest.fixture
 def make_policy() -> Callable[[list[Any]], Scripted]:
-    return lambda spoken: Scripted(lines=list(spoken))
+    return lambda script: Scripted(replies=list(script))

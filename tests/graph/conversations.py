@@ -17,7 +17,7 @@ from video_star.graph.records.content import image_urls
 from video_star.graph.run import run_record
 from video_star.tools.execution.media_store import default_store
 
-from .conftest import Lines, Scripted, calls, decomposes, says
+from .conftest import Replies, Scripted, calls, decomposes, says
 
 ACTIONS = ["walk", "run", "hug"]
 UNICODE = [
@@ -33,7 +33,7 @@ SCORES = '{"1": {"walk": 9, "run": 4}}'
 
 def scripts() -> dict[str, tuple[list[Any] | None, list[str], dict[str, Any]]]:
     """By name: the lines of the policy (None is the embedded policy), the labels, the settings."""
-    good, answer = Lines.good, Lines.answer
+    good, answer = Replies.good, Replies.answer
     walks = answer("walk", SCORES)
     foreign = [
         calls(("explain_actions", {"actions": UNICODE[:2]}), text="Was heißt „gehen“?"),
@@ -98,8 +98,8 @@ def _wired(picture: Image.Image) -> dict[str, Any]:
 def record_all(clip: Path) -> dict[str, Held]:
     """The runs, kept in the store of this process."""
     found = {}
-    for name, (spoken, actions, settings) in scripts().items():
-        graph = None if spoken is None else build_graph(policy=Scripted(lines=spoken)).compile()
+    for name, (script, actions, settings) in scripts().items():
+        graph = None if script is None else build_graph(policy=Scripted(replies=script)).compile()
         run = run_record(clip, actions, start=0.0, end=1.0, graph=graph, frames=4, pixels=128 * 96, **settings)
         record = wait_for(run)
         urls, store = image_urls(record["messages"]), default_store()

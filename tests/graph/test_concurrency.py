@@ -20,7 +20,7 @@ async def here() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-def test_every_call_is_on_the_same_loop_from_any_thread_and_inside_a_loop() -> None:
+def test_all_calls_share_one_loop_from_any_thread_and_inside_a_loop() -> None:
     first = wait_for(here())
     found: list[asyncio.AbstractEventLoop] = []
     thread = threading.Thread(target=lambda: found.append(wait_for(here())))
@@ -40,7 +40,7 @@ def test_work_on_the_loop_may_wait_for_other_work() -> None:
     assert wait_for(outer()) is not wait_for(here())
 
 
-def test_calls_of_many_threads_run_at_once() -> None:
+def test_calls_of_many_threads_run_concurrently() -> None:
     together = threading.Barrier(8)
 
     async def work(number: int) -> int:
@@ -57,7 +57,7 @@ def test_calls_of_many_threads_run_at_once() -> None:
     assert sorted(found) == [0, 1, 2, 3]
 
 
-def test_errors_and_context_variables_carry_over() -> None:
+def test_errors_and_context_variables_are_passed_on() -> None:
     async def who() -> str:
         return WHO.get()
 
@@ -74,7 +74,7 @@ def test_errors_and_context_variables_carry_over() -> None:
         assert wait_for(who()) == "nobody"
 
 
-def test_an_interrupted_caller_calls_its_work_off_and_waits_for_it() -> None:
+def test_an_interrupted_caller_cancels_its_work_and_waits_for_it() -> None:
     begun, ended = threading.Event(), threading.Event()
 
     async def work() -> None:
@@ -101,7 +101,7 @@ def test_an_interrupted_caller_calls_its_work_off_and_waits_for_it() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_process_waits_on_a_loop_of_its_own_and_the_parents_goes_on() -> None:
+def test_a_forked_process_uses_a_loop_of_its_own() -> None:
     program = (
         "import asyncio, os, sys\n"
         "from video_star.graph.concurrency import wait_for\n"

@@ -40,7 +40,7 @@ def test_the_configuration_is_valid_without_a_warning() -> None:
     assert ran.returncode == 0 and "warning" not in (ran.stdout + ran.stderr).lower(), ran.stdout + ran.stderr
 
 
-def test_it_starts_offline_and_tells_its_version(dev: Dev) -> None:
+def test_it_starts_offline_and_reports_its_version(dev: Dev) -> None:
     info = dev.api.get("/info", timeout=5).raise_for_status().json()
     assert info["version"] and info["langgraph_py_version"] and info["flags"]["langsmith"] is False
 
@@ -94,13 +94,13 @@ def test_the_settings_form_has_choices_bounds_defaults_and_descriptions(dev: Dev
     assert all({"minimum", "exclusiveMinimum"} & field.keys() for field in list(fields.values())[5:12])
 
 
-def test_nothing_was_amiss_at_start_and_in_the_forms(dev: Dev) -> None:
+def test_the_log_has_no_warning_about_loading_or_schemas(dev: Dev) -> None:
     schemas(dev)
     said = dev.log.read_text(errors="replace")
     assert "Failed to get" not in said and "Slow graph load" not in said
 
 
-def test_a_run_tells_what_each_node_chose_and_found(finished: Finished, dev: Dev) -> None:
+def test_a_run_streams_a_custom_event_per_node_and_tool(finished: Finished, dev: Dev) -> None:
     heard = custom(finished.heard)
     chosen = heard[0]["tools"]
     assert [event["node"] for event in heard] == ["tool_select", *["tool_exec"] * len(chosen), *NODES[2:]]
@@ -115,7 +115,7 @@ def test_a_run_tells_what_each_node_chose_and_found(finished: Finished, dev: Dev
     assert scored["status"] == "ok" and scored["action"] == scored["ranking"][0]["action"]
 
 
-def test_a_run_updates_node_by_node_and_ends_with_an_action(finished: Finished, dev: Dev) -> None:
+def test_a_run_streams_updates_node_by_node_and_ends_with_an_action(finished: Finished, dev: Dev) -> None:
     updates = [data for kind, data in finished.heard if kind == "updates"]
     assert [name for update in updates for name in update] == NODES
     assert finished.heard[-1][0] == "updates"
@@ -142,7 +142,7 @@ def pictures(conversation: list[dict[str, Any]]) -> list[str]:
     return [block["url"] for block in blocks if block["type"] == "image"]
 
 
-def test_every_picture_of_the_conversation_can_be_seen(finished: Finished, dev: Dev) -> None:
+def test_every_image_of_the_conversation_is_served(finished: Finished, dev: Dev) -> None:
     for url in pictures(json.loads(finished.state)["values"]["conversation"]):
         got = dev.api.get(f"/media/{url.removeprefix('media://')}")
         assert got.status_code == 200 and got.headers["content-type"] == "image/jpeg"
@@ -152,7 +152,7 @@ def test_every_picture_of_the_conversation_can_be_seen(finished: Finished, dev: 
             assert image.format == "JPEG" and image.width * image.height <= 128 * 28 * 28
 
 
-def test_nothing_but_pictures_of_the_store_is_served(finished: Finished, dev: Dev) -> None:
+def test_only_images_of_the_store_are_served(finished: Finished, dev: Dev) -> None:
     kept = next((dev.home / "results").glob("*.npz")).name
     media = dev.home / "media"
     (media / "notes.txt").write_text("not for others")
@@ -210,7 +210,7 @@ def test_two_runs_at_once_both_finish(dev: Dev, walking_clip: Path) -> None:
     assert all(answer(heard) in ACTIONS for _, heard in both)
 
 
-def test_a_run_stops_at_a_breakpoint_goes_on_and_is_replayed_from_any_step(dev: Dev, walking_clip: Path) -> None:
+def test_a_run_stops_at_a_breakpoint_resumes_and_is_replayed_from_any_step(dev: Dev, walking_clip: Path) -> None:
     thread, heard = dev.stream(inputs(walking_clip), interrupt_before=["decompose"])
     state = dev.state(thread)
     assert answer(heard) is None and state["next"] == ["decompose"]
@@ -224,7 +224,7 @@ def test_a_run_stops_at_a_breakpoint_goes_on_and_is_replayed_from_any_step(dev: 
     assert [event["node"] for event in custom(heard)] == ["score"] and answer(heard) == first
 
 
-def test_a_policy_out_of_reach_leaves_a_thread_that_another_finishes(dev: Dev, walking_clip: Path) -> None:
+def test_a_thread_whose_policy_is_unreachable_is_finished_by_another(dev: Dev, walking_clip: Path) -> None:
     pytest.importorskip("langchain_openai", reason="needs langchain-openai, of the extra [api]")
     thread, heard = dev.stream(inputs(walking_clip), context={"policy": "openai:gpt-4.1"})
     kind, message = refusal(heard)
@@ -261,7 +261,7 @@ def test_videos_outside_the_served_folder_are_never_read(
     assert answer(dev.stream(inputs("clip.mp4"))[1]) == answer(finished.heard)
 
 
-def test_nobody_talks_his_way_out_of_being_served(dev: Dev, walking_clip: Path) -> None:
+def test_a_client_cannot_pretend_not_to_be_served(dev: Dev, walking_clip: Path) -> None:
     pretended = {"configurable": {"graph_id": None, "assistant_id": None, "langgraph_auth_user": None}}
     _, heard = dev.stream(inputs("/etc/passwd"), config=pretended)
     assert refusal(heard)[0] == "VideoNotAllowed"
@@ -281,6 +281,6 @@ def test_it_is_an_mcp_tool(dev: Dev, walking_clip: Path, finished: Finished) -> 
     assert not called.get("isError") and repr(answer(finished.heard)) in called["content"][0]["text"]
 
 
-def test_the_log_tells_of_no_blocking_call_and_no_foreign_type(dev: Dev, finished: Finished) -> None:
+def test_the_log_has_no_blocking_call_and_no_unregistered_type(dev: Dev, finished: Finished) -> None:
     said = dev.log.read_text(errors="replace")
     assert "BlockingError" not in said and "Deserializing unregistered type" not in said

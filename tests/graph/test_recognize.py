@@ -72,11 +72,11 @@ def test_a_script_gets_the_answer_and_what_supports_it(found: Recognition) -> No
     assert Recognition.model_validate_json(found.model_dump_json()) == found
 
 
-async def test_async_code_gets_the_same(warm: Path, walking_clip: Path, found: Recognition) -> None:
+async def test_arecognize_returns_the_same_as_recognize(warm: Path, walking_clip: Path, found: Recognition) -> None:
     assert timeless(await arecognize(walking_clip, ACTIONS, start=0, end=1)) == timeless(found)
 
 
-async def test_it_works_inside_a_running_loop_as_in_a_notebook(
+async def test_recognize_works_while_an_event_loop_is_running(
     warm: Path, walking_clip: Path, found: Recognition
 ) -> None:
     assert timeless(recognize(walking_clip, ACTIONS, start=0, end=1)) == timeless(found)
@@ -84,18 +84,18 @@ async def test_it_works_inside_a_running_loop_as_in_a_notebook(
         recognize("missing.mp4", ACTIONS)
 
 
-def test_a_cold_store_changes_nothing_but_the_time(walking_clip: Path, found: Recognition) -> None:
+def test_an_empty_cache_changes_only_the_time(walking_clip: Path, found: Recognition) -> None:
     assert timeless(recognize(str(walking_clip), tuple(ACTIONS), start=0, end=1)) == timeless(found)
 
 
-async def test_runs_side_by_side_do_not_mix(warm: Path, walking_clip: Path, found: Recognition) -> None:
+async def test_concurrent_runs_are_independent(warm: Path, walking_clip: Path, found: Recognition) -> None:
     others = (["hug", "run"], ["sit"], ACTIONS)
     all_found = await asyncio.gather(*(arecognize(walking_clip, names, start=0, end=1) for names in others))
     assert [{item.action for item in each.ranking} for each in all_found] == [set(names) for names in others]
     assert timeless(all_found[2]) == timeless(found)
 
 
-def test_watchers_hear_every_node(warm: Path, walking_clip: Path) -> None:
+def test_on_event_is_called_for_every_node(warm: Path, walking_clip: Path) -> None:
     heard: list[Any] = []
     recognize(walking_clip, ACTIONS, start=0, end=1, on_event=heard.append)
     assert list(dict.fromkeys(event["node"] for event in heard)) == [
@@ -108,7 +108,7 @@ def test_watchers_hear_every_node(warm: Path, walking_clip: Path) -> None:
     assert heard[-1]["action"] == "walk" and json.loads(json.dumps(heard)) == heard
 
 
-def test_a_trace_holds_the_result_that_was_returned(warm: Path, walking_clip: Path, tmp_path: Path) -> None:
+def test_a_trace_contains_the_returned_result(warm: Path, walking_clip: Path, tmp_path: Path) -> None:
     for question in (None, "Who moves?"):
         found = recognize(walking_clip, ACTIONS, start=0, end=1, question=question, trace=tmp_path / "a" / "trace")
     runs = list(read(tmp_path / "a" / "trace"))
@@ -142,7 +142,7 @@ def test_settings_reach_the_run(warm: Path, walking_clip: Path) -> None:
         ({"pollicy": "kinematic"}, BadInput, "policy, mode"),
     ],
 )
-def test_what_cannot_be_used_is_typed_and_says_what_to_do(
+def test_bad_input_raises_an_error_that_says_what_to_do(
     walking_clip: Path, given: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said) as raised:
@@ -152,10 +152,10 @@ def test_what_cannot_be_used_is_typed_and_says_what_to_do(
     assert not any("event loop" in str(before) for before in history(raised.value))
 
 
-def test_a_policy_that_refuses_keeps_the_evidence_gathered_before(
-    warm: Path, lines: Any, make_policy: Make, walking_clip: Path, tmp_path: Path
+def test_evidence_is_kept_when_the_policy_fails(
+    warm: Path, replies: Any, make_policy: Make, walking_clip: Path, tmp_path: Path
 ) -> None:
-    star = build_graph(policy=make_policy([lines.good()[0], Refused("gone")])).compile()
+    star = build_graph(policy=make_policy([replies.good()[0], Refused("gone")])).compile()
     found = recognize(walking_clip, ACTIONS, start=0, end=1, graph=star, trace=tmp_path)
     assert found.status == "failed" and found.action is None and found.ranking == []
     assert found.error == f"the policy failed in decompose: Refused: gone; {NOT_ACCEPTED}"
@@ -166,8 +166,8 @@ def test_a_policy_that_refuses_keeps_the_evidence_gathered_before(
     assert [message["role"] for message in run["messages"]][-1] == "user"
 
 
-def test_a_policy_that_never_answers_still_leaves_a_record_a_page_and_a_video(
-    warm: Path, lines: Any, make_policy: Make, walking_clip: Path, tmp_path: Path
+def test_a_policy_that_fails_at_once_still_gives_a_record_a_page_and_a_video(
+    warm: Path, replies: Any, make_policy: Make, walking_clip: Path, tmp_path: Path
 ) -> None:
     star = build_graph(policy=make_policy([Refused("bad key")])).compile()
     record = wait_for(run_record(walking_clip, ACTIONS, start=0, end=1, graph=star))
@@ -181,17 +181,15 @@ def test_a_policy_that_never_answers_still_leaves_a_record_a_page_and_a_video(
     assert (tmp_path / "out" / "failed.mp4").stat().st_size > 1000
 
 
-def test_an_own_graph_with_settings_of_its_own_is_used(
-    warm: Path, lines: Any, make_policy: Make, walking_clip: Path
-) -> None:
-    policy = make_policy(lines.good())
+def test_a_custom_graph_uses_its_own_settings(warm: Path, replies: Any, make_policy: Make, walking_clip: Path) -> None:
+    policy = make_policy(replies.good())
     star = build_graph(context=Context(frames=4), policy=policy).compile()
     assert recognize(walking_clip, ACTIONS, start=0, end=1, graph=star).action == "walk"
-    assert len(policy.heard) == 3
+    assert len(policy.received) == 3
 
 
 @pytest.mark.parametrize("name", TOOL_NAMES)
-async def test_each_tool_serves_any_agent(warm: Path, walking_clip: Path, name: str) -> None:
+async def test_each_tool_is_a_langchain_tool(warm: Path, walking_clip: Path, name: str) -> None:
     tool = langchain_tool(name)
     given = {"actions": ["walk"]} if name == "explain_actions" else {"video": str(walking_clip), "start": 0, "end": 1}
     assert tool.name == name and tool.description
@@ -204,12 +202,12 @@ async def test_each_tool_serves_any_agent(warm: Path, walking_clip: Path, name: 
     assert str(files("video_star")) not in said and walking_clip.name not in said
 
 
-def test_a_tool_of_no_such_name_says_which_there_are() -> None:
+def test_an_unknown_tool_name_raises_with_the_known_names() -> None:
     with pytest.raises(UnknownTool, match="detect_people, estimate_pose"):
         langchain_tool("zoom")
 
 
-async def test_an_agent_s_tool_reports_bad_input_typed(walking_clip: Path) -> None:
+async def test_a_langchain_tool_raises_typed_errors(walking_clip: Path) -> None:
     with pytest.raises(VideoNotFound):
         await langchain_tool("detect_people").ainvoke({"video": "missing.mp4"})
     with pytest.raises(SpanOutsideVideo):

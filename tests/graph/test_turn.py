@@ -30,23 +30,23 @@ def number(reply: AIMessage) -> int:
     ],
 )
 async def test_a_malformed_reply_is_corrected_once(lines: list[str], value: int | None, problems: list[str]) -> None:
-    policy = Scripted(lines=[says(line) for line in lines])
+    policy = Scripted(replies=[says(line) for line in lines])
     usage = NodeUsage("score", {})  # type: ignore[typeddict-item]
     parsed = await Turn(policy, usage, 10).ask_for([HumanMessage("How many?")], number)
     assert parsed.value == value and list(parsed.problems) == problems
-    assert [reply.text for reply in parsed.replies] == lines and len(policy.heard) == len(lines)
+    assert [reply.text for reply in parsed.replies] == lines and len(policy.received) == len(lines)
     assert usage.update()["usage"]["policy_calls"] == len(lines)
     if len(lines) == 1:
         assert not parsed.corrected
     else:
-        asked = policy.heard[-1]
+        asked = policy.received[-1]
         assert [message.text for message in asked[:2]] == ["How many?", "seven"]
         assert [message.text for message in parsed.corrected] == [message.text for message in asked[1:]]
         assert problems[0] in asked[-1].text
 
 
 async def test_a_reply_is_normalized_before_it_is_parsed_and_kept() -> None:
-    turn = Turn(Scripted(lines=[says(" 7 ")]), NodeUsage("score", {}), 10)  # type: ignore[typeddict-item]
+    turn = Turn(Scripted(replies=[says(" 7 ")]), NodeUsage("score", {}), 10)  # type: ignore[typeddict-item]
     stripped = lambda reply: reply.model_copy(update={"content": reply.text.strip()})  # noqa: E731
     parsed = await turn.ask_for([HumanMessage("How many?")], number, stripped)
     assert parsed.value == 7 and parsed.replies[-1].text == "7"
@@ -62,7 +62,7 @@ def test_output_is_constrained_as_the_settings_say(structured: Any, grammar: boo
         takes_grammar: ClassVar[bool] = True
 
     context = Context(structured=structured, reasoning=50)
-    form = form_for(Grammatical(lines=[]), context, decompose_form, ["walk"])
+    form = form_for(Grammatical(replies=[]), context, decompose_form, ["walk"])
     assert (form is not None) is grammar and (form is None or "50" in form.grammar)
-    other = form_for(Scripted(lines=[]), context, decompose_form, ["walk"])
+    other = form_for(Scripted(replies=[]), context, decompose_form, ["walk"])
     assert (other is not None and other.call == "decompose") is call

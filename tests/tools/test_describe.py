@@ -42,10 +42,10 @@ def clip(walking_clip: Path, warm: Path) -> Clip:
     return open_clip(str(walking_clip), 0, 1)
 
 
-def by(*lines: Any, spec: str = "", **options: Any) -> ToolModel:
-    """A chat model that replies with these lines, under a name that no other test uses."""
+def by(*replies: Any, spec: str = "", **options: Any) -> ToolModel:
+    """A chat model that replies with these replies, under a name that no other test uses."""
     by.count = getattr(by, "count", 0) + 1  # type: ignore[attr-defined]
-    return ToolModel(Scripted(lines=list(lines)), spec or f"scripted:m{by.count}", **options)  # type: ignore[attr-defined]
+    return ToolModel(Scripted(replies=list(replies)), spec or f"scripted:m{by.count}", **options)  # type: ignore[attr-defined]
 
 
 def described(clip: Clip, model: ToolModel | None = None) -> Finding:
@@ -54,7 +54,7 @@ def described(clip: Clip, model: ToolModel | None = None) -> Finding:
 
 def heard(model: ToolModel) -> list[Any]:
     assert isinstance(model.model, Scripted)
-    return model.model.heard
+    return model.model.received
 
 
 def test_a_model_describes_the_salient_frames_and_is_named(clip: Clip) -> None:
@@ -154,7 +154,7 @@ def test_a_model_that_hangs_is_left_behind(clip: Clip) -> None:
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             gate.wait()
 
-    found = described(clip, ToolModel(Hanging(lines=[says(SEEN)]), "scripted:slow", seconds=0.2))
+    found = described(clip, ToolModel(Hanging(replies=[says(SEEN)]), "scripted:slow", seconds=0.2))
     gate.set()
     assert found.note == "scripted:slow gave no description: no answer within 0.2 s"
 
@@ -244,7 +244,7 @@ def test_frames_for_a_model_lie_where_the_picture_changes() -> None:
     ],
 )
 def test_the_name_of_a_chat_model_reveals_no_address_and_no_folder(spec: str, name: str) -> None:
-    model, other = ToolModel(Scripted(lines=[]), spec), ToolModel(Scripted(lines=[]), f"{spec}x")
+    model, other = ToolModel(Scripted(replies=[]), spec), ToolModel(Scripted(replies=[]), f"{spec}x")
     assert model.name == name and tool("describe_video", model).engine.startswith(f"{name} ")
     assert tool("describe_video", model).engine != tool("describe_video", other).engine
     assert "/" not in tool("describe_video", model).engine

@@ -72,7 +72,7 @@ def fails(error: BaseException) -> Any:
         (lambda *_: boxes([0, 0, 10, 10]) * 5, "frame contains an index outside"),
     ],
 )
-async def test_whatever_an_engine_does_becomes_evidence(
+async def test_every_failure_of_an_engine_becomes_evidence(
     walking_clip: Path, monkeypatch: pytest.MonkeyPatch, people: Any, why: str
 ) -> None:
     monkeypatch.setattr(SsdLite, "people", people)
@@ -82,7 +82,7 @@ async def test_whatever_an_engine_does_becomes_evidence(
     assert explained.status == "ok" and found.status == "degraded" and found.action in ACTIONS
 
 
-async def test_nothing_wrong_is_kept_of_a_failure(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_is_not_cached(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(SsdLite, "people", lambda *_: boxes([np.nan, 0, 10, 10]))
         assert (await look(walking_clip, "detect_people")).evidence[0].status == "unavailable"
@@ -90,7 +90,7 @@ async def test_nothing_wrong_is_kept_of_a_failure(walking_clip: Path, monkeypatc
     assert found.status == "ok" and "people" in found.evidence[0].summary
 
 
-async def test_an_engine_out_of_memory_for_a_moment_is_tried_again(
+async def test_an_engine_that_runs_out_of_memory_once_is_retried(
     walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound, tries = SsdLite.people, []
@@ -105,7 +105,7 @@ async def test_an_engine_out_of_memory_for_a_moment_is_tried_again(
     assert (await look(walking_clip, "detect_people")).status == "ok" and len(tries) == 2
 
 
-async def test_an_engine_that_hangs_is_left_behind_and_at_last_alone(
+async def test_an_engine_that_hangs_is_abandoned_and_then_not_called(
     walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hung, asked = threading.Event(), []
@@ -128,7 +128,9 @@ async def test_an_engine_that_hangs_is_left_behind_and_at_last_alone(
         hung.set()
 
 
-async def test_eight_runs_on_one_clip_ask_the_engine_once(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_eight_concurrent_runs_on_one_clip_call_the_engine_once(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sound, asked = BlazePose.poses, []
 
     def poses(self: BlazePose, frames: Any) -> Any:
@@ -141,7 +143,7 @@ async def test_eight_runs_on_one_clip_ask_the_engine_once(walking_clip: Path, mo
     assert len({one.evidence[0].summary for one in found}) == 1
 
 
-async def test_pictures_that_a_full_disk_does_not_take_cost_no_evidence(
+async def test_evidence_is_kept_when_its_images_cannot_be_saved(
     walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> Any:
@@ -174,7 +176,7 @@ def no_room() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_a_full_disk_costs_a_run_its_pictures_and_nothing_else(
+async def test_on_a_full_disk_a_run_loses_only_its_images(
     walking_clip: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     star, sound, asked = build_graph().compile(), BlazePose.poses, []
@@ -205,7 +207,7 @@ def errors(chance: random.Random) -> Iterator[Exception]:
         yield chance.choice(kinds)("injected")
 
 
-async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
+async def test_500_of_500_runs_succeed_while_30_percent_of_calls_fail(
     warm: Path, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance, guard, failed, calls = random.Random(4), threading.Lock(), [0], [0]
@@ -254,7 +256,7 @@ async def test_500_of_500_runs_end_well_while_30_percent_of_calls_fail(
     assert any("injected" in item.summary for item in bad) and any("in a row" in item.summary for item in bad)
 
 
-def test_memory_stays_level_over_many_calls(walking_clip: Path) -> None:
+def test_memory_does_not_grow_over_many_calls(walking_clip: Path) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("reads the memory of the process as Linux tells it")
     early, late = soak(walking_clip, 100, ["detect_people", "explain_actions"])

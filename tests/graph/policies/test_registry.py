@@ -91,7 +91,7 @@ def ask(clip: Path, **settings: Any) -> Any:
     return recognize(clip, ["walk", "run"], end=1, policy="openai:served", **settings)
 
 
-def test_a_served_model_plays_the_whole_conversation(server: Server, walking_clip: Path) -> None:
+def test_a_served_model_completes_a_run(server: Server, walking_clip: Path) -> None:
     server.turns = list(GOOD)
     found = ask(walking_clip)
     assert found.action == "walk" and found.status == "ok"
@@ -100,7 +100,7 @@ def test_a_served_model_plays_the_whole_conversation(server: Server, walking_cli
     assert offered[0][0] == "detect_people" and offered[0][5:] == ["decompose"] and offered == [offered[0]] * 3
 
 
-def test_the_cost_is_by_your_price_or_else_what_the_provider_reports(server: Server, walking_clip: Path) -> None:
+def test_the_cost_follows_your_price_or_else_the_providers_report(server: Server, walking_clip: Path) -> None:
     server.turns = list(GOOD)
     assert ask(walking_clip).usage.cost is None
     server.more_usage = {"prompt_tokens_details": {"cached_tokens": 60}, "cost": 0.00125}
@@ -124,7 +124,7 @@ def test_the_command_line_takes_a_price_and_shows_the_cost(server: Server, walki
         assert refused.exit_code == 2 and refused.stderr.startswith("Error: ") and "price" in refused.stderr
 
 
-def test_pictures_are_in_user_turns_only_and_every_call_has_its_reply(server: Server, walking_clip: Path) -> None:
+def test_images_are_in_user_messages_only_and_every_call_has_a_result(server: Server, walking_clip: Path) -> None:
     server.turns = list(GOOD)
     ask(walking_clip)
     sent = server.asked[-1]["messages"]
@@ -146,19 +146,19 @@ def test_pictures_are_in_user_turns_only_and_every_call_has_its_reply(server: Se
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_passing_failure_is_tried_again(server: Server, walking_clip: Path, status: int) -> None:
+def test_a_transient_failure_is_retried(server: Server, walking_clip: Path, status: int) -> None:
     server.turns = [status, *GOOD]
     assert ask(walking_clip).status == "ok" and len(server.asked) == 4
 
 
-def test_a_refusal_is_not_tried_again_and_ends_typed(server: Server, walking_clip: Path) -> None:
+def test_a_refusal_is_not_retried(server: Server, walking_clip: Path) -> None:
     server.turns = [GOOD[0], 401]
     found = ask(walking_clip)
     assert found.status == "failed" and found.error_type == "PolicyUnavailable"
     assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.asked) == 2
 
 
-def test_a_dead_server_ends_typed(server: Server, walking_clip: Path) -> None:
+def test_a_dead_server_fails_the_run(server: Server, walking_clip: Path) -> None:
     server.shutdown()
     server.server_close()
     found = ask(walking_clip)
@@ -166,6 +166,6 @@ def test_a_dead_server_ends_typed(server: Server, walking_clip: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", ["", "kinetic", "nobody:model", "openai:", ":model", "a b c"])
-def test_an_unknown_policy_says_what_there_is(spec: str) -> None:
+def test_an_unknown_policy_raises_with_the_known_forms(spec: str) -> None:
     with pytest.raises(UnknownPolicy, match="policy"):
         resolve_policy(spec)

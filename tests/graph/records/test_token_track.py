@@ -55,14 +55,14 @@ def test_log_probabilities_belong_to_the_sampled_tokens() -> None:
         Track("score", 0, (1,), (2,), (-1.0, -2.0))
 
 
-async def test_tracks_leave_the_state_and_reach_the_record(lines: Any, make_policy: Any, walking_clip: Path) -> None:
-    spoken = lines.good()
+async def test_tracks_leave_the_state_and_reach_the_record(replies: Any, make_policy: Any, walking_clip: Path) -> None:
+    script = replies.good()
     prompt = list(range(5000))
-    for line in spoken:
+    for line in script:
         track = {"prompt_ids": list(prompt), "completion_ids": [7, 8], "logprobs": [-0.1, -0.2]}
         line.response_metadata["token_track"] = track
         prompt += [7, 8, 9]
-    star = build_graph(policy=make_policy(spoken)).compile()
+    star = build_graph(policy=make_policy(script)).compile()
     record = await run_record(walking_clip, ["walk", "run", "hug"], end=1, graph=star)
     assert record["tokens"] == {"turns": 3, "forks": 0}
     assert all(len(str(message)) < 40_000 and "token_track" not in str(message) for message in record["messages"])
@@ -73,7 +73,7 @@ async def test_tracks_leave_the_state_and_reach_the_record(lines: Any, make_poli
     assert [message["extends"] for message in record["messages"] if "tokens" in message] == [False, True, True]
 
 
-async def test_a_policy_without_tokens_has_none(lines: Any, make_policy: Any, walking_clip: Path) -> None:
-    star = build_graph(policy=make_policy(lines.good())).compile()
+async def test_a_policy_without_tokens_has_none(replies: Any, make_policy: Any, walking_clip: Path) -> None:
+    star = build_graph(policy=make_policy(replies.good())).compile()
     record = await run_record(walking_clip, ["walk", "run", "hug"], end=1, graph=star)
     assert record["tokens"] == {"turns": 0, "forks": 0}

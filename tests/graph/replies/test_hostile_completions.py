@@ -108,15 +108,15 @@ async def replay(policy: Any, clip: Path) -> dict[str, Any]:
     return state
 
 
-def good(lines: Any) -> list[AIMessage]:
+def good(replies: Any) -> list[AIMessage]:
     scores = json.dumps({"1": {"walk": 9, "run": 4}, "2": {"walk": 7, "run": 6}})
-    return [lines.calls(("explain_actions", {})), lines.decomposes(*NAMES), lines.answer("walk", scores)]
+    return [replies.calls(("explain_actions", {})), replies.decomposes(*NAMES), replies.answer("walk", scores)]
 
 
-def script(lines: Any, turn: str, *said: AIMessage, and_good: bool) -> list[AIMessage]:
+def scripted(replies: Any, turn: str, *said: AIMessage, and_good: bool) -> list[AIMessage]:
     """A good run but for what is said in one turn; then the good turn, where `and_good`."""
-    at, spoken = TURNS.index(turn), good(lines)
-    return [*spoken[:at], *said, *(spoken[at:] if and_good else spoken[at + 1 :])]
+    at, script = TURNS.index(turn), good(replies)
+    return [*script[:at], *said, *(script[at:] if and_good else script[at + 1 :])]
 
 
 def checked(state: dict[str, Any], policy: Any) -> Recognition:
@@ -127,13 +127,13 @@ def checked(state: dict[str, Any], policy: Any) -> Recognition:
     else:
         assert found.action in ACTIONS and found.ranking[0].action == found.action
         assert sorted(item.action for item in found.ranking) == sorted(ACTIONS)
-    assert len(policy.heard) <= 6
+    assert len(policy.received) <= 6
     json.dumps(found.model_dump(), allow_nan=False).encode()
     asked = [call["id"] for m in state["conversation"] if isinstance(m, AIMessage) for call in m.tool_calls]
     assert asked == [m.tool_call_id for m in state["conversation"] if isinstance(m, ToolMessage)]
     for made in ([c["id"] for c in m.tool_calls] for m in state["conversation"] if isinstance(m, AIMessage)):
         assert len(made) == len(set(made)) and all(made)
-    for turn in policy.heard:
+    for turn in policy.received:
         assert all(m.text.strip() or m.tool_calls for m in turn if isinstance(m, AIMessage))
         assert not any(m.invalid_tool_calls for m in turn if isinstance(m, AIMessage))
     return found
@@ -141,13 +141,13 @@ def checked(state: dict[str, Any], policy: Any) -> Recognition:
 
 @pytest.mark.parametrize("name", THROUGH_THE_GRAPH)
 async def test_a_hostile_turn_ends_in_a_result_or_a_typed_failure(
-    name: str, lines: Any, make_policy: Make, walking_clip: Path, warm: Path
+    name: str, replies: Any, make_policy: Make, walking_clip: Path, warm: Path
 ) -> None:
     entry = next(entry for entry in CORPUS if entry["id"] == name)
     said = message(entry)
-    after = make_policy(script(lines, entry["turn"], said, and_good="meant" not in entry))
+    after = make_policy(scripted(replies, entry["turn"], said, and_good="meant" not in entry))
     found = checked(await replay(after, walking_clip), after)
-    again = make_policy(script(lines, entry["turn"], said, said, and_good=False))
+    again = make_policy(scripted(replies, entry["turn"], said, said, and_good=False))
     repeated = checked(await replay(again, walking_clip), again)
     assert found.status != "failed"
     if "meant" in entry:
@@ -177,11 +177,11 @@ TEXTS = st.lists(
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turn=st.sampled_from(TURNS), first=TEXTS, second=TEXTS, as_args=st.booleans())
 async def test_no_soup_of_the_protocol_breaks_a_run(
-    turn: str, first: str, second: str, as_args: bool, lines: Any, make_policy: Make, walking_clip: Path
+    turn: str, first: str, second: str, as_args: bool, replies: Any, make_policy: Make, walking_clip: Path
 ) -> None:
     name = {"tools": "explain_actions"}.get(turn, "decompose")
     said = [AIMessage(first), AIMessage(second)]
     if as_args:
         said[0] = message({"text": first, "invalid": [{"name": name, "args": second}]})
-    policy = make_policy(script(lines, turn, *said, and_good=False))
+    policy = make_policy(scripted(replies, turn, *said, and_good=False))
     checked(await replay(policy, walking_clip), policy)

@@ -152,13 +152,13 @@ ZORB = {
 UNKNOWN = ["zorbing downhill", "hugging a lamp post"]
 
 
-def by(*lines: Any) -> ToolModel:
-    return ToolModel(Scripted(lines=list(lines)), "openai:qwen-plus")
+def by(*replies: Any) -> ToolModel:
+    return ToolModel(Scripted(replies=list(replies)), "openai:qwen-plus")
 
 
 def heard(model: ToolModel) -> list[Any]:
     assert isinstance(model.model, Scripted)
-    return model.model.heard
+    return model.model.received
 
 
 def answer(**entries: Any) -> Any:
@@ -267,7 +267,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 @given(hostile_text, values)
 def test_no_written_definition_forges_a_line(definition: str, parts: Any) -> None:
     entry = {"definition": definition, "sub_actions": parts}
-    fresh = ToolModel(Scripted(lines=[answer(n1=entry)]), f"scripted:{abs(hash((definition, str(parts))))}")
+    fresh = ToolModel(Scripted(replies=[answer(n1=entry)]), f"scripted:{abs(hash((definition, str(parts))))}")
     explained = explain_actions(["walk", UNKNOWN[0]], chat_model=fresh)
     summary = explained.summary()
     summary.encode()

@@ -124,7 +124,7 @@ def test_a_killed_process_is_resumed_with_nothing_lost_or_made_twice(split: Path
 
 async def test_a_folder_has_one_setting_and_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
     with pytest.raises(PolicyUnavailable):
-        gone = Scripted(lines=[ConnectionError("refused")])
+        gone = Scripted(replies=[ConnectionError("refused")])
         await make(split, tmp_path / "out", 1, teacher=lambda job: gone, settings=Settings("typo"))
     with pytest.raises(UnknownPolicy):
         teacher_named("typo")
@@ -183,7 +183,7 @@ async def test_unusable_input_is_refused_before_anything_is_written(
 
 
 async def test_an_unreachable_teacher_uses_up_no_attempts(warm: Path, split: Path, tmp_path: Path) -> None:
-    gone = Scripted(lines=[ConnectionError("refused")])
+    gone = Scripted(replies=[ConnectionError("refused")])
     with pytest.raises(PolicyUnavailable, match="0 traces are kept; run the command again"):
         await make(split, tmp_path / "out", 9, teacher=lambda job: gone)
     assert (await make(split, tmp_path / "out", 9)).accepted == 4
@@ -198,7 +198,7 @@ async def test_an_unreachable_teacher_uses_up_no_attempts(warm: Path, split: Pat
     ],
 )
 async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path, verdict: str, accepted: int) -> None:
-    verifier = Scripted(lines=[says(verdict)])
+    verifier = Scripted(replies=[says(verdict)])
     settings = Settings("kinematic", "it", attempts=1, context=KINEMATIC.context)
     price = Price(input=1e5, output=0)
     made = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
@@ -206,7 +206,7 @@ async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path
     assert made.verifier_tokens["input"] == 40 and made.cost == pytest.approx(4.0)
     again = await make(split, tmp_path / "out", 9, verifier=verifier, settings=settings, verifier_price=price)
     assert again.session_attempts == 0 and again.cost == pytest.approx(4.0)
-    asked = verifier.heard[0][1]
+    asked = verifier.received[0][1]
     assert isinstance(asked, HumanMessage)
     assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
     assert "OBSERVED" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
