@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def rested() -> None:
     """No tool rests because it failed in another test."""
-    EXECUTOR.reset_breakers()
+    EXECUTOR._breakers.clear()
 
 
 @pytest.fixture(autouse=True)

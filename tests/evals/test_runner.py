@@ -6,7 +6,8 @@ import pytest
 from video_star.evals.runner import Answer, run_split
 from video_star.evals.splits import Example
 from video_star.tools.errors import BadInput
-from video_star.tools.video.writer import cut_clip
+
+from ..clips import cut_clip
 
 FAST: dict[str, Any] = {"tools": ["track_motion", "explain_actions"], "frames": 2}
 

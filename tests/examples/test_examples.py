@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from video_star.tools.video.source import DEMO_CLIP
-from video_star.tools.video.writer import cut_clip
+
+from ..clips import cut_clip
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -1,1 +1,1 @@
-"""Overlays: what was found, drawn on copies of the frames."""
+"""Overlays drawn on copies of the frames."""

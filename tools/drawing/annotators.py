@@ -1,13 +1,12 @@
-"""Overlays: what was found, drawn on a copy of the picture it was found in.
+"""Annotators: results drawn on copies of the frames.
 
-Every annotator has one method, `annotate(scene, found, frame_index, scale)`; with nobody in that frame the scene comes
-back as it is.
+Every annotator has one method, `annotate(scene, result, frame_index, scale)`. It returns the scene itself if nobody is
+in that frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,12 +23,14 @@ TRACK_COLOURS: Final[tuple[Colour, ...]] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178),
     (170, 255, 195), (255, 179, 186), (188, 143, 255),
 )  # fmt: skip
-"""One per person, in turn: Okabe and Ito's palette, told apart by colour-blind eyes too, and three more."""
+"""One per person, repeated: the palette of Okabe and Ito, suited to colour-blind viewers, and three more."""
 LEFT: Final[Colour] = (0, 200, 255)
 RIGHT: Final[Colour] = (255, 120, 0)
-GROUND: Final = (24, 24, 24)
-"""Behind captions and bars."""
-MIDDLE: Final[Colour] = (255, 255, 255)
+BACKGROUND: Final = (24, 24, 24)
+"""Of captions and bars."""
+WHITE: Final[Colour] = (255, 255, 255)
+TRAIL_SECONDS: Final = 3.0
+"""Length of a trail."""
 
 
 def track_colour(track: int) -> Colour:
@@ -37,18 +38,17 @@ def track_colour(track: int) -> Colour:
     return TRACK_COLOURS[(track - 1) % len(TRACK_COLOURS)]
 
 
-@dataclass(frozen=True)
 class PeopleAnnotator:
-    """Draws each person's box in their own colour, with their number."""
+    """Draws the box of each person in their colour, with their number."""
 
     def annotate(self, scene: np.ndarray, people: People, frame_index: int, scale: float) -> np.ndarray:
         """The scene with boxes.
 
         Args:
             scene: (height, width, 3) uint8 RGB; not changed.
-            people: What was found in the clip.
-            frame_index: Which of its frames this is.
-            scale: Pixels of the scene per pixel of the original picture.
+            people: The people of the clip.
+            frame_index: The index of this frame.
+            scale: Pixels of the scene per pixel of the original frame.
         """
         here = people.at(frame_index)
         if not len(here):
@@ -62,48 +62,39 @@ class PeopleAnnotator:
         return np.asarray(picture)
 
 
-@dataclass(frozen=True)
 class PoseAnnotator:
-    """Draws skeletons, the person's left side blue and right side orange, with boxes and numbers; no unseen joints."""
-
-    boxes: bool = True
+    """Draws boxes, numbers and the visible part of skeletons, left in blue and right in orange."""
 
     def annotate(self, scene: np.ndarray, poses: Poses, frame_index: int, scale: float) -> np.ndarray:
         """The scene with skeletons; arguments as those of `PeopleAnnotator.annotate`."""
         here = poses.at(frame_index)
         if not len(here):
             return scene
-        picture, draw, width = _canvas(
-            PeopleAnnotator().annotate(scene, poses, frame_index, scale) if self.boxes else scene
-        )
+        picture, draw, width = _canvas(PeopleAnnotator().annotate(scene, poses, frame_index, scale))
         for pose, box in zip(here.keypoints, here.boxes * scale, strict=True):
-            # A line as thick on a small person as on a large one would hide the limbs.
+            # Thick lines would hide the limbs of a small person.
             line = max(1, min(2 * width, round(float(box[3] - box[1]) / 80)))
             points = pose[:, :2] * scale
-            seen = pose[:, 2] >= VISIBLE
+            visible = pose[:, 2] >= VISIBLE
             for a, b in SKELETON:
-                if seen[a] and seen[b]:
+                if visible[a] and visible[b]:
                     draw.line([*points[a].tolist(), *points[b].tolist()], fill=_side(a, b), width=line)
-            for joint in np.flatnonzero(seen).tolist():
+            for joint in np.flatnonzero(visible).tolist():
                 draw.circle(points[joint].tolist(), line, fill=_side(joint, joint))
         return np.asarray(picture)
 
 
-@dataclass(frozen=True)
 class TrailAnnotator:
-    """Draws the paths of each person's hips (their own colour) and wrists (thin, blue left, orange right) so far."""
-
-    seconds: float = 3.0
-    """How far back a path reaches."""
+    """Draws the recent paths of each person's hips (their colour) and wrists (thin, left in blue, right in orange)."""
 
     def annotate(self, scene: np.ndarray, poses: Poses, frame_index: int, scale: float) -> np.ndarray:
-        """The scene with the paths of those in this frame; arguments as those of `PeopleAnnotator.annotate`."""
+        """The scene with the paths of the people in this frame; arguments as those of `PeopleAnnotator.annotate`."""
         tracks = poses.at(frame_index).tracks.tolist()
         if not tracks:
             return scene
         picture, draw, width = _canvas(scene)
         now = poses.times[frame_index]
-        recent = poses.where((poses.frame <= frame_index) & (poses.times[poses.frame] >= now - self.seconds))
+        recent = poses.where((poses.frame <= frame_index) & (poses.times[poses.frame] >= now - TRAIL_SECONDS))
         for track in tracks:
             keypoints = recent.of(track).keypoints
             hips = keypoints[:, 11:13].mean(axis=1)
@@ -115,18 +106,18 @@ class TrailAnnotator:
 
 
 def banner(scene: np.ndarray, title: str, bars: Sequence[tuple[str, float]]) -> np.ndarray:
-    """The picture with a caption above and up to three score bars below it; it grows, so that nothing is hidden.
+    """The image with a caption above and up to three score bars below; it grows, so that nothing is covered.
 
     Args:
         scene: (height, width, 3) uint8 RGB; not changed.
-        title: Any text; what does not fit on one line is cut with an ellipsis.
-        bars: Names with scores 0..1, drawn in the order given.
+        title: Any text; truncated with an ellipsis to fit on one line.
+        bars: Names and scores in [0, 1], in the order to draw.
     """
     height, width = scene.shape[:2]
     size = max(round(min(width, height) / 20), 10)
     font, row = _font(size), round(size * 1.5)
     bars = bars[:3]
-    picture = Image.new("RGB", (width, height + row * (1 + len(bars))), GROUND)
+    picture = Image.new("RGB", (width, height + row * (1 + len(bars))), BACKGROUND)
     picture.paste(Image.fromarray(scene), (0, row))
     draw = ImageDraw.Draw(picture)
     _line(draw, title, (row / 3, row / 2), size, width - row)
@@ -136,12 +127,12 @@ def banner(scene: np.ndarray, title: str, bars: Sequence[tuple[str, float]]) -> 
         draw.rectangle((0, y + 1, round(share * width), y + row - 2), fill=(0, 95, 135) if i else (0, 130, 90))
         percent = f"{share:.0%}"
         _line(draw, name, (row / 3, y + row / 2), size, width - row - font.getlength(percent) - size)
-        draw.text((width - row / 3, y + row / 2), percent, fill=MIDDLE, font=font, anchor="rm")
+        draw.text((width - row / 3, y + row / 2), percent, fill=WHITE, font=font, anchor="rm")
     return np.asarray(picture)
 
 
 def _canvas(scene: np.ndarray) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
-    """A copy to draw on, and the line width that suits its size."""
+    """A copy to draw on, and a line width for its size."""
     picture = Image.fromarray(scene).copy()
     return picture, ImageDraw.Draw(picture), max(1, round(max(picture.size) / 400))
 
@@ -153,16 +144,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _side(a: int, b: int) -> Colour:
-    """The colour of a bone: in COCO's order left joints are odd, right ones even, and the nose is 0."""
+    """The colour of a bone: in COCO order left keypoints are odd, right ones even, and the nose is 0."""
     if 0 in (a, b) or a % 2 != b % 2:
-        return MIDDLE
+        return WHITE
     return LEFT if a % 2 else RIGHT
 
 
 def _label(
     draw: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], font: ImageFont.FreeTypeFont, colour: Colour
 ) -> None:
-    """Black text on a coloured ground, above the corner where the picture has room for it and below it elsewhere."""
+    """Black text on a coloured background, above the corner if there is room and below it otherwise."""
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     x, y = max(corner[0], 0), corner[1] - (bottom - top) - 4
     y = y if y >= 0 else max(corner[1], 0)
@@ -171,19 +162,19 @@ def _label(
 
 
 def _path(draw: ImageDraw.ImageDraw, points: np.ndarray, scale: float, colour: Colour, width: int) -> None:
-    """A path through the points (n, 3) that are seen, thicker towards its end."""
-    seen = points[points[:, 2] >= VISIBLE, :2] * scale
-    for i in range(1, len(seen)):
-        thick = max(1, round(width * (0.4 + 0.6 * i / len(seen))))
-        draw.line([*seen[i - 1].tolist(), *seen[i].tolist()], fill=colour, width=thick)
+    """A path through the visible points of (n, 3), thicker towards its end."""
+    visible = points[points[:, 2] >= VISIBLE, :2] * scale
+    for i in range(1, len(visible)):
+        thickness = max(1, round(width * (0.4 + 0.6 * i / len(visible))))
+        draw.line([*visible[i - 1].tolist(), *visible[i].tolist()], fill=colour, width=thickness)
 
 
 def _line(draw: ImageDraw.ImageDraw, text: str, at: tuple[float, float], size: int, room: float) -> None:
-    """The text on one line, middled on `at`, cut with an ellipsis where it is wider than `room` pixels."""
+    """The text on one line, vertically centred on `at`, truncated with an ellipsis to `room` pixels."""
     line, font = drawable(" ".join(text.split()), size)
     keep = len(line)
     if font.getlength(line) > room:
         while keep and font.getlength(line[:keep].rstrip() + "…") > room:
             keep -= max(1, keep // 20)
         line = line[:keep].rstrip() + "…"
-    draw.text(at, line, fill=MIDDLE, font=font, anchor="lm")
+    draw.text(at, line, fill=WHITE, font=font, anchor="lm")

@@ -1,4 +1,4 @@
-"""Fonts to draw any text with: Pillow's own where it has the letters, else one that is installed."""
+"""Fonts for any text: Pillow's own if it has the characters, or else an installed one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ INSTALLED: Final = (
     *("PingFang.ttc", "Hiragino Sans GB.ttc", "Arial Unicode.ttf"),
     *("segoeui.ttf", "msyh.ttc", "meiryo.ttc", "malgun.ttf", "Nirmala.ttf"),
 )
-"""What Linux, macOS and Windows come with; Pillow knows their folders."""
+"""Fonts shipped with Linux, macOS and Windows; Pillow searches their folders."""
 
 
 def drawable(text: str, size: float) -> tuple[str, ImageFont.FreeTypeFont]:
-    r"""The text in letters that the font beside it has; others lose their accent, or are written as `\u884c`.
+    r"""The text and a font that can draw it; characters the font lacks lose their accent or are escaped as `\u884c`.
 
     Args:
         text: Any text.
-        size: Of the font, in pixels.
+        size: Font size in pixels.
     """
     text = unicodedata.normalize("NFC", text)
-    own = ImageFont.load_default(size)
-    assert isinstance(own, ImageFont.FreeTypeFont)
-    lacking = {each for each in text if not _has(own, each)}
-    path = _installed_with("".join(sorted(lacking))) if lacking else None
-    font = own if path is None else ImageFont.truetype(path, size)
+    default = ImageFont.load_default(size)
+    assert isinstance(default, ImageFont.FreeTypeFont)
+    missing = {each for each in text if not _has(default, each)}
+    path = _installed_with("".join(sorted(missing))) if missing else None
+    font = default if path is None else ImageFont.truetype(path, size)
     return "".join(_nearest(each, font) for each in text), font
 
 
@@ -41,14 +41,14 @@ def _nearest(character: str, font: ImageFont.FreeTypeFont) -> str:
 
 
 def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
-    """Whether the font draws more for it than the box that stands for what it lacks."""
-    missing, mask = font.getmask("\uffff"), font.getmask(character)
-    return mask.size != missing.size or bytes(mask) != bytes(missing)
+    """Whether the font has the character rather than drawing its placeholder box."""
+    box, mask = font.getmask("\uffff"), font.getmask(character)
+    return mask.size != box.size or bytes(mask) != bytes(box)
 
 
 @lru_cache(maxsize=256)
 def _installed_with(characters: str) -> str | None:
-    """The font file that has the most of `characters`; None where none has any."""
+    """The font file that has the most of `characters`; None if none has any."""
     best, most = None, 0
     for name in (*_by_fontconfig(characters), *INSTALLED):
         try:

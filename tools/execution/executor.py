@@ -72,11 +72,6 @@ class Executor:
             async with asyncio.timeout(timeout):
                 yield
 
-    def reset_breakers(self) -> None:
-        """Close all circuit breakers."""
-        with self._lock:
-            self._breakers.clear()
-
     def run_once(self, key: object, work: Callable[[], T], caller_errors: tuple[type[Exception], ...] = ()) -> T:
         """The result of `work`, computed in this thread or by another thread already running it under the same `key`.
 

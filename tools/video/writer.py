@@ -1,4 +1,4 @@
-"""Writing video files with moviepy: annotated frames and cut clips."""
+"""Writing frames as video files with moviepy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInput, SpanOutsideVideo, UnreadableVideo
-from .reader import probe
+from ..errors import BadInput
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
@@ -38,39 +37,6 @@ def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
         _write_gif(path, list(chain([first], rest)), fps)
     else:
         _write_mp4(path, first, rest, fps)
-
-
-def cut_clip(source: Path, out: Path, start: float, end: float) -> None:
-    """Write the part of a video from `start` to `end` as a separate mp4, upright and with audio.
-
-    Cuts are exact to a frame and therefore re-encoded. This uses moviepy's ffmpeg directly, as a moviepy clip distorts
-    rotated videos (Zulko/moviepy#2356).
-
-    Args:
-        source: The video.
-        out: The file, ending in `.mp4`; replaced if it exists.
-        start: Seconds.
-        end: Seconds; may lie beyond the end of the video.
-
-    Raises:
-        SpanOutsideVideo: No part of the video lies between `start` and `end`.
-        UnreadableVideo: ffmpeg cannot decode the video.
-    """
-    duration = probe(source).duration
-    if not 0 <= start < min(end, duration):
-        raise SpanOutsideVideo(
-            f"the span {start:g} to {end:g} s is outside the video ({duration:.2f} s); give 0 <= start < end"
-        )
-    from moviepy.config import FFMPEG_BINARY
-    from moviepy.tools import subprocess_call
-
-    span = ["-ss", f"{start:.3f}", "-i", str(source.resolve()), "-t", f"{end - start:.3f}"]
-    streams = ["-map", "0:v:0", "-map", "0:a:0?", "-c:a", "aac", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
-    even = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-movflags", "+faststart"]
-    try:
-        subprocess_call([FFMPEG_BINARY, "-y", "-loglevel", "error", *span, *streams, *even, str(out.resolve())], None)
-    except OSError as error:
-        raise UnreadableVideo(f"ffmpeg could not cut the video: {str(error).strip()}; try another file") from error
 
 
 def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: float) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..video.reader import Frames
 from .detections import VISIBLE, Skeletons, box_areas, box_iou, non_maximum_suppression, pose_distance
-from .ssdlite import SSDLITE, WEIGHTS, SsdLite
+from .ssdlite import SSDLITE, WEIGHTS
 from .tracking import MAX_GAP
 
 if TYPE_CHECKING:
@@ -164,10 +164,9 @@ class BlazePose:
     Measured on a film sampled at 5 frames/s: 41 to 79 at its five cuts, below 28 elsewhere, except once 40 (an
     approaching taxi). A violently shaken camera counts as a cut too; people are then only detected again."""
 
-    def __init__(self, detector: SsdLite = SSDLITE, weights: Path = WEIGHTS) -> None:
-        self._person_detector = detector
-        self._body_detector = _LiteRtModel(weights / "pose_detection.tflite")
-        self._landmarks = _LiteRtModel(weights / "pose_landmark_full.tflite")
+    def __init__(self) -> None:
+        self._body_detector = _LiteRtModel(WEIGHTS / "pose_detection.tflite")
+        self._landmarks = _LiteRtModel(WEIGHTS / "pose_landmark_full.tflite")
 
     def poses(self, frames: Frames) -> list[Skeletons]:
         """The people of each frame, in pixels of `frames.images`."""
@@ -180,7 +179,7 @@ class BlazePose:
             known = [] if previous.size and np.abs(thumbnail - previous).mean() >= self.SCENE_CUT else known
             previous = thumbnail
             bodies, lost = self._track(picture, [body for body in known if time - body.time <= MAX_GAP], time)
-            boxes, scores = self._person_detector.detect(picture)
+            boxes, scores = SSDLITE.detect(picture)
             bare = self._add_from_boxes(picture, bodies, boxes, scores, time)
             self._add_from_proposals(picture, bodies, time)
             bodies = [body for body in bodies if self._accepted(body, bodies, time)]

@@ -52,12 +52,6 @@ class People:
         if count and self.tracks.min() < 1:
             raise ValueError("tracks contains a number below 1; number people from 1")
 
-    @classmethod
-    def empty(cls, times: np.ndarray, size: tuple[int, int]) -> Self:
-        """No people at any of these times."""
-        none = np.zeros(0, np.int64)
-        return cls(times, size, none, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), none)
-
     def __len__(self) -> int:
         return len(self.frame)
 

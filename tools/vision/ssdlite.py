@@ -31,8 +31,7 @@ class SsdLite:
     LARGE: Final = 400
     """Pixels of the short side from which tiles show more than the whole frame scaled down to 300 pixels."""
 
-    def __init__(self, weights: Path = WEIGHTS / "ssdlite_person.onnx") -> None:
-        self._weights = weights
+    def __init__(self) -> None:
         self._lock = Lock()
         self._loaded: InferenceSession | None = None
 
@@ -71,7 +70,7 @@ class SsdLite:
                 # One thread, as in `blazepose`: concurrent calls use the other cores.
                 options.intra_op_num_threads = 1
                 self._loaded = onnxruntime.InferenceSession(
-                    str(self._weights), options, providers=["CPUExecutionProvider"]
+                    str(WEIGHTS / "ssdlite_person.onnx"), options, providers=["CPUExecutionProvider"]
                 )
             return self._loaded
 

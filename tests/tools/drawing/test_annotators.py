@@ -1,4 +1,6 @@
-"""Overlays."""
+"""Annotators and the fonts of their text."""
+
+from itertools import product
 
 import numpy as np
 import pytest
@@ -35,29 +37,27 @@ def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
     return bool((picture == np.array(colour)).all(axis=2).any())
 
 
-@pytest.mark.parametrize("annotator", [PeopleAnnotator(), PoseAnnotator(), TrailAnnotator()])
-def test_annotators_draw_on_a_copy_and_leave_empty_frames_alone(
-    annotator: PeopleAnnotator | PoseAnnotator | TrailAnnotator, poses: Poses
-) -> None:
+def test_annotators_draw_on_a_copy_and_leave_empty_frames_unchanged(poses: Poses) -> None:
     before = SCENE.copy()
-    drawn = annotator.annotate(SCENE, poses, 2, 0.5)
-    assert drawn.shape == SCENE.shape and drawn.dtype == np.uint8
-    assert (drawn != SCENE).any() and (SCENE == before).all()
-    assert (annotator.annotate(SCENE, poses, 3, 0.5) == SCENE).all()
+    for annotator in (PeopleAnnotator(), PoseAnnotator(), TrailAnnotator()):
+        drawn = annotator.annotate(SCENE, poses, 2, 0.5)
+        assert drawn.shape == SCENE.shape and drawn.dtype == np.uint8
+        assert (drawn != SCENE).any() and (SCENE == before).all()
+        assert (annotator.annotate(SCENE, poses, 3, 0.5) == SCENE).all()
 
 
-def test_boxes_lie_where_the_person_is_at_the_scale_of_the_scene(poses: Poses) -> None:
+def test_boxes_are_scaled_to_the_scene(poses: Poses) -> None:
     drawn = PeopleAnnotator().annotate(SCENE, poses, 0, 0.5)
     rows, columns = np.nonzero((drawn == np.array(track_colour(1))).all(axis=2))
     assert columns.min() == 130 and columns.max() == 170
     assert rows.max() == 205
 
 
-def test_skeletons_show_left_and_right_and_hide_unseen_joints(poses: Poses) -> None:
-    drawn = PoseAnnotator(boxes=False).annotate(SCENE, poses, 0, 0.5)
+def test_skeletons_show_left_and_right_and_only_visible_joints(poses: Poses) -> None:
+    drawn = PoseAnnotator().annotate(SCENE, poses, 0, 0.5)
     assert has(drawn, LEFT) and has(drawn, RIGHT)
     poses.keypoints[:, 1::2, 2] = 0.1
-    drawn = PoseAnnotator(boxes=False).annotate(SCENE, poses, 0, 0.5)
+    drawn = PoseAnnotator().annotate(SCENE, poses, 0, 0.5)
     assert not has(drawn, LEFT) and has(drawn, RIGHT)
 
 
@@ -66,20 +66,20 @@ def test_trails_grow_from_frame_to_frame(poses: Poses) -> None:
     assert painted[0] == 0 < painted[1] < painted[2]
 
 
-def test_lines_grow_with_the_scene(poses: Poses) -> None:
+def test_line_width_grows_with_the_scene(poses: Poses) -> None:
     large = np.full((960, 1280, 3), 90, np.uint8)
     shares = [(PeopleAnnotator().annotate(s, poses, 0, k) != s).mean() for s, k in ((SCENE, 0.5), (large, 2.0))]
     assert 0.4 < shares[1] / shares[0] < 2.5
 
 
-@pytest.mark.parametrize("title", ["", "hug", "étreinte 拥抱 🤗\nnew line", "word " * 200, "x" * 500])
-@pytest.mark.parametrize("shape", [(24, 32), (240, 320), (1080, 720)])
-def test_banner_takes_any_text_and_size(title: str, shape: tuple[int, int]) -> None:
-    scene = np.full((*shape, 3), 200, np.uint8)
-    drawn = banner(scene, title, [(title, 0.7), ("b" * 300, 1.5), ("none", float("nan")), ("fourth", 0.1)])
-    assert drawn.shape[0] > scene.shape[0] and drawn.shape[1] == scene.shape[1]
-    rows = (drawn == 200).all(axis=(1, 2))
-    assert rows.sum() == scene.shape[0], "the picture must stay whole"
+def test_banner_takes_any_text_and_size() -> None:
+    titles = ("", "hug", "étreinte 拥抱 🤗\nnew line", "word " * 200, "x" * 500)
+    for shape, title in product([(24, 32), (240, 320), (1080, 720)], titles):
+        scene = np.full((*shape, 3), 200, np.uint8)
+        drawn = banner(scene, title, [(title, 0.7), ("b" * 300, 1.5), ("none", float("nan")), ("fourth", 0.1)])
+        assert drawn.shape[0] > scene.shape[0] and drawn.shape[1] == scene.shape[1]
+        rows = (drawn == 200).all(axis=(1, 2))
+        assert rows.sum() == scene.shape[0], "the image must not be covered"
 
 
 def test_bars_are_as_long_as_their_scores_and_at_most_three() -> None:
@@ -91,11 +91,11 @@ def test_bars_are_as_long_as_their_scores_and_at_most_three() -> None:
     assert (four == banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0)])).all()
 
 
-@pytest.mark.parametrize("text", ["walk", "crème brûlée", "обнять", "αγκαλιά", "行走", "🚶 \x00", "walk 走る"])
-def test_what_no_font_can_draw_is_written_out_never_hidden(text: str) -> None:
-    line, font = drawable(text, 20)
-    box = bytes(font.getmask("\uffff"))
-    assert all(bytes(font.getmask(letter)) != box for letter in line)
-    assert "?" not in line
-    if line != text:
-        assert any(letter.encode("unicode_escape").decode() in line for letter in text)
+def test_characters_that_no_font_has_are_escaped() -> None:
+    for text in ("walk", "crème brûlée", "обнять", "αγκαλιά", "行走", "🚶 \x00", "walk 走る"):
+        line, font = drawable(text, 20)
+        box = bytes(font.getmask("\uffff"))
+        assert all(bytes(font.getmask(letter)) != box for letter in line), text
+        assert "?" not in line
+        if line != text:
+            assert any(letter.encode("unicode_escape").decode() in line for letter in text), text

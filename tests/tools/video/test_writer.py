@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from video_star.tools.errors import BadInput, SpanOutsideVideo
-from video_star.tools.video.writer import cut_clip, write_video
+from video_star.tools.errors import BadInput
+from video_star.tools.video.writer import write_video
 
 RAMP = np.stack([np.full((48, 64, 3), 20 * i, np.uint8) for i in range(12)])
 
@@ -53,26 +53,6 @@ def test_invalid_input_is_rejected(tmp_path: Path, name: str, images: np.ndarray
 def test_images_of_two_sizes_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="one size"):
         write_video(tmp_path / "a.mp4", [RAMP[0], RAMP[0, :20]], 8)
-
-
-def test_a_cut_contains_the_requested_span(
-    tmp_path: Path, walking_clip: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    cut_clip(walking_clip, tmp_path / "cut.mp4", 2.0, 3.5)
-    _, cut = read(tmp_path / "cut.mp4")
-    _, whole = read(walking_clip)
-    assert len(cut) == 15
-    differences = [np.abs(cut[0].astype(int) - frame).mean() for frame in whole]
-    assert int(np.argmin(differences)) == 20
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_cut_may_end_after_the_video_but_not_start_there(tmp_path: Path, walking_clip: Path) -> None:
-    cut_clip(walking_clip, tmp_path / "cut.mp4", 6.5, 60)
-    assert len(read(tmp_path / "cut.mp4")[1]) == 5
-    for start, end in ((8.0, 9.0), (3.0, 3.0), (-1.0, 2.0)):
-        with pytest.raises(SpanOutsideVideo):
-            cut_clip(walking_clip, tmp_path / "cut.mp4", start, end)
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ def test_selections_keep_the_rows_together() -> None:
     assert people.at(0).tracks.tolist() == [1, 2]
     assert people.of(1).frame.tolist() == [0, 1, 2]
     assert [len(person) for person in people.most_present(1)] == [3]
-    assert len(People.empty(TIMES, (200, 100))) == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from tests.graph.model_server import Body, Handler, Reply, Server, completion
 from video_star.graph.records.trace import read
-from video_star.tools.video.writer import cut_clip
+
+from ...clips import cut_clip
 
 pytestmark = pytest.mark.slow
 

@@ -28,12 +28,13 @@ from video_star.tools.execution.media_store import MediaStore
 from video_star.tools.knowledge import read_entries
 from video_star.tools.knowledge.explain import Explanations
 from video_star.tools.primitives import PRIMITIVES
-from video_star.tools.video.writer import cut_clip
 from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
 from video_star.training.synthesis.folder import SETTINGS
 from video_star.training.synthesis.gallery import HEIGHT, diverse, page
 from video_star.training.synthesis.rules import fingerprint, reasons
 from video_star.training.synthesis.scripted_teacher import ScriptedTeacher
+
+from ...clips import cut_clip
 
 pytestmark = pytest.mark.slow
 
