@@ -1,8 +1,8 @@
-"""GRPO on runs of the graph: TRL's trainer, whose rollouts are whole episodes with the real tools.
+"""GRPO on runs of the graph: TRL's trainer, with episodes of the graph and its tools as rollouts.
 
-The seam is `GRPOTrainer._generate`, which gives the trainer its completions. It is private, so TRL is pinned and a test
-watches what it must return. What is trained is the record itself: the ids the policy read and sampled, with the
-pictures it saw; every token it sampled gets gradient, tool choice included, and none that a tool or the graph wrote.
+Episodes are supplied by overriding `GRPOTrainer._generate`. The method is private, so TRL is pinned and a contract test
+checks what it must return. The trainer gets the record itself: the ids that the policy read and sampled, and the images
+it saw. The completion mask covers every sampled token, tool choice included, and none written by a tool or the graph.
 """
 
 from __future__ import annotations
@@ -41,41 +41,41 @@ def format_reward(record: Sequence[Row], **_: Any) -> list[float]:
 
 
 def tool_reward(record: Sequence[Row], truth: Sequence[str], **_: Any) -> list[float]:
-    """R_tool of each run, where its answer is right."""
+    """R_tool of each run, 0 if its answer is wrong."""
     return [rewards.accuracy(r, t) * rewards.tool_use(r) for r, t in zip(record, truth, strict=True)]
 
 
 def sub_action_reward(record: Sequence[Row], truth: Sequence[str], **_: Any) -> list[float]:
-    """R_sub of each run, where its answer is right."""
+    """R_sub of each run, 0 if its answer is wrong."""
     return [rewards.accuracy(r, t) * rewards.sub_actions(r, t) for r, t in zip(record, truth, strict=True)]
 
 
 HIERARCHICAL_REWARD = [accuracy_reward, format_reward, tool_reward, sub_action_reward]
-"""The paper's reward, equation 6, one function a term: their sum is the reward, and each is logged apart."""
+"""The paper's reward, equation 6, one function per term: the reward is their sum, and each is logged separately."""
 
 
 class EpisodeTrainer(GRPOTrainer):
-    """GRPO whose completions are episodes of the graph around the model in training.
+    """GRPO whose completions are episodes of the graph with the model in training as policy.
 
-    The dataset has the columns prompt (a conversation of any text; the graph asks in its own words), video, actions and
-    truth. Model and processor are those of Qwen2.5-VL; the processor gets this package's chat template.
+    The dataset has the columns prompt (ignored: the graph writes its own prompts), video, actions and truth. Model and
+    processor are those of Qwen2.5-VL; the chat template of this package is set on the processor.
     """
 
     def __init__(self, *args: Any, context: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        """Take what `GRPOTrainer` takes, and `context`: settings of the episodes, fields of `video_star.Context`."""
+        """Take the arguments of `GRPOTrainer`, and `context`: settings of the episodes, as in `video_star.Context`."""
         kwargs.setdefault("reward_funcs", HIERARCHICAL_REWARD)
         super().__init__(*args, **kwargs)
         processor: Any = self.processing_class
         apply_to(processor)
-        # Held to a form, a model could not learn it.
+        # With constrained decoding, the model could not learn the format.
         self._context = {"structured": "never", **(context or {})}
         self._inputs: Sequence[Row] = ()
-        # Without tools the trainer would look for image pads in the prompt alone.
-        self.tools = [_tools_are_the_graphs]
+        # Without tools, the trainer looks for image pads in the prompt only.
+        self.tools = [_tool_placeholder]
         self._loaded = around(self.accelerator.unwrap_model(self.model), self.processing_class)
 
     def policy(self, number: int) -> TransformersPolicy:
-        """The policy of the episode with this number in its batch."""
+        """The policy of the episode with this index in its batch."""
         args: Any = self.args
         return TransformersPolicy(
             path="in training",
@@ -97,21 +97,21 @@ class EpisodeTrainer(GRPOTrainer):
             episodes = wait_for(self._episodes())
         finally:
             model.train(training)
-        chosen = [self._sequence(record) for record in episodes]
-        splits = [sequence.sampled.index(1) for sequence in chosen]
-        images = [_images(record, sequence) for record, sequence in zip(episodes, chosen, strict=True)]
+        trained = [self._sequence(record) for record in episodes]
+        starts = [sequence.completion_mask.index(1) for sequence in trained]
+        images = [_images(record, sequence) for record, sequence in zip(episodes, trained, strict=True)]
         mode = "train" if training else "eval"
         for name in ("turns", "forks"):
             mean = sum(record["tokens"][name] for record in episodes) / len(episodes)
             self._metrics[mode][f"episodes/{name}"].append(mean)
-        sampled = [sequence.sampled[at:] for sequence, at in zip(chosen, splits, strict=True)]
-        self._metrics[mode]["completions/mean_length"].append(sum(map(sum, sampled)) / len(sampled))
+        masks = [sequence.completion_mask[at:] for sequence, at in zip(trained, starts, strict=True)]
+        self._metrics[mode]["completions/mean_length"].append(sum(map(sum, masks)) / len(masks))
         return (
-            [sequence.ids[:at] for sequence, at in zip(chosen, splits, strict=True)],
-            [sequence.ids[at:] for sequence, at in zip(chosen, splits, strict=True)],
-            sampled,
-            [[{"role": "assistant", "content": _last_words(record)}] for record in episodes],
-            [sequence.logprobs[at:] for sequence, at in zip(chosen, splits, strict=True)],
+            [sequence.ids[:at] for sequence, at in zip(trained, starts, strict=True)],
+            [sequence.ids[at:] for sequence, at in zip(trained, starts, strict=True)],
+            masks,
+            [[{"role": "assistant", "content": _last_reply(record)}] for record in episodes],
+            [sequence.logprobs[at:] for sequence, at in zip(trained, starts, strict=True)],
             {"record": episodes},
             images,
             images,
@@ -121,29 +121,29 @@ class EpisodeTrainer(GRPOTrainer):
         return await asyncio.gather(*(self._episode(number, row) for number, row in enumerate(self._inputs)))
 
     async def _episode(self, number: int, row: Row) -> dict[str, Any]:
-        star = build_graph(policy=self.policy(number)).compile()
-        asked = {name: row[name] for name in ("question", "start", "end") if row.get(name) is not None}
-        return await run_record(row["video"], row["actions"], graph=star, **asked, **self._context)
+        graph = build_graph(policy=self.policy(number)).compile()
+        inputs = {name: row[name] for name in ("question", "start", "end") if row.get(name) is not None}
+        return await run_record(row["video"], row["actions"], graph=graph, **inputs, **self._context)
 
     def _sequence(self, record: Row) -> TokenSequence:
-        """The longest sequence of an episode: all of it, unless it forked."""
+        """The longest sequence of an episode: the whole episode unless it forked."""
         found = sequences(tracks(record["messages"], default_store()))
         if not found:
-            raise PolicyUnavailable(f"an episode left no tokens: {record['recognition']['error']}")
+            raise PolicyUnavailable(f"an episode has no tokens: {record['recognition']['error']}")
         return max(found, key=lambda sequence: len(sequence.ids))
 
 
-def _tools_are_the_graphs() -> None:
-    """Stands for the tools of the graph, which runs them itself."""
+def _tool_placeholder() -> None:
+    """A placeholder: the graph runs its tools itself."""
 
 
 def _images(record: Row, sequence: TokenSequence) -> list[Image.Image]:
-    """The pictures that the sequence reads, in order."""
+    """The images that the sequence reads, in order."""
     store = default_store()
     urls = image_urls(record["messages"][: sequence.message])
     return [Image.open(io.BytesIO(store.get(url))).convert("RGB") for url in urls]
 
 
-def _last_words(record: Row) -> str:
+def _last_reply(record: Row) -> str:
     last = next((m for m in reversed(record["messages"]) if m.get("author") == "policy"), None)
     return str(last["content"]) if last else ""

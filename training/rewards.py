@@ -1,7 +1,7 @@
 """The hierarchical reward (paper, equation 6): `R = R_acc + R_format + 1[R_acc > 0] (R_tool + R_sub)`.
 
-Each term is a pure function of a record, so that it can be logged apart and computed again from any trace. The policy's
-answer and its words are judged as it gave them: what the graph mended is not rewarded.
+Each term is a pure function of a record, so that it can be logged separately and recomputed from any trace. Replies are
+judged as the policy wrote them: repairs by the graph are not rewarded.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ class Reward:
     tool: float
     """R_tool: 0 or 1, before the gate."""
     sub: float
-    """R_sub: 0..1, before the gate."""
+    """R_sub: in [0, 1], before the gate."""
 
     @property
     def total(self) -> float:
-        """R, 0..4: tools and sub-actions count only where the answer is right."""
+        """R, in [0, 4]: tools and sub-actions count only if the answer is correct."""
         return self.accuracy + self.format + (self.tool + self.sub if self.accuracy > 0 else 0.0)
 
 
 def reward(record: Record, truth: str) -> Reward:
-    """All terms of a run whose right answer is `truth`."""
+    """All terms for a run whose correct label is `truth`."""
     return Reward(accuracy(record, truth), well_formed(record), tool_use(record), sub_actions(record, truth))
 
 
 def accuracy(record: Record, truth: str) -> float:
-    """R_acc: 1 when the answer is the right label, spelt however; 0 for any other answer, or none."""
+    """R_acc: 1 if the answer is the correct label up to spelling (`normalize_label`), else 0."""
     answer = record["recognition"]["action"]
     return float(answer is not None and normalize_label(answer) == normalize_label(truth))
 
 
 def well_formed(record: Record) -> float:
-    """R_format: 1 when no turn had to be corrected and the last is thought, scores and answer, and no more."""
+    """R_format: 1 if no turn was corrected and the last consists of reasoning, scores and answer only."""
     last = next((m for m in reversed(record["messages"]) if m.get("author") == "policy"), None)
     if last is None or last.get("node") != "score" or not isinstance(last["content"], str):
         return 0.0
@@ -57,7 +57,7 @@ def well_formed(record: Record) -> float:
 
 
 def tool_use(record: Record) -> float:
-    """R_tool: 1 when at least one tool that the policy itself called gave evidence (the paper's valid invocation)."""
+    """R_tool: 1 if at least one tool called by the policy gave evidence (the paper's valid invocation)."""
     called = {
         call["name"]
         for message in record["messages"]
@@ -68,15 +68,15 @@ def tool_use(record: Record) -> float:
 
 
 def sub_actions(record: Record, truth: str) -> float:
-    """R_sub: the weight of the sub-actions that hit over the weight of all, `w_k = n - k + 1`; 0 without sub-actions.
+    """R_sub: the weight of the correct sub-actions divided by the weight of all, `w_k = n - k + 1`; 0 without any.
 
-    A sub-action hits when, of its candidates, it scores the right label highest, and above zero.
+    A sub-action is correct if its highest score is above zero and that of the correct label.
     """
-    listed: Sequence[Mapping[str, Any]] = record["recognition"]["sub_actions"]
-    whole = sum(item["weight"] for item in listed)
-    return sum(item["weight"] for item in listed if _hits(item["scores"], truth)) / whole if whole else 0.0
+    scored: Sequence[Mapping[str, Any]] = record["recognition"]["sub_actions"]
+    total = sum(item["weight"] for item in scored)
+    return sum(item["weight"] for item in scored if _is_correct(item["scores"], truth)) / total if total else 0.0
 
 
-def _hits(scores: Mapping[str, float], truth: str) -> bool:
-    right = next((value for label, value in scores.items() if normalize_label(label) == normalize_label(truth)), 0.0)
-    return right > 0 and right >= max(scores.values())
+def _is_correct(scores: Mapping[str, float], truth: str) -> bool:
+    correct = next((value for label, value in scores.items() if normalize_label(label) == normalize_label(truth)), 0.0)
+    return correct > 0 and correct >= max(scores.values())

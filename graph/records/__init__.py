@@ -1,1 +1,1 @@
-"""What is kept of a run: its result, its trace, and the exact tokens of every turn."""
+"""The record of a run: its result, its trace, and the exact tokens of every turn."""

@@ -17,7 +17,7 @@ class Ranked(BaseModel):
 
 
 class SubAction(BaseModel):
-    """One sub-action with what it was scored against."""
+    """One sub-action with its scores."""
 
     name: str
     rank: int = Field(ge=1)
@@ -27,7 +27,7 @@ class SubAction(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What one tool call brought."""
+    """The evidence of one tool call."""
 
     tool: str
     status: str = Field(description="ok or unavailable.")
@@ -44,30 +44,30 @@ class Evidence(BaseModel):
 
 
 class Tokens(BaseModel):
-    """Tokens as the policy's backend counts them; 0 where it counts none."""
+    """Token counts as reported by the backend of the policy; 0 if it reports none."""
 
     input: int = 0
     output: int = 0
-    cached: int | None = Field(default=None, description="Of the input, what the server had in its cache, if it says.")
+    cached: int | None = Field(default=None, description="Cached tokens of the input, if the server reports them.")
 
 
 class Cost(BaseModel):
-    """Money, by the price in the settings, or as the provider reports it."""
+    """The cost, from the price in the settings or as reported by the provider."""
 
     amount: float
     currency: str
 
 
 class Usage(BaseModel):
-    """What the run cost."""
+    """Calls, tokens, cost and time of the run."""
 
     policy_calls: int = 0
     tokens: Tokens = Tokens()
-    cost: Cost | None = Field(default=None, description="None where no price is set and none is reported.")
+    cost: Cost | None = Field(default=None, description="None if no price is set and no cost is reported.")
     tool_tokens: Tokens | None = Field(
-        default=None, description="Of the chat models behind tools, where any was asked; not part of tokens and cost."
+        default=None, description="Of the chat models behind tools, if any was used; not included in tokens and cost."
     )
-    seconds: dict[str, float] = Field(default_factory=dict, description="Wall seconds by node.")
+    seconds: dict[str, float] = Field(default_factory=dict, description="Wall-clock seconds by node.")
 
 
 class Recognition(BaseModel):
@@ -75,12 +75,12 @@ class Recognition(BaseModel):
 
     action: str | None = Field(description="The chosen candidate; None when the run failed.")
     status: Status
-    error: str | None = Field(default=None, description="Why the run failed, in words.")
+    error: str | None = Field(default=None, description="Why the run failed.")
     error_type: str | None = Field(
         default=None, description="Class of the error. None in records of older versions, whose error begins with it."
     )
     ranking: list[Ranked] = Field(default_factory=list, description="Every candidate, best first.")
     sub_actions: list[SubAction] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list, description="What failed or was corrected on the way.")
+    notes: list[str] = Field(default_factory=list, description="What failed or was corrected during the run.")
     usage: Usage = Usage()

@@ -1,4 +1,4 @@
-"""Records: one run is one JSON line plus its pictures. The same file feeds report, evaluation and training."""
+"""Records: each run is one JSON line plus its images. Report, evaluation and training read the same file."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .token_track import extends, tracks
 
 SCHEMA: Final = 1
 FIELDS: Final = {"id", "request", "messages", "recognition"}
-"""What makes a JSON object a record; readers do without the rest."""
+"""The required fields of a record; readers tolerate the absence of all others."""
 FILE: Final = "runs.jsonl"
 PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxruntime", "ai-edge-litert")
 
 
 def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """The record of a run from its last state: plain JSON, pictures by `media://` reference."""
+    """The record of a run from its final state: plain JSON, with images as `media://` URLs."""
     settings = Context.model_validate(state["settings"]) if "settings" in state else context
     messages = [_message(message) for message in state.get("conversation", ())]
     turns = tracks(messages, default_store())
-    follows = extends(turns)
-    for turn, more in zip(turns, follows, strict=True):
-        messages[turn.message]["extends"] = more
+    extending = extends(turns)
+    for turn, extends_last in zip(turns, extending, strict=True):
+        messages[turn.message]["extends"] = extends_last
     return {
         "schema": SCHEMA,
         "id": uuid4().hex,
@@ -56,7 +56,7 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "frames": state.get("frames", []),
         "tools": tool_schemas(settings),
         "messages": messages,
-        "tokens": {"turns": len(turns), "forks": follows[1:].count(False)},
+        "tokens": {"turns": len(turns), "forks": extending[1:].count(False)},
         "recognition": {
             "action": state.get("action"),
             "status": state.get("status"),
@@ -74,9 +74,10 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = None) -> None:
-    """Add a record to `folder/runs.jsonl`, its pictures and token tracks to `folder/media`.
+    """Append a record to `folder/runs.jsonl`, and copy its images and token tracks to `folder/media`.
 
-    Several processes may append to one folder: each line is written whole, and what a crash left of a line is removed.
+    Several processes may append to one folder: lines are written under a lock, and an incomplete line left by a crash
+    is removed.
     """
     source, target = store or default_store(), MediaStore(folder / "media")
     target.root.mkdir(parents=True, exist_ok=True)
@@ -84,9 +85,9 @@ def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = N
         try:
             target.put(source.get(url), Path(url).suffix)
         except KeyError:
-            # A store that was cleared meanwhile, or a text of that form: the record is worth keeping without it.
+            # The store was cleared meanwhile, or a text only looks like a URL: keep the record without the file.
             continue
-    # A name in the request may hold bytes that are no text; as escapes they are JSON, and read back as they were.
+    # A file name in the request may have bytes that are not UTF-8; escaped, they are JSON and read back unchanged.
     line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
     with (folder / FILE).open("a+b", buffering=0) as file:
         _lock(file)
@@ -98,7 +99,7 @@ def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = N
 
 
 def _lock(file: FileIO) -> None:
-    """Wait until no other process appends. Windows has no such lock: there, let one process write a trace."""
+    """Wait until no other process appends. Not on Windows, where only one process may write a trace."""
     if sys.platform != "win32":
         import fcntl
 
@@ -106,19 +107,19 @@ def _lock(file: FileIO) -> None:
 
 
 def _end_line(file: FileIO) -> None:
-    """Make the file end where a line ends: a last line that is no whole JSON is what a crash left, and goes."""
+    """Make the file end with a complete line: an incomplete last line, left by a crash, is removed."""
     if file.seek(0, os.SEEK_END) == 0:
         return
     file.seek(-1, os.SEEK_END)
     if file.read(1) == b"\n":
         return
     file.seek(0)
-    whole, _, last = file.read().rpartition(b"\n")
+    complete, _, last = file.read().rpartition(b"\n")
     try:
         json.loads(last)
         file.write(b"\n")
     except ValueError:
-        file.truncate(len(whole) + 1 if whole else 0)
+        file.truncate(len(complete) + 1 if complete else 0)
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
@@ -128,12 +129,12 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
         folder: The folder given as `trace`, or its `runs.jsonl`.
 
     Raises:
-        BadRecord: There is no trace, or a line is no record of this schema. A last line cut off by a crash is passed
-            over.
+        BadRecord: There is no trace, or a line is not a record of this schema. A last line cut off by a crash is
+            ignored.
     """
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
-        raise BadRecord(f"{folder} holds no {FILE}; give a folder that --trace wrote")
+        raise BadRecord(f"there is no {FILE} in {folder}; give a folder written by --trace")
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -145,17 +146,19 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
                     return
                 raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
             if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-                raise BadRecord(f"{path}, line {number}, is not of schema {SCHEMA}; it was written by another version")
+                raise BadRecord(
+                    f"{path}, line {number}, does not have schema {SCHEMA}; it was written by another version"
+                )
             if missing := FIELDS - record.keys():
                 raise BadRecord(f"{path}, line {number}, lacks {', '.join(sorted(missing))}; remove the line")
             yield record
 
 
 def recognition(record: Mapping[str, Any]) -> Recognition:
-    """The result as `recognize` returned it.
+    """The result as returned by `recognize`.
 
     Raises:
-        BadRecord: The record holds no such result.
+        BadRecord: The result in the record is invalid.
     """
     try:
         return Recognition.model_validate(record["recognition"])
@@ -166,7 +169,7 @@ def recognition(record: Mapping[str, Any]) -> Recognition:
 
 
 def references(record: Mapping[str, Any]) -> list[str]:
-    """Every `media://` reference of a record, each once."""
+    """Every `media://` URL of a record, each once."""
     found: dict[str, None] = {}
 
     def walk(value: Any) -> None:
@@ -186,13 +189,17 @@ def references(record: Mapping[str, Any]) -> list[str]:
 
 
 def _message(message: BaseMessage) -> dict[str, Any]:
-    """A message in the chat format of training libraries, with who wrote it and in which node."""
+    """A message in the chat format of training libraries, with its author and node."""
     role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
-    kept: dict[str, Any] = {"role": role, **message.additional_kwargs.get("video_star", {}), "content": message.content}
+    entry: dict[str, Any] = {
+        "role": role,
+        **message.additional_kwargs.get("video_star", {}),
+        "content": message.content,
+    }
     if isinstance(message, AIMessage):
         if message.tool_calls:
-            kept["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in message.tool_calls]
-        kept["usage"] = message.usage_metadata
+            entry["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in message.tool_calls]
+        entry["usage"] = message.usage_metadata
     if isinstance(message, ToolMessage):
-        kept |= {"name": message.name, "tool_call_id": message.tool_call_id}
-    return kept
+        entry |= {"name": message.name, "tool_call_id": message.tool_call_id}
+    return entry

@@ -1,1 +1,1 @@
-"""What a person looks at after a run: the HTML page and the annotated video."""
+"""Reports of a run: the HTML page and the annotated video."""

@@ -1,4 +1,4 @@
-"""The annotated video of a run: what the tools saw, with skeletons, and the answer with its best scores."""
+"""The annotated video of a run: frames with skeletons, the answer, and the best scores."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from ...tools.library import poses_of
 from ...tools.video.clip import open_clip
 from ...tools.video.writer import write_video
 
-SLOWEST: Final = 1.0
-"""Frames per second: the frames of a span longer than they cover at this rate play as time lapse."""
+MIN_FPS: Final = 1.0
+"""Minimum frames per second; a longer span plays as a time lapse."""
 
 
 def write_overlay(record: Mapping[str, Any], out: Path) -> None:
-    """Draw the run's clip: frames and poses are those the run has looked at, so nothing is decoded or inferred twice.
+    """Write the clip of a run with its skeletons and scores. Frames and poses come from the caches of the run.
 
     Args:
-        record: The record of a run whose video is still where it was.
+        record: The record of a run whose video still exists.
         out: The file to write: .mp4 or .gif.
 
     Raises:
-        BadInput: The video cannot be read any more, or `out` has another suffix.
+        BadInput: The video cannot be read, or `out` has another suffix.
         OSError: `out` cannot be written.
     """
-    found = record["recognition"]
-    # A run that failed before it looked knows the span only as it was asked for.
+    recognition = record["recognition"]
+    # A run that failed before it read the video has only the requested span.
     span = record["video"] or record["request"]
     clip = open_clip(record["request"]["source"], span["start"], span["end"])
     frames, poses = clip.frames(), poses_of(clip)
-    title = found["action"] or "no answer"
-    bars = [(item["action"], item["score"]) for item in found["ranking"][:3]]
+    title = recognition["action"] or "no answer"
+    bars = [(item["action"], item["score"]) for item in recognition["ranking"][:3]]
     annotator = PoseAnnotator()
-    scenes = (
+    annotated = (
         banner(annotator.annotate(image, poses, k, frames.scale), title, bars) for k, image in enumerate(frames.images)
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_video(out, scenes, max(SLOWEST, len(frames) / (clip.end - clip.start)))
+    write_video(out, annotated, max(MIN_FPS, len(frames) / (clip.end - clip.start)))

@@ -1,10 +1,10 @@
-"""The page of one run: one HTML file that needs no network, no script and no other file.
+"""The page of one run: a single HTML file without scripts, network access or other files.
 
-Everything in a record is text that somebody else wrote, the labels a user typed as much as the words of a model: every
-value goes through Jinja2's autoescaping, no address of a record becomes a link or a source, and what reaches a style or
-an id is a number made here. The page's `Content-Security-Policy` forbids scripts and every address but `data:`.
+All text of a record is untrusted, labels typed by a user as well as text of a model: every value is autoescaped by
+Jinja2, no URL of a record becomes a link or a source, and only numbers computed here reach a style or an id. The
+`Content-Security-Policy` of the page forbids scripts and all URLs except `data:`.
 
-Each distinct image is in the file once, as the background of a CSS class, however many places show it.
+Each distinct image is in the file once, as the background of a CSS class, however often it is shown.
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 TOP_ACTIONS: Final = 20
-"""Rows of the ranking, candidates and heat map columns shown before the rest is folded or left out."""
+"""Rows of the ranking, candidates, and columns of the heat map that are shown; the rest is folded or omitted."""
 LONG_TEXT: Final = 1200
-"""Characters above which a text is folded."""
+"""Longer texts, in characters, are folded."""
+_AUTHORS: Final = {"policy": "model", "graph": "system"}
+"""Who wrote a message, as the page calls them."""
 MISSING: Final = "–"
-"""Stands for a number that the record does not hold."""
+"""Shown for a number that is not in the record."""
 
 
 def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str:
     """The page of one run as a string that encodes as UTF-8.
 
     Args:
-        record: The JSON record of the run, schema version 1. Of its fields any may be None or empty, and all but
-            `schema` and `id` may be missing.
-        media: Gives the JPEG bytes of a `media://<name>` address. Where it raises KeyError, OSError or ValueError, or
-            what it gives is no JPEG, the page shows a placeholder.
+        record: The JSON record of the run, schema version 1. Any field may be None or empty, and all except `schema`
+            and `id` may be missing.
+        media: Returns the JPEG bytes of a `media://<name>` URL. The page shows a placeholder if it raises KeyError,
+            OSError or ValueError, or if the bytes are not a JPEG.
 
     Example:
         >>> page = render_page({"schema": 1, "id": "5f0c"}, {}.__getitem__)
@@ -61,7 +63,7 @@ def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str
             recognition=recognition,
             video=record.get("video") or {},
             usage=recognition.get("usage") or {},
-            album=_album(record, media),
+            images=_images(record, media),
             answer=answer,
             ranking=_ranking(_items(recognition, "ranking"), answer),
             heat=_heat_map(_items(recognition, "sub_actions"), answer),
@@ -70,7 +72,7 @@ def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str
             top=TOP_ACTIONS,
         )
     )
-    # JSON may carry half of a surrogate pair, which no file can hold.
+    # JSON may have lone surrogates, which UTF-8 cannot encode.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -92,70 +94,70 @@ def _environment() -> Environment:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Image:
     """One distinct image of the run."""
 
     number: int
     """From 1, in the order of the page."""
     caption: str
-    """What it shows and when; the text that stands for it where it cannot be seen."""
+    """What it shows and when; also its alternative text."""
     jpeg: str = ""
-    """Base64; empty when the image is lost."""
+    """Base64; empty if the image is missing."""
     ratio: float = 4 / 3
     """Width over height."""
 
 
-def _album(record: Record, media: Callable[[str], bytes]) -> dict[str, _Picture]:
-    """Every image the record names, by its address; the place that names it first captions it."""
-    album: dict[str, _Picture] = {}
+def _images(record: Record, media: Callable[[str], bytes]) -> dict[str, _Image]:
+    """Every image of the record by its URL, with the caption of its first occurrence."""
+    images: dict[str, _Image] = {}
     for url, caption in _captions(record):
-        if url not in album:
-            album[url] = _picture(len(album) + 1, url, caption, media)
-    return album
+        if url not in images:
+            images[url] = _image(len(images) + 1, url, caption, media)
+    return images
 
 
 def _captions(record: Record) -> Iterator[tuple[str, str]]:
     for number, frame in enumerate(_items(record, "frames"), 1):
-        yield _address(frame), f"Frame {number} at {_seconds(frame.get('time'))}"
+        yield _url(frame), f"Frame {number} at {_seconds(frame.get('time'))}"
     for item in _items(record.get("recognition") or {}, "evidence"):
         for frame in _items(item, "frames"):
-            yield _address(frame), f"{item.get('tool')} at {_seconds(frame.get('time'))}"
+            yield _url(frame), f"{item.get('tool')} at {_seconds(frame.get('time'))}"
     for message in _items(record, "messages"):
         for part in content_blocks(message.get("content")):
             if part.get("type") == "image":
-                yield _address(part), f"Image in {message.get('node')}"
+                yield _url(part), f"Image in {message.get('node')}"
 
 
-def _picture(number: int, url: str, caption: str, media: Callable[[str], bytes]) -> _Picture:
+def _image(number: int, url: str, caption: str, media: Callable[[str], bytes]) -> _Image:
     from PIL import Image
 
     if not url.startswith("media://"):
-        return _Picture(number, caption)
+        return _Image(number, caption)
     try:
         jpeg = media(url)
         with Image.open(BytesIO(jpeg), formats=("JPEG",)) as image:
             ratio = image.width / image.height
     except (KeyError, OSError, ValueError):
-        return _Picture(number, caption)
-    return _Picture(number, caption, b64encode(jpeg).decode("ascii"), ratio)
+        return _Image(number, caption)
+    return _Image(number, caption, b64encode(jpeg).decode("ascii"), ratio)
 
 
 @dataclass(frozen=True)
 class _Bar:
-    """One row of a bar chart: the bar begins at `left` and is `width` long, both in percent of the chart."""
+    """One row of a bar chart; `left` and `width` are in percent of the chart."""
 
     label: str
     value: float | None
     width: float
     left: float = 0.0
-    chosen: bool = False
+    is_answer: bool = False
 
 
 def _ranking(ranking: Sequence[Record], answer: str | None) -> list[_Bar]:
     scores = [_number(entry.get("score")) for entry in ranking]
     full = max([1.0, *(score for score in scores if score is not None)])
     return [
-        _Bar(str(action), score, 100 * max(score or 0.0, 0.0) / full, chosen=action == answer)
+        _Bar(str(action), score, 100 * max(score or 0.0, 0.0) / full, is_answer=action == answer)
         for action, score in zip((entry.get("action") for entry in ranking), scores, strict=True)
     ]
 
@@ -171,20 +173,20 @@ def _waterfall(timings: Sequence[Record]) -> list[_Bar]:
 
 @dataclass(frozen=True)
 class _HeatMap:
-    """Sub-actions by the candidates that any of them was scored against."""
+    """Scores of sub-actions (rows) for candidates (columns)."""
 
     columns: list[str]
-    """Candidates, best weighted total first, at most `TOP_ACTIONS`."""
+    """At most `TOP_ACTIONS` candidates, best weighted total first."""
     hidden: int
-    """Candidates left out."""
+    """Number of candidates omitted."""
     rows: list[tuple[Record, list[float | None]]]
-    """Each sub-action and its scores, 0 to 10, one per column; None where it was not scored."""
+    """Each sub-action with its scores in [0, 10], one per column; None if not scored."""
     totals: list[float] | None
-    """Sum of weight x score of each column; None when a weight is missing."""
+    """Sum of weight x score of each column; None if a weight is missing."""
     best: float
-    """The largest total there can be: 10 x the sum of the weights."""
-    chosen: int | None
-    """The column of the answer."""
+    """The maximum total: 10 x the sum of the weights."""
+    answer: int | None
+    """Column of the answer."""
 
 
 def _heat_map(sub_actions: Sequence[Record], answer: str | None) -> _HeatMap:
@@ -204,7 +206,7 @@ def _heat_map(sub_actions: Sequence[Record], answer: str | None) -> _HeatMap:
         rows=[(part, [row.get(column) for column in columns]) for part, row in zip(ordered, scores, strict=True)],
         totals=None if None in weights else [totals[column] for column in columns],
         best=10 * sum(weight or 0.0 for weight in weights),
-        chosen=columns.index(answer) if answer in columns else None,
+        answer=columns.index(answer) if answer in columns else None,
     )
 
 
@@ -214,17 +216,17 @@ class _Turn:
 
     role: str
     author: str
-    """"policy" or "graph": who wrote it."""
+    """"model" or "system"."""
     name: str | None
-    """The tool that answers."""
+    """The tool, in its result."""
     blocks: list[str | list[str]]
-    """In order: a text, or the addresses of images that follow each other."""
+    """In order: a text, or the URLs of consecutive images."""
     calls: list[Record]
     """Tool calls, each with `name` and `args`."""
 
 
 def _conversation(messages: Sequence[Record]) -> list[tuple[str, list[_Turn]]]:
-    """The turns, grouped by the visits to the nodes that wrote them."""
+    """The turns, grouped by consecutive turns of one node."""
     visits = groupby(messages, key=lambda message: str(message.get("node")))
     return [(node, [_turn(message) for message in visit]) for node, visit in visits]
 
@@ -235,19 +237,19 @@ def _turn(message: Record) -> _Turn:
         if part.get("type") != "image":
             blocks.append(str(part.get("text")) if part.get("type") == "text" else _pretty(part))
         elif blocks and isinstance(blocks[-1], list):
-            blocks[-1].append(_address(part))
+            blocks[-1].append(_url(part))
         else:
-            blocks.append([_address(part)])
+            blocks.append([_url(part)])
     return _Turn(
         role=str(message.get("role")),
-        author=str(message.get("author")),
+        author=_AUTHORS.get(str(message.get("author")), "unknown"),
         name=message.get("name"),
         blocks=blocks,
         calls=_items(message, "tool_calls"),
     )
 
 
-def _address(image: Record) -> str:
+def _url(image: Record) -> str:
     return str(image.get("url") or "")
 
 
@@ -270,7 +272,7 @@ def _seconds(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """A setting as a person writes it."""
+    """A setting in plain notation."""
     if isinstance(value, float):
         return f"{value:g}"
     if not value and not isinstance(value, int):
@@ -281,13 +283,13 @@ def _plain(value: object) -> str:
 
 
 def _pretty(value: object) -> str:
-    """JSON on one line where it is short, indented where it is not."""
+    """JSON on one line if short, else indented."""
     line = json.dumps(value, ensure_ascii=False)
     return line if len(line) <= 72 else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _when(stamp: object) -> str:
-    """An ISO 8601 time to the minute, in UTC; as it stands where it is none."""
+    """An ISO 8601 time to the minute, in UTC; other text unchanged."""
     try:
         return f"{datetime.fromisoformat(str(stamp)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     except ValueError:

@@ -17,7 +17,7 @@ from video_star.evals.suites.marionette_one_frame import measure
 from video_star.evals.suites.marionette_separation import leaks
 from video_star.graph.records.trace import read
 from video_star.tools.execution.media_store import MediaStore
-from video_star.training.export import rows
+from video_star.training.rows import rows
 from video_star.training.synthesis.folder import REJECTED
 
 pytestmark = pytest.mark.slow

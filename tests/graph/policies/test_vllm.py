@@ -75,8 +75,8 @@ async def test_ten_episodes_at_once_complete_with_pictures_calls_and_tokens(
         (whole,) = sequences(tracks(record["messages"], default_store()))
         nodes = [node for node, _, _ in whole.spans]
         assert nodes[:2] == ["tool_select", "decompose"] and set(nodes[2:]) == {"score"}
-        assert all(value <= 0 for value, mine in zip(whole.logprobs, whole.sampled, strict=True) if mine)
-        assert record["recognition"]["usage"]["tokens"]["output"] == sum(whole.sampled)
+        assert all(value <= 0 for value, mine in zip(whole.logprobs, whole.completion_mask, strict=True) if mine)
+        assert record["recognition"]["usage"]["tokens"]["output"] == sum(whole.completion_mask)
     # One seed, one run: no two of them say the same.
     assert len({record["messages"][2]["content"] for record in records}) == 10
 

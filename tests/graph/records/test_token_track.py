@@ -35,19 +35,19 @@ def test_turns_that_extend_are_one_sequence(parts: list[tuple[list[int], list[in
     turns = chain(parts)
     (one,) = sequences(turns)
     assert one.ids == [*turns[-1].prompt_ids, *turns[-1].completion_ids]
-    assert [i for i, mine in zip(one.ids, one.sampled, strict=True) if mine] == [
+    assert [i for i, mine in zip(one.ids, one.completion_mask, strict=True) if mine] == [
         i for _, sampled in parts for i in sampled
     ]
-    assert all((p == 0.0) != bool(mine) for p, mine in zip(one.logprobs, one.sampled, strict=True))
+    assert all((p == 0.0) != bool(mine) for p, mine in zip(one.logprobs, one.completion_mask, strict=True))
     for (_, start, end), track in zip(one.spans, turns, strict=True):
-        assert tuple(one.ids[start:end]) == track.completion_ids and all(one.sampled[start:end])
+        assert tuple(one.ids[start:end]) == track.completion_ids and all(one.completion_mask[start:end])
 
 
 def test_a_turn_that_does_not_extend_is_a_fork_of_its_own() -> None:
     turns = [turn([1, 2], [3]), turn([1, 2, 3, 4], [5]), turn([1, 2, 9, 4, 5, 6], [7])]
     one, other = sequences(turns)
     assert one.ids == [1, 2, 3, 4, 5] and other.ids == [1, 2, 9, 4, 5, 6, 7]
-    assert one.sampled == [0, 0, 1, 0, 1] and other.sampled == [0] * 6 + [1]
+    assert one.completion_mask == [0, 0, 1, 0, 1] and other.completion_mask == [0] * 6 + [1]
 
 
 def test_log_probabilities_belong_to_the_sampled_tokens() -> None:

@@ -183,7 +183,7 @@ def test_page_shows_the_run_in_a_browser(record: Record, store: Store, browse: B
     assert page.title == "walk · people_walking.mp4 · video-star"
     for words in (
         "the answer was corrected once", "What do they do?", "0.82", "4 people seen", "unavailable: no model",
-        "I look at poses.", "<answer>walk</answer>", "900 in (600 cached), 120 out", "0.001234 EUR",
+        "I look at poses.", "<answer>walk</answer>", "900 input (600 cached), 120 output", "0.001234 EUR",
         "1.2.22", "0.00 to 7.00\u00a0s", "2026-11-23 06:30 UTC",
     ):  # fmt: skip
         assert words in page.text
@@ -287,8 +287,8 @@ def test_lost_media_leaves_a_placeholder(failure: Exception | bytes, record: Rec
         return failure
 
     page = Reader(render_page(record, media))
-    assert page.text.count("image lost") == 2  # on the contact sheet and in the conversation
-    assert ("aria-label", "Frame 1 at 0.40\u00a0s: the image is lost") in page.attributes
+    assert page.text.count("image missing") == 2  # among the frames and in the conversation
+    assert ("aria-label", "Frame 1 at 0.40\u00a0s: the image is missing") in page.attributes
 
 
 def test_media_is_asked_for_nothing_but_media_addresses(record: Record, store: Store) -> None:
@@ -306,7 +306,7 @@ def test_failed_run_says_why(record: Record, browse: Browse) -> None:
     record |= {"messages": record["messages"][:2], "timings": [], "frames": []}
     page = Reader(browse(render_page(record, lost)))
     assert page.title.startswith("No answer")
-    for words in ("failed", "PolicyUnavailable: the server", "No tool was called.", "No action was scored."):
+    for words in ("failed", "PolicyUnavailable: the server", "No tools were called.", "No actions were scored."):
         assert words in page.text
 
 
