@@ -16,12 +16,6 @@ grimp = pytest.importorskip("grimp", reason="needs the dependency group dev")
 ROOT = Path(__file__).parents[1]
 
 
-KNOWN = {
-    ("video_star.graph.run", "video_star.graph"),
-}
-"""Imports that close a circle and are still to be removed."""
-
-
 def graph(*, type_checking: bool) -> Any:
     """Every module of the package and what it imports."""
     return grimp.build_graph("video_star", exclude_type_checking_imports=not type_checking, cache_dir=None)
@@ -58,10 +52,7 @@ def test_an_import_against_the_direction_is_found(layers: list[str]) -> None:
 
 def circle(imports: Any) -> list[str]:
     """Modules that import each other in turn, the first repeated at the end; empty when there are none."""
-    order = {
-        module: {name for name in imports.find_modules_directly_imported_by(module) if (module, name) not in KNOWN}
-        for module in imports.modules
-    }
+    order = {module: imports.find_modules_directly_imported_by(module) for module in imports.modules}
     try:
         TopologicalSorter(order).prepare()
     except CycleError as error:

@@ -36,27 +36,27 @@ def write_contact_sheet(path: Path, seed: int = 0) -> None:
         left, top = place // rows * (LABEL + FRAMES * SIDE + 8), place % rows * (SIDE + 2)
         pen.multiline_text((left + 4, top + 4), _wrapped(label), "black", font)
         pen.text((left + 4, top + SIDE - 18), action.split, "gray", ImageFont.load_default(11))
-        for k, picture in enumerate(_pictures(film(label, seed))):
+        for k, picture in enumerate(_thumbnails(film(label, seed))):
             page.paste(picture, (left + LABEL + k * SIDE, top))
     flat = page.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     flat.save(path, optimize=True)
 
 
-def _pictures(made: Film) -> list[Image.Image]:
+def _thumbnails(clip: Film) -> list[Image.Image]:
     """Frames from the start of the first primitive to the end of the last, cropped to the people and objects."""
-    height, width = made.frames.shape[1:3]
-    begin = min(start for _, _, start, _ in made.primitives)
-    end = max(end for _, _, _, end in made.primitives)
-    chosen = np.clip(np.round(np.linspace(begin, end, FRAMES) * made.fps).astype(int), 0, len(made.frames) - 1)
-    seen = np.concatenate([made.boxes.reshape(-1, 4), *made.objects.values()])
+    height, width = clip.frames.shape[1:3]
+    begin = min(start for _, _, start, _ in clip.primitives)
+    end = max(end for _, _, _, end in clip.primitives)
+    indices = np.clip(np.round(np.linspace(begin, end, FRAMES) * clip.fps).astype(int), 0, len(clip.frames) - 1)
+    seen = np.concatenate([clip.boxes.reshape(-1, 4), *clip.objects.values()])
     low, high = np.nanmin(seen[:, :2], 0), np.nanmax(seen[:, 2:], 0)
     around = 0.08 * (high - low).max()
     low, high = np.maximum(low - around, 0), np.minimum(high + around, (width, height))
     size = np.maximum(1, np.round((high - low) * ((SIDE - GAP) / (high - low).max())).astype(int))
     pictures = []
-    for k in chosen:
+    for k in indices:
         cut = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        part = Image.fromarray(made.frames[k]).resize((int(size[0]), int(size[1])), Image.Resampling.LANCZOS, cut)
+        part = Image.fromarray(clip.frames[k]).resize((int(size[0]), int(size[1])), Image.Resampling.LANCZOS, cut)
         picture = Image.new("RGB", (SIDE, SIDE), "white")
         picture.paste(part, ((SIDE - part.width) // 2, (SIDE - part.height) // 2))
         pictures.append(picture)

@@ -73,7 +73,7 @@ def rise(step: Step, t0: float, t1: float) -> None:
 
 def hang(step: Step, t0: float, t1: float, sides: tuple[str, ...] = BOTH) -> None:
     """Let the arms hang, except one that holds something."""
-    held = [prop for prop in step.stage.props.values() if prop.holder is step.body]
+    carried = [prop for prop in step.stage.props.values() if prop.holder is step.body]
     for side in sides:
-        if not held or (held[0].kind == "cup" and side != step.body.side):
+        if not carried or (carried[0].kind == "cup" and side != step.body.side):
             step.body.hand(side, t0, t1, REST)

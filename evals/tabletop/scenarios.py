@@ -79,11 +79,11 @@ def _in_depth(rng: np.random.Generator, moves: bool, way: str) -> Scene:
         limb = hand(rng, angle)
         arm = np.exp(1j * np.radians(angle)) * side * 0.3
 
-        def held(t: float) -> Pose:
+        def follow(t: float) -> Pose:
             x, y, s, _ = body.path(t)
             return x + s * arm.real, y + s * arm.imag, s, 0.0
 
-        layers.append(Layer(limb.picture, held, limb.pivot))
+        layers.append(Layer(limb.picture, follow, limb.pivot))
     return scene(rng, moves, [f"thing_{way}"], layers, end + rng.uniform(0.3, 0.6))
 
 
@@ -241,11 +241,11 @@ def camera_motion(rng: np.random.Generator, moves: bool) -> Scene:
     ways = {"turns_left": (1, 0), "turns_right": (-1, 0), "turns_up": (0, 1), "turns_down": (0, -1)}
     dx, dy = ways.get(what, (0, 0))
     growth = {"nears": rng.uniform(1.3, 1.7), "recedes": 1 / rng.uniform(1.3, 1.7)}.get(what, 1.0)
-    held = camera(rng, True)
+    shake = camera(rng, True)
 
     def path(t: float) -> Pose:
         u = eased(t, start, end)
-        x, y, _, roll = (v - w for v, w in zip(held(t), held(0.0), strict=True))
+        x, y, _, roll = (v - w for v, w in zip(shake(t), shake(0.0), strict=True))
         steady = 0.35
         return x * steady + dx * far * WIDTH * u, y * steady + dy * far * HEIGHT * u, growth**u, roll * steady
 
