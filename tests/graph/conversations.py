@@ -1,4 +1,4 @@
-"""Conversations that were really held: runs of the graph over a second of the real clip."""
+"""Recorded conversations: runs of the graph on one second of the real clip."""
 
 import base64
 import io
@@ -32,7 +32,7 @@ SCORES = '{"1": {"walk": 9, "run": 4}}'
 
 
 def scripts() -> dict[str, tuple[list[Any] | None, list[str], dict[str, Any]]]:
-    """By name: the lines of the policy (None is the embedded policy), the labels, the settings."""
+    """By name: the replies of the policy (None: the embedded policy), the labels, the settings."""
     good, answer = Replies.good, Replies.answer
     walks = answer("walk", SCORES)
     foreign = [
@@ -59,7 +59,7 @@ def scripts() -> dict[str, tuple[list[Any] | None, list[str], dict[str, Any]]]:
 
 @dataclass
 class Held:
-    """A conversation of a recorded run, as it stands in the record and as the template takes it."""
+    """The conversation of a recorded run, in the form of the record and in the form of the chat template."""
 
     recorded: list[dict[str, Any]]
     tools: list[Any]
@@ -71,7 +71,7 @@ class Held:
 
     @property
     def wired(self) -> list[dict[str, Any]]:
-        """The chat as an OpenAI-compatible client sends it: plain text as a string, pictures, arguments as JSON."""
+        """The chat as an OpenAI-compatible client sends it: text as a string, images as data, arguments as JSON."""
         sent = deepcopy(self.chat)
         pictures = iter(self.pictures)
         for message in sent:
@@ -96,7 +96,7 @@ def _wired(picture: Image.Image) -> dict[str, Any]:
 
 
 def record_all(clip: Path) -> dict[str, Held]:
-    """The runs, kept in the store of this process."""
+    """Record all runs; their images are in the store of this process."""
     found = {}
     for name, (script, actions, settings) in scripts().items():
         graph = None if script is None else build_graph(policy=Scripted(replies=script)).compile()

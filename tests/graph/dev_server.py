@@ -1,4 +1,4 @@
-"""A `langgraph dev` of its own for tests: offline, without keys, with blocking calls in nodes refused."""
+"""A `langgraph dev` server for tests: offline, without keys, with blocking calls in nodes rejected."""
 
 import http.client
 import json
@@ -33,21 +33,21 @@ Event = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Dev:
-    """A running server and a client of it."""
+    """A running server and an HTTP client for it."""
 
     api: httpx.Client
     folder: Path
-    """Its working folder: the only place, besides the bundled clips, whose videos it may read."""
+    """Its working folder: besides the bundled clips, the only place from which it may read videos."""
     home: Path
     log: Path
 
     def stream(
         self, given: dict[str, Any] | None, thread: str | None = None, **options: Any
     ) -> tuple[str, list[Event]]:
-        """Run on a thread, a new one unless named, to the end of the stream; returns the thread and what was heard."""
+        """Run on a thread, by default a new one, to the end of the stream; returns the thread and the events."""
         thread = thread or self.api.post("/threads", json={}).json()["thread_id"]
         run = {"assistant_id": "video_star", "input": given, "stream_mode": ["custom", "updates"], **options}
-        heard: list[Event] = []
+        events: list[Event] = []
         with self.api.stream("POST", f"/threads/{thread}/runs/stream", json=run) as answer:
             assert answer.status_code == 200, answer.read()
             kind = ""
@@ -55,8 +55,8 @@ class Dev:
                 if line.startswith("event: "):
                     kind = line.removeprefix("event: ")
                 elif line.startswith("data: "):
-                    heard.append((kind, json.loads(line.removeprefix("data: "))))
-        return thread, heard
+                    events.append((kind, json.loads(line.removeprefix("data: "))))
+        return thread, events
 
     def state(self, thread: str) -> dict[str, Any]:
         found: dict[str, Any] = self.api.get(f"/threads/{thread}/state").raise_for_status().json()
@@ -68,7 +68,7 @@ class Dev:
         return result
 
     def raw(self, method: str, path: str) -> tuple[int, bytes]:
-        """Ask for exactly this path: httpx would tidy `..` away."""
+        """Request exactly this path; httpx would normalise `..`."""
         link = http.client.HTTPConnection("127.0.0.1", self.api.base_url.port, timeout=10)
         try:
             link.putrequest(method, path, skip_host=False)
@@ -80,7 +80,7 @@ class Dev:
 
 
 def offline(home: Path) -> dict[str, str]:
-    """The environment without keys, with proxies at which nothing listens."""
+    """The environment without API keys, and with proxies on which nothing listens."""
     dropped = re.compile(r"LANGSMITH|LANGCHAIN|LANGGRAPH|VIDEO_STAR|OPENAI|.*_API_KEY$")
     kept = {name: value for name, value in os.environ.items() if not dropped.match(name)}
     proxies = {
@@ -97,7 +97,7 @@ def offline(home: Path) -> dict[str, str]:
         "OPENAI_API_KEY": "unused",
         "OPENAI_BASE_URL": f"{NOWHERE}/v1",
         "VIDEO_STAR_HOME": str(home),
-        # Any host, so that what is refused is refused for where its address lies.
+        # Any host is allowed, so that a URL is rejected only because of its address.
         "VIDEO_STAR_HOSTS": "*",
         "PYTHONUNBUFFERED": "1",
     }
@@ -130,14 +130,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 def address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Where the server says it listens, once it answers there."""
+    """The URL on which the server listens, once it responds."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
-        said = re.search(r"API: \S*?(http://127\.0\.0\.1:\d+)", log.read_text(errors="replace"))
-        if said:
+        found = re.search(r"API: \S*?(http://127\.0\.0\.1:\d+)", log.read_text(errors="replace"))
+        if found:
             with suppress(httpx.TransportError):
-                if httpx.get(f"{said[1]}/ok", trust_env=False, timeout=5).status_code == 200:
-                    return said[1]
+                if httpx.get(f"{found[1]}/ok", trust_env=False, timeout=5).status_code == 200:
+                    return found[1]
         time.sleep(0.2)
     raise AssertionError(f"langgraph dev did not start:\n{log.read_text(errors='replace')}")
 
@@ -149,53 +149,53 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)
             break
-    # What the server itself may have left running in its group.
+    # Processes that the server may have left running in its group.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
 def dev(server: Dev) -> Iterator[Dev]:
-    """The server; pytest shows what it logged during a test that fails."""
+    """The server; pytest shows its log of a test that fails."""
     before = server.log.stat().st_size
     yield server
-    said = re.sub(r"\x1b\[[0-9;]*m", "", server.log.read_bytes()[before:].decode(errors="replace"))
-    print(*(line[:300] for line in said.splitlines()[-150:]), sep="\n")
+    log = re.sub(r"\x1b\[[0-9;]*m", "", server.log.read_bytes()[before:].decode(errors="replace"))
+    print(*(line[:300] for line in log.splitlines()[-150:]), sep="\n")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """One run, looked at by several tests."""
+    """A finished run, used by several tests."""
 
     thread: str
-    heard: list[Event]
+    events: list[Event]
     state: str
 
 
 @pytest.fixture(scope="module")
 def finished(server: Dev, walking_clip: Path) -> Finished:
-    thread, heard = server.stream(inputs(walking_clip))
-    return Finished(thread, heard, server.api.get(f"/threads/{thread}/state").raise_for_status().text)
+    thread, events = server.stream(inputs(walking_clip))
+    return Finished(thread, events, server.api.get(f"/threads/{thread}/state").raise_for_status().text)
 
 
 def inputs(video: object, **more: Any) -> dict[str, Any]:
     return {"video": str(video), "actions": ACTIONS, "start": 1, "end": 3, **more}
 
 
-def custom(heard: list[Event]) -> list[dict[str, Any]]:
-    return [data for kind, data in heard if kind == "custom"]
+def custom(events: list[Event]) -> list[dict[str, Any]]:
+    return [data for kind, data in events if kind == "custom"]
 
 
-def answer(heard: list[Event]) -> str | None:
-    assert "error" not in [kind for kind, _ in heard], heard[-1]
-    said = [event for event in custom(heard) if event["node"] == "score"]
-    return str(said[-1]["action"]) if said else None
+def answer(events: list[Event]) -> str | None:
+    assert "error" not in [kind for kind, _ in events], events[-1]
+    scored = [event for event in custom(events) if event["node"] == "score"]
+    return str(scored[-1]["action"]) if scored else None
 
 
-def refusal(heard: list[Event]) -> tuple[str, str]:
+def refusal(events: list[Event]) -> tuple[str, str]:
     """Type and message of the error that ended a run."""
-    kind, data = heard[-1]
-    assert kind == "error", heard
+    kind, data = events[-1]
+    assert kind == "error", events
     return data["error"], data["message"]
 
 

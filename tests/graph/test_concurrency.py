@@ -1,4 +1,4 @@
-"""Waiting for async work: one loop for all callers, whatever thread, process or loop they are in."""
+"""The sync/async bridge: one event loop for all sync callers, in any thread, process or loop."""
 
 import asyncio
 import os
@@ -89,7 +89,7 @@ def test_an_interrupted_caller_cancels_its_work_and_waits_for_it() -> None:
         begun.wait()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    # A shell ignores the signal for what it starts in the background, these tests too.
+    # A shell makes background jobs, which may include these tests, ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt).start()
     try:

@@ -1,4 +1,4 @@
-"""The state machine, driven by a scripted policy over real tools on a real clip."""
+"""The state machine with a scripted policy, real tools and a real clip."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ def inputs(clip: Path, **more: Any) -> Any:
 
 
 async def final(policy: Any, given: Any, **settings: Any) -> dict[str, Any]:
-    """The whole last state of a run."""
+    """The final state of a run."""
     star = build_graph(context=Context(**settings), policy=policy).compile()
     state: dict[str, Any] = {}
     async for part in star.astream(given, stream_mode="values"):
@@ -56,18 +56,18 @@ async def test_a_run_executes_all_nodes_and_answers(replies: Any, make_policy: M
 async def test_strict_servers_accept_the_conversation(replies: Any, make_policy: Make, walking_clip: Path) -> None:
     policy = make_policy(replies.good())
     state = await final(policy, inputs(walking_clip))
-    said = state["conversation"]
-    assert isinstance(said[0], SystemMessage) and isinstance(said[1], HumanMessage)
-    for before, message in zip(said, said[1:], strict=False):
+    conversation = state["conversation"]
+    assert isinstance(conversation[0], SystemMessage) and isinstance(conversation[1], HumanMessage)
+    for before, message in zip(conversation, conversation[1:], strict=False):
         assert not (isinstance(before, HumanMessage) and isinstance(message, HumanMessage))
         if isinstance(message, ToolMessage):
             assert isinstance(message.content, str)
-    asked = [call["id"] for message in said if isinstance(message, AIMessage) for call in message.tool_calls]
-    assert asked == [message.tool_call_id for message in said if isinstance(message, ToolMessage)]
-    images = [b for m in said if isinstance(m.content, list) for b in m.content if b["type"] == "image"]
+    asked = [call["id"] for message in conversation if isinstance(message, AIMessage) for call in message.tool_calls]
+    assert asked == [message.tool_call_id for message in conversation if isinstance(message, ToolMessage)]
+    images = [b for m in conversation if isinstance(m.content, list) for b in m.content if b["type"] == "image"]
     assert images and all(block["url"].startswith("media://") for block in images)
-    heard = [b for m in policy.received[-1] if isinstance(m.content, list) for b in m.content if b["type"] == "image"]
-    assert len(heard) == len(images) and all(len(block["base64"]) > 1000 for block in heard)
+    events = [b for m in policy.received[-1] if isinstance(m.content, list) for b in m.content if b["type"] == "image"]
+    assert len(events) == len(images) and all(len(block["base64"]) > 1000 for block in events)
 
 
 async def test_the_policy_sees_neither_path_nor_file_name(
@@ -77,8 +77,8 @@ async def test_the_policy_sees_neither_path_nor_file_name(
     leaky.write_bytes(walking_clip.read_bytes())
     policy = make_policy([replies.calls(*((name, {}) for name in Context().tools)), *replies.good()[1:]])
     await final(policy, inputs(leaky))
-    heard = json.dumps([[message.model_dump() for message in turn] for turn in policy.received], default=str)
-    assert "secretlabel" not in heard and str(tmp_path) not in heard and ".mp4" not in heard
+    received = json.dumps([[message.model_dump() for message in turn] for turn in policy.received], default=str)
+    assert "secretlabel" not in received and str(tmp_path) not in received and ".mp4" not in received
 
 
 async def test_a_failing_tool_does_not_name_the_video(
@@ -298,20 +298,27 @@ async def test_a_checkpoint_is_small_and_plain_json(replies: Any, make_policy: M
     saver, thread = InMemorySaver(), THREAD
     star = build_graph(context=Context(frames=48), policy=make_policy(replies.good())).compile(checkpointer=saver)
     await star.ainvoke(inputs(walking_clip, start=0, end=7), thread)
-    held = (await star.aget_state(thread)).values
-    said = held.pop("conversation")
-    assert json.loads(json.dumps(held)) == held
-    assert len(json.dumps(held)) + sum(len(message.model_dump_json()) for message in said) < 100_000
+    state = (await star.aget_state(thread)).values
+    conversation = state.pop("conversation")
+    assert json.loads(json.dumps(state)) == state
+    assert len(json.dumps(state)) + sum(len(message.model_dump_json()) for message in conversation) < 100_000
 
 
 async def test_every_node_streams_custom_events(replies: Any, make_policy: Make, walking_clip: Path) -> None:
     star = build_graph(policy=make_policy(replies.good())).compile()
-    heard = [event async for event in star.astream(inputs(walking_clip), stream_mode="custom")]
-    assert [event["node"] for event in heard] == ["tool_select", "tool_exec", "tool_exec", "fuse", "decompose", "score"]
-    assert heard[0]["tools"] == ["detect_people", "explain_actions"]
-    assert heard[1]["status"] == "ok" and heard[1]["seconds"] >= 0 and heard[1]["summary"]
-    assert heard[-1]["action"] == "walk"
-    json.dumps(heard)
+    events = [event async for event in star.astream(inputs(walking_clip), stream_mode="custom")]
+    assert [event["node"] for event in events] == [
+        "tool_select",
+        "tool_exec",
+        "tool_exec",
+        "fuse",
+        "decompose",
+        "score",
+    ]
+    assert events[0]["tools"] == ["detect_people", "explain_actions"]
+    assert events[1]["status"] == "ok" and events[1]["seconds"] >= 0 and events[1]["summary"]
+    assert events[-1]["action"] == "walk"
+    json.dumps(events)
 
 
 class Parent(TypedDict):
@@ -351,13 +358,13 @@ async def test_it_is_a_tool_of_an_agent(replies: Any, make_policy: Make, walking
     wanted = {"video": str(walking_clip), "actions": ["walk", "run", "hug"]}
     host = make_policy([replies.calls(("recognise_action", wanted)), replies.says("It is walking.")])
     agent = agents.create_agent(host, [recognise_action])
-    heard = [
+    events = [
         part["data"]["node"]
         async for part in agent.astream(
             {"messages": [HumanMessage("What is it?")]}, stream_mode="custom", subgraphs=True, version="v2"
         )
     ]
-    assert heard[0] == "tool_select" and heard[-1] == "score"
+    assert events[0] == "tool_select" and events[-1] == "score"
     assert host.received[1][-1].text == "walk"
 
 

@@ -1,4 +1,4 @@
-"""`langgraph dev` as Studio meets it: over HTTP, offline, without keys, and with blocking calls in nodes refused."""
+"""`langgraph dev` as Studio uses it: over HTTP, offline, without keys, and with blocking calls in nodes rejected."""
 
 import io
 import json
@@ -96,31 +96,31 @@ def test_the_settings_form_has_choices_bounds_defaults_and_descriptions(dev: Dev
 
 def test_the_log_has_no_warning_about_loading_or_schemas(dev: Dev) -> None:
     schemas(dev)
-    said = dev.log.read_text(errors="replace")
-    assert "Failed to get" not in said and "Slow graph load" not in said
+    log = dev.log.read_text(errors="replace")
+    assert "Failed to get" not in log and "Slow graph load" not in log
 
 
 def test_a_run_streams_a_custom_event_per_node_and_tool(finished: Finished, dev: Dev) -> None:
-    heard = custom(finished.heard)
-    chosen = heard[0]["tools"]
-    assert [event["node"] for event in heard] == ["tool_select", *["tool_exec"] * len(chosen), *NODES[2:]]
-    assert all(event["seconds"] >= 0 for event in heard)
-    assert len(chosen) >= 2 and heard[0]["text"]
-    ran = heard[1 : 1 + len(chosen)]
-    assert sorted(event["tool"] for event in ran) == sorted(chosen)
+    events = custom(finished.events)
+    called = events[0]["tools"]
+    assert [event["node"] for event in events] == ["tool_select", *["tool_exec"] * len(called), *NODES[2:]]
+    assert all(event["seconds"] >= 0 for event in events)
+    assert len(called) >= 2 and events[0]["text"]
+    ran = events[1 : 1 + len(called)]
+    assert sorted(event["tool"] for event in ran) == sorted(called)
     assert all(event["status"] == "ok" and event["summary"] for event in ran)
-    fused, decomposed, scored = heard[-3:]
+    fused, decomposed, scored = events[-3:]
     assert fused["frames"] > 0 and fused["texts"] and fused["another"] is False
     assert decomposed["sub_actions"] and all(set(s["candidates"]) <= set(ACTIONS) for s in decomposed["sub_actions"])
     assert scored["status"] == "ok" and scored["action"] == scored["ranking"][0]["action"]
 
 
 def test_a_run_streams_updates_node_by_node_and_ends_with_an_action(finished: Finished, dev: Dev) -> None:
-    updates = [data for kind, data in finished.heard if kind == "updates"]
+    updates = [data for kind, data in finished.events if kind == "updates"]
     assert [name for update in updates for name in update] == NODES
-    assert finished.heard[-1][0] == "updates"
+    assert finished.events[-1][0] == "updates"
     last = updates[-1]["score"]
-    assert last["action"] in ACTIONS and last["action"] == answer(finished.heard)
+    assert last["action"] in ACTIONS and last["action"] == answer(finished.events)
     assert sorted(item["action"] for item in last["ranking"]) == sorted(ACTIONS)
 
 
@@ -131,19 +131,19 @@ def test_the_state_after_a_run_is_small_and_holds_no_pixels(finished: Finished, 
     values = state["values"]
     assert state["next"] == []
     assert [timing["node"] for timing in values["timings"]] == NODES
-    assert len(values["evidence"]) == len(custom(finished.heard)[0]["tools"]) and values["ranking"]
-    said = values["conversation"]
-    assert [message["type"] for message in said[:2]] == ["system", "human"] and said[-1]["type"] == "ai"
-    assert len(pictures(said)) >= 4 and all(url.startswith("media://") for url in pictures(said))
+    assert len(values["evidence"]) == len(custom(finished.events)[0]["tools"]) and values["ranking"]
+    conversation = values["conversation"]
+    assert [message["type"] for message in conversation[:2]] == ["system", "human"] and conversation[-1]["type"] == "ai"
+    assert len(images(conversation)) >= 4 and all(url.startswith("media://") for url in images(conversation))
 
 
-def pictures(conversation: list[dict[str, Any]]) -> list[str]:
+def images(conversation: list[dict[str, Any]]) -> list[str]:
     blocks = [block for message in conversation if isinstance(message["content"], list) for block in message["content"]]
     return [block["url"] for block in blocks if block["type"] == "image"]
 
 
 def test_every_image_of_the_conversation_is_served(finished: Finished, dev: Dev) -> None:
-    for url in pictures(json.loads(finished.state)["values"]["conversation"]):
+    for url in images(json.loads(finished.state)["values"]["conversation"]):
         got = dev.api.get(f"/media/{url.removeprefix('media://')}")
         assert got.status_code == 200 and got.headers["content-type"] == "image/jpeg"
         assert got.headers["x-content-type-options"] == "nosniff" and "immutable" in got.headers["cache-control"]
@@ -168,7 +168,7 @@ def test_only_images_of_the_store_are_served(finished: Finished, dev: Dev) -> No
     ]  # fmt: skip
     for name in outside:
         status, body = dev.raw("GET", f"/media/{name}")
-        # A slash at the end is answered with the address without it.
+        # A trailing slash is redirected to the URL without it.
         assert status == 404 or (name.endswith("/") and status == 307), (name, status)
         assert b"root:" not in body and b"not for others" not in body and str(dev.home).encode() not in body
     assert dev.raw("GET", f"/media/{picture}")[0] == 200
@@ -178,14 +178,14 @@ def test_only_images_of_the_store_are_served(finished: Finished, dev: Dev) -> No
 
 
 def test_settings_given_over_http_take_effect(dev: Dev, walking_clip: Path) -> None:
-    thread, heard = dev.stream(inputs(walking_clip), context={"mode": "no_tools", "frames": 2})
-    assert [event["node"] for event in custom(heard)] == ["tool_select", *NODES[2:]]
-    assert custom(heard)[0]["tools"] == [] and answer(heard) in ACTIONS
+    thread, events = dev.stream(inputs(walking_clip), context={"mode": "no_tools", "frames": 2})
+    assert [event["node"] for event in custom(events)] == ["tool_select", *NODES[2:]]
+    assert custom(events)[0]["tools"] == [] and answer(events) in ACTIONS
     values = dev.state(thread)["values"]
     assert values["settings"]["mode"] == "no_tools" and len(values["frames"]) == 2
-    _, heard = dev.stream(inputs(walking_clip), context={"max_rounds": 2, "tools": ["explain_actions"]})
-    assert [event["node"] for event in custom(heard)].count("tool_select") == 2
-    assert custom(heard)[0]["tools"] == ["explain_actions"] and answer(heard) in ACTIONS
+    _, events = dev.stream(inputs(walking_clip), context={"max_rounds": 2, "tools": ["explain_actions"]})
+    assert [event["node"] for event in custom(events)].count("tool_select") == 2
+    assert custom(events)[0]["tools"] == ["explain_actions"] and answer(events) in ACTIONS
 
 
 @pytest.mark.parametrize(
@@ -207,30 +207,30 @@ def test_two_runs_at_once_both_finish(dev: Dev, walking_clip: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda start: dev.stream(inputs(walking_clip, start=start, end=start + 1)), (0, 5)))
     assert both[0][0] != both[1][0]
-    assert all(answer(heard) in ACTIONS for _, heard in both)
+    assert all(answer(events) in ACTIONS for _, events in both)
 
 
 def test_a_run_stops_at_a_breakpoint_resumes_and_is_replayed_from_any_step(dev: Dev, walking_clip: Path) -> None:
-    thread, heard = dev.stream(inputs(walking_clip), interrupt_before=["decompose"])
+    thread, events = dev.stream(inputs(walking_clip), interrupt_before=["decompose"])
     state = dev.state(thread)
-    assert answer(heard) is None and state["next"] == ["decompose"]
+    assert answer(events) is None and state["next"] == ["decompose"]
     assert state["values"]["conversation"][-1]["additional_kwargs"]["video_star"]["request"] == "decompose"
-    _, heard = dev.stream(None, thread)
-    first = answer(heard)
+    _, events = dev.stream(None, thread)
+    first = answer(events)
     assert first in ACTIONS
     steps = dev.api.post(f"/threads/{thread}/history", json={"limit": 20}).raise_for_status().json()
     chosen = next(step for step in steps if step["next"] == ["score"])["checkpoint"]["checkpoint_id"]
-    _, heard = dev.stream(None, thread, checkpoint_id=chosen)
-    assert [event["node"] for event in custom(heard)] == ["score"] and answer(heard) == first
+    _, events = dev.stream(None, thread, checkpoint_id=chosen)
+    assert [event["node"] for event in custom(events)] == ["score"] and answer(events) == first
 
 
 def test_a_thread_whose_policy_is_unreachable_is_finished_by_another(dev: Dev, walking_clip: Path) -> None:
     pytest.importorskip("langchain_openai", reason="needs langchain-openai, of the extra [api]")
-    thread, heard = dev.stream(inputs(walking_clip), context={"policy": "openai:gpt-4.1"})
-    kind, message = refusal(heard)
+    thread, events = dev.stream(inputs(walking_clip), context={"policy": "openai:gpt-4.1"})
+    kind, message = refusal(events)
     assert kind == "PolicyBusy" and "the policy failed in tool_select" in message
-    _, heard = dev.stream(None, thread)
-    assert answer(heard) in ACTIONS
+    _, events = dev.stream(None, thread)
+    assert answer(events) in ACTIONS
 
 
 def test_videos_outside_the_served_folder_are_never_read(
@@ -253,18 +253,18 @@ def test_videos_outside_the_served_folder_are_never_read(
             "http://169.254.169.254/latest/meta-data/",
         ]
         for video in refused:
-            _, heard = dev.stream(inputs(video))
-            assert refusal(heard)[0] == "VideoNotAllowed", (video, heard)
+            _, events = dev.stream(inputs(video))
+            assert refusal(events)[0] == "VideoNotAllowed", (video, events)
         with pytest.raises(BlockingIOError):
             trap.accept()
     shutil.copy(walking_clip, dev.folder / "clip.mp4")
-    assert answer(dev.stream(inputs("clip.mp4"))[1]) == answer(finished.heard)
+    assert answer(dev.stream(inputs("clip.mp4"))[1]) == answer(finished.events)
 
 
 def test_a_client_cannot_pretend_not_to_be_served(dev: Dev, walking_clip: Path) -> None:
     pretended = {"configurable": {"graph_id": None, "assistant_id": None, "langgraph_auth_user": None}}
-    _, heard = dev.stream(inputs("/etc/passwd"), config=pretended)
-    assert refusal(heard)[0] == "VideoNotAllowed"
+    _, events = dev.stream(inputs("/etc/passwd"), config=pretended)
+    assert refusal(events)[0] == "VideoNotAllowed"
     thread, _ = dev.stream(inputs(walking_clip), interrupt_before=["tool_exec"])
     dev.api.post(f"/threads/{thread}/state", json={"values": {"video": "/etc/passwd"}}).raise_for_status()
     assert dev.state(thread)["next"] == ["tool_exec"]
@@ -278,9 +278,9 @@ def test_it_is_an_mcp_tool(dev: Dev, walking_clip: Path, finished: Finished) -> 
     assert [tool["name"] for tool in listed] == ["video_star"] and listed[0]["description"]
     assert listed[0]["inputSchema"]["required"] == ["video", "actions"]
     called = dev.mcp("tools/call", name="video_star", arguments=inputs(walking_clip))
-    assert not called.get("isError") and repr(answer(finished.heard)) in called["content"][0]["text"]
+    assert not called.get("isError") and repr(answer(finished.events)) in called["content"][0]["text"]
 
 
 def test_the_log_has_no_blocking_call_and_no_unregistered_type(dev: Dev, finished: Finished) -> None:
-    said = dev.log.read_text(errors="replace")
-    assert "BlockingError" not in said and "Deserializing unregistered type" not in said
+    log = dev.log.read_text(errors="replace")
+    assert "BlockingError" not in log and "Deserializing unregistered type" not in log

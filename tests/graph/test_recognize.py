@@ -1,4 +1,4 @@
-"""The public API, as a script, a notebook and an agent use it."""
+"""The public API as scripts, notebooks and agents use it."""
 
 import asyncio
 import json
@@ -35,14 +35,14 @@ Make = Callable[[list[Any]], Any]
 
 @pytest.fixture(scope="module")
 def found(walking_clip: Path, warm_home: Path) -> Recognition:
-    """What a script gets for one second of the bundled clip."""
+    """The result for one second of the bundled clip."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("VIDEO_STAR_HOME", str(warm_home))
         return recognize(walking_clip, ACTIONS, start=0, end=1)
 
 
 def timeless(found: Recognition) -> dict[str, Any]:
-    """The result without what a clock wrote."""
+    """The result without measured times."""
     kept = found.model_dump()
     del kept["usage"]["seconds"]
     for item in kept["evidence"]:
@@ -51,7 +51,7 @@ def timeless(found: Recognition) -> dict[str, Any]:
 
 
 def history(error: BaseException | None) -> list[BaseException]:
-    """The errors during whose handling this one was raised."""
+    """The error and the errors in whose handlers it was raised."""
     return [] if error is None else [error, *history(error.__context__)]
 
 
@@ -96,16 +96,16 @@ async def test_concurrent_runs_are_independent(warm: Path, walking_clip: Path, f
 
 
 def test_on_event_is_called_for_every_node(warm: Path, walking_clip: Path) -> None:
-    heard: list[Any] = []
-    recognize(walking_clip, ACTIONS, start=0, end=1, on_event=heard.append)
-    assert list(dict.fromkeys(event["node"] for event in heard)) == [
+    events: list[Any] = []
+    recognize(walking_clip, ACTIONS, start=0, end=1, on_event=events.append)
+    assert list(dict.fromkeys(event["node"] for event in events)) == [
         "tool_select",
         "tool_exec",
         "fuse",
         "decompose",
         "score",
     ]
-    assert heard[-1]["action"] == "walk" and json.loads(json.dumps(heard)) == heard
+    assert events[-1]["action"] == "walk" and json.loads(json.dumps(events)) == events
 
 
 def test_a_trace_contains_the_returned_result(warm: Path, walking_clip: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_settings_reach_the_run(warm: Path, walking_clip: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "said"),
+    ("given", "error", "message"),
     [
         ({"video": "missing.mp4"}, VideoNotFound, "missing.mp4"),
         ({"actions": []}, BadActions, "no candidate actions"),
@@ -143,12 +143,12 @@ def test_settings_reach_the_run(warm: Path, walking_clip: Path) -> None:
     ],
 )
 def test_bad_input_raises_an_error_that_says_what_to_do(
-    walking_clip: Path, given: dict[str, Any], error: type[Exception], said: str
+    walking_clip: Path, given: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said) as raised:
+    with pytest.raises(error, match=message) as raised:
         recognize(**{"video": walking_clip, "actions": ACTIONS, **given})
     assert isinstance(raised.value, BadInput) and isinstance(raised.value, VideoStarError)
-    # The traceback begins with what the user must read, not with how coroutines are run.
+    # The traceback shows the user's mistake, not the machinery that runs coroutines.
     assert not any("event loop" in str(before) for before in history(raised.value))
 
 
@@ -195,11 +195,11 @@ async def test_each_tool_is_a_langchain_tool(warm: Path, walking_clip: Path, nam
     assert tool.name == name and tool.description
     assert set(given) <= set(tool.args)
     assert all(about["description"] for about in tool.args.values())
-    said = tool.invoke(given)
-    assert isinstance(said, str) and len(said) > 20 and await tool.ainvoke(given) == said
+    text = tool.invoke(given)
+    assert isinstance(text, str) and len(text) > 20 and await tool.ainvoke(given) == text
     reply = await tool.ainvoke({"type": "tool_call", "id": "1", "name": name, "args": given})
-    assert reply.content == said and reply.artifact is not None
-    assert str(files("video_star")) not in said and walking_clip.name not in said
+    assert reply.content == text and reply.artifact is not None
+    assert str(files("video_star")) not in text and walking_clip.name not in text
 
 
 def test_an_unknown_tool_name_raises_with_the_known_names() -> None:

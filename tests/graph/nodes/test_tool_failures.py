@@ -1,4 +1,4 @@
-"""Tools that fail in every way: the run ends with a valid result, and the failure is in its evidence."""
+"""Tools that fail in any way: the run ends with a valid result, and the failure is part of its evidence."""
 
 import asyncio
 import itertools
@@ -34,7 +34,7 @@ ACTIONS = ["walk", "run", "hug"]
 
 @pytest.fixture(autouse=True)
 def own_executor(monkeypatch: pytest.MonkeyPatch) -> Executor:
-    """An executor of its own for each test, so that no tool rests because of another test."""
+    """A new executor for each test, so that no circuit breaker is open because of another test."""
     fresh = Executor()
     monkeypatch.setattr(tool_exec, "EXECUTOR", fresh)
     monkeypatch.setattr(result_cache, "EXECUTOR", fresh)
@@ -120,7 +120,7 @@ async def test_an_engine_that_hangs_is_abandoned_and_then_not_called(
         for _ in range(breaker.MAX_FAILURES):
             found = await look(walking_clip, "estimate_pose", tool_seconds=0.3)
             assert found.evidence[0].summary == "unavailable: no result within 0.3 s"
-        # Nobody waits for it any more, and it holds no slot.
+        # The abandoned calls are not waited for, and hold no slot.
         found = await look(walking_clip, "estimate_pose", "explain_actions")
         assert "failed 3 times in a row" in found.evidence[0].summary and found.evidence[1].status == "ok"
         assert len(asked) <= breaker.MAX_FAILURES
@@ -166,7 +166,7 @@ async def test_evidence_is_kept_when_its_images_cannot_be_saved(
 
 @contextmanager
 def no_room() -> Iterator[None]:
-    """A disk that takes no byte more, for this process."""
+    """This process cannot write another byte to disk."""
     resource = pytest.importorskip("resource", reason="needs limits on written files, which Windows lacks")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
@@ -201,7 +201,7 @@ async def test_on_a_full_disk_a_run_loses_only_its_images(
 
 
 def errors(chance: random.Random) -> Iterator[Exception]:
-    """Failures of all kinds, for ever."""
+    """An endless series of failures of all kinds."""
     kinds = [RuntimeError, ValueError, MemoryError, ToolBusy, ConnectionResetError, TypeError, AssertionError]
     while True:
         yield chance.choice(kinds)("injected")
@@ -217,7 +217,7 @@ async def test_500_of_500_runs_succeed_while_30_percent_of_calls_fail(
         def engine() -> str:
             with guard:
                 calls[0] += 1
-                down = 100 < calls[0] <= 115  # all of them for a while, so that the breakers open whatever chance does
+                down = 100 < calls[0] <= 115  # all calls fail for a while, so that the breakers open with any seed
                 error = next(raised) if down or chance.random() < 0.3 else None
                 failed[0] += error is not None
             if error is not None:

@@ -1,4 +1,4 @@
-"""Chat models behind the tools of a run: by name, over real clients to servers on loopback, or handed over."""
+"""Chat models behind the tools of a run: named in the settings, with real clients and local servers, or passed in."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def openai(monkeypatch: pytest.MonkeyPatch) -> Iterator[model_server.Server]:
     served.server_close()
 
 
-class Thoughtful(Scripted):
+class Slow(Scripted):
     def _generate(self, *args: Any, **kwargs: Any) -> Any:
         time.sleep(0.5)
         return super()._generate(*args, **kwargs)
@@ -63,12 +63,12 @@ def run(clip: Path, end: float, **settings: Any) -> dict[str, Any]:
 
 
 def fused(record: dict[str, Any]) -> str:
-    """The words of the user turn in which evidence is joined to the question."""
+    """The text of the user message with the evidence."""
     [message] = [each for each in record["messages"] if each.get("node") == "fuse"]
     return "\n".join(block["text"] for block in message["content"] if block["type"] == "text")
 
 
-def told(record: dict[str, Any], tool: str) -> str:
+def summary_of(record: dict[str, Any], tool: str) -> str:
     return next(str(item["summary"]) for item in record["recognition"]["evidence"] if item["tool"] == tool)
 
 
@@ -84,7 +84,7 @@ def test_dashscope_describes_and_explains(dashscope: dashscope_server.Server, wa
     sent = [part["image"] for part in asked["qwen-vl-max"][1]["content"] if "image" in part]
     assert 2 <= len(sent) <= 8 and all(url.startswith("data:image/jpeg;base64,") for url in sent)
     assert asked["qwen-plus"][1]["content"] == [{"text": 'Labels: {"1": "zorbing downhill"}'}]
-    description, explanation = told(record, "describe_video"), told(record, "explain_actions")
+    description, explanation = summary_of(record, "describe_video"), summary_of(record, "explain_actions")
     assert description.startswith("Written by dashscope:qwen-vl-max from the frames at 0.")
     assert description.endswith(f'"{SEEN}"') and description in fused(record)
     assert "NOTE: no entry of its own; written by dashscope:qwen-plus" in explanation and explanation in fused(record)
@@ -126,8 +126,8 @@ def test_the_note_says_why_a_throttled_describer_gave_nothing(
 
 @pytest.mark.parametrize("spec", ["openai:tiny-vl", "vllm:tiny-vl@{url}"])
 def test_a_describer_throttled_once_is_retried(openai: model_server.Server, walking_clip: Path, spec: str) -> None:
-    said = {"error": {"message": "Rate limit reached. Please try again in 150ms.", "code": "rate_limit_exceeded"}}
-    openai.says((429, said), model_server.completion(SEEN))
+    throttled = {"error": {"message": "Rate limit reached. Please try again in 150ms.", "code": "rate_limit_exceeded"}}
+    openai.says((429, throttled), model_server.completion(SEEN))
     record = run(walking_clip, 0.75, tools=["describe_video"], describer=spec.format(url=openai.url))
     assert len(openai.asked) == 2 and f'"{SEEN}"' in fused(record) and record["recognition"]["status"] == "ok"
 
@@ -163,11 +163,11 @@ def test_an_unknown_model_raises_before_the_video_is_read(setting: str, spec: st
 
 
 async def test_tokens_of_a_shared_description_are_counted_once(walking_clip: Path) -> None:
-    model = ToolModel(Thoughtful(replies=[says(SEEN)]), "scripted:thoughtful")
+    model = ToolModel(Slow(replies=[says(SEEN)]), "scripted:thoughtful")
     star = build_graph(chat_models={"describe_video": model}).compile()
     settings: Any = {"end": 0.65, "mode": "static", "tools": ["describe_video"], "graph": star}
     records = await asyncio.gather(*(run_record(walking_clip, ACTIONS, **settings) for _ in range(3)))
-    assert len({told(record, "describe_video") for record in records}) == 1
+    assert len({summary_of(record, "describe_video") for record in records}) == 1
     paid = [record["recognition"]["usage"].get("tool_tokens") for record in records]
     assert [tokens for tokens in paid if tokens] == [{"input": 10, "output": 5}]
 

@@ -1,4 +1,4 @@
-"""Policies by name: the embedded one, and a real client of an OpenAI-compatible server on loopback."""
+"""Policies by name: the embedded one, and a real client of a local OpenAI-compatible server."""
 
 import json
 import threading
@@ -20,13 +20,13 @@ pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 
 
 class Server(ThreadingHTTPServer):
-    """Answers chat completions with prepared turns; a number among them is an HTTP status to fail with."""
+    """Answers chat completions with prepared replies; a number among them is an HTTP error status."""
 
     daemon_threads = True
     turns: list[Any]
     asked: list[dict[str, Any]]
     more_usage: dict[str, Any]
-    """What it reports of each turn besides 100 tokens read and 20 written."""
+    """Usage that it reports for each reply in addition to 100 input and 20 output tokens."""
 
 
 class Handler(BaseHTTPRequestHandler):
