@@ -1,7 +1,4 @@
-"""What the candidate actions mean, as text that a language model reads and a rule-based policy parses.
-
-Every line opens with a keyword of ours and a user's label never spans lines, so no label can forge a line.
-"""
+"""What the candidate actions mean, as one line of JSON that language models and rules read."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from typing import Any, Final
 from ..errors import ToolModelFailed
 from ..execution.chat_model import ToolModel, sanitize
 from ..execution.result_cache import load_text, save_text
+from ..marked_json import marked_json
 from ..primitives import PRIMITIVES
 from . import Definition, SubAction, define_all, labels, one_line
 
@@ -33,10 +31,8 @@ _MOST_OBJECTS: Final = 400
 """Places in an answer at which an object is looked for."""
 _NO_MARKS: Final = str.maketrans("[];", "(),")
 _KEY: Final = re.compile(r'"((?:[^"\\]|\\.){1,400})"\s*:\s*\Z')
-_NOTE: Final = "no entry of its own; composed from "
-_PART: Final = re.compile(r"\d+\. ([^\[\];\s][^\[\];]*) \[([^\[\];]*)\]")
-_LINE_LENGTH: Final = 10_000
-"""Characters of a line that are read back; six sub-actions take a tenth of it."""
+DEFINITIONS: Final = "DEFINITIONS"
+"""Name of the line of JSON in a summary."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +55,15 @@ class Explanations:
     """What asking cost now; empty where nothing was asked."""
 
     def summary(self) -> str:
-        """One block of lines per action, a blank line between blocks, then what is missing, if anything."""
+        """The definitions as one line of JSON, then what is missing, if anything."""
         by = {label: self.engine for label in self.written}
-        blocks = ["\n".join(_lines(definition, by.get(definition.label, ""))) for definition in self.definitions]
+        found = {d.label: _fields(d, by.get(d.label, "")) for d in self.definitions}
+        lines = [marked_json(DEFINITIONS, found)]
         if self.unwritten:
-            blocks.append(f"NOT WRITTEN: {self.engine} gave no definition for {len(self.unwritten)} without an entry")
+            lines.append(f"{self.engine} gave no definition for {len(self.unwritten)} actions without an entry.")
         if self.left_out:
-            blocks.append(f"LEFT OUT: {len(self.left_out)} beyond the limit of {len(self.definitions)}")
-        return "\n\n".join(blocks)
+            lines.append(f"{len(self.left_out)} more actions are not defined; the limit is {len(self.definitions)}.")
+        return "\n".join(lines)
 
 
 def explain_actions(
@@ -181,7 +178,10 @@ def _made(label: str, fields: Any) -> Definition | None:
         return None
     text, given = sanitize(fields["definition"], 400), fields.get("sub_actions", fields.get("sub-actions"))
     parts = [part for each in given[:_MOST_PARTS] if (part := _part(each))] if isinstance(given, list) else []
-    return Definition(label=label, definition=text, sub_actions=tuple(parts)) if text and parts else None
+    named: dict[str, SubAction] = {}
+    for part in parts:
+        named.setdefault(part.name, part)
+    return Definition(label=label, definition=text, sub_actions=tuple(named.values())) if text and named else None
 
 
 def _part(given: Any) -> SubAction | None:
@@ -194,59 +194,18 @@ def _part(given: Any) -> SubAction | None:
     return SubAction(name=text, primitives=tuple(dict.fromkeys(primitives))[:_MOST_PRIMITIVES]) if text else None
 
 
-def _lines(definition: Definition, written_by: str = "") -> list[str]:
-    parts = (f"{n}. {s.name} [{', '.join(s.primitives)}]" for n, s in enumerate(definition.sub_actions, 1))
-    lines = [f"ACTION: {definition.label}", f"DEFINITION: {definition.definition}", f"SUB-ACTIONS: {'; '.join(parts)}"]
-    if definition.order:
-        lines.append(f"IN ORDER: {', then '.join(' and '.join(step) for step in definition.order)}")
-    if definition.never:
-        lines.append(f"NEVER: {', '.join(definition.never)}")
-    lines += [f"UNLIKE: {other}: {text}" for other, text in definition.unlike.items()]
-    if definition.composed_from:
-        lines.append(f"NOTE: {_NOTE}{', '.join(definition.composed_from)}")
-    if written_by:
-        lines.append(f"NOTE: no entry of its own; written by {written_by}, to be weighed as evidence")
-    return lines
-
-
-def parse(summary: str) -> dict[str, Definition]:
-    """Read a summary back: label as shown to its definition, without what a summary does not hold.
-
-    Lines that are not of the grammar, and blocks cut off before their sub-actions, are passed over, so the summary may
-    stand within other text.
-    """
-    blocks: list[dict[str, list[str]]] = []
-    for line in summary.split("\n"):
-        key, colon, value = one_line(line.removesuffix("\r"), _LINE_LENGTH).partition(": ")
-        if colon and key == "ACTION":
-            blocks.append({key: [value]})
-        elif colon and blocks:
-            blocks[-1].setdefault(key, []).append(value)
-    read = (_read(block) for block in blocks if block.get("DEFINITION", [""])[0].strip() and "SUB-ACTIONS" in block)
-    return {definition.label: definition for definition in read}
-
-
-def _read(block: dict[str, list[str]]) -> Definition:
-    parts = (_PART.fullmatch(part) for part in block["SUB-ACTIONS"][0].split("; "))
-    unlike = (line.rpartition(": ") for line in block.get("UNLIKE", []))
-    note = block.get("NOTE", [""])[0]
-    return Definition(
-        label=block["ACTION"][0],
-        definition=block["DEFINITION"][0],
-        sub_actions=tuple(SubAction(name=p[1], primitives=_primitives(p[2])) for p in parts if p),
-        never=_primitives(block.get("NEVER", [""])[0]),
-        order=_order(block.get("IN ORDER", [""])[0]),
-        unlike={other: text for other, _, text in unlike if text.strip()},
-        composed_from=tuple(note.removeprefix(_NOTE).split(", ")) if note.startswith(_NOTE) else (),
-    )
-
-
-def _order(text: str) -> tuple[tuple[str, ...], ...]:
-    """Steps that name primitives alone; none where fewer than two do."""
-    steps = (tuple(name for name in step.split(" and ") if name in PRIMITIVES) for step in text.split(", then "))
-    found = tuple(step for step in steps if step)
-    return found if len(found) > 1 else ()
-
-
-def _primitives(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(", ") if name in PRIMITIVES)
+def _fields(definition: Definition, written_by: str) -> dict[str, Any]:
+    """A definition as JSON; what is empty is left out."""
+    parts: dict[str, list[str]] = {}
+    for part in definition.sub_actions:
+        parts.setdefault(part.name, []).extend(part.primitives)
+    fields = {
+        "definition": definition.definition,
+        "sub_actions": parts,
+        "in_order": [list(step) for step in definition.order],
+        "rules_out": list(definition.never),
+        "differs_from": dict(definition.unlike),
+        "composed_from": list(definition.composed_from),
+        "written_by": written_by,
+    }
+    return {name: value for name, value in fields.items() if value}

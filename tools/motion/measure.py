@@ -206,9 +206,9 @@ def _object(obj: MovingObject) -> ObjectMotion:
 
 
 def _repetitions(rhythms: list[Rhythm | None], found: list[Body]) -> tuple[Repetition, ...]:
-    def repetition(kind: Literal["person", "thing"], number: int, r: Rhythm) -> Repetition:
+    def repetition(kind: Literal["person", "object"], number: int, r: Rhythm) -> Repetition:
         return Repetition(kind, int(number), r.count, float(r.period), r.start, r.end)
 
-    repeated = [repetition("thing", k + 1, r) for k, r in enumerate(rhythms) if r and (not k or r.count > 1)]
+    repeated = [repetition("object", k + 1, r) for k, r in enumerate(rhythms) if r and (not k or r.count > 1)]
     repeated += [repetition("person", body.track, r) for body in _by_presence(found) if (r := body_rhythm(body))]
     return tuple(repeated[:MAX_REPETITIONS])

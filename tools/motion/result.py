@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import BadInput
+from ..marked_json import marked_json
 from ..primitives import OBSERVED, PRIMITIVES
 from .signal import MAX_FRAME_GAP
 
@@ -19,8 +20,6 @@ MAX_PEOPLE: Final = 8
 """Most people the summary describes one by one."""
 MAX_OBJECTS: Final = 4
 """Most objects the summary describes one by one."""
-MAX_EVENTS: Final = 16
-"""Most entries of the order of events."""
 MIN_SPEED: Final = 0.1
 """Body heights per second from which a person's net movement is described."""
 _CAMERA: Final = {
@@ -28,9 +27,16 @@ _CAMERA: Final = {
     "camera_turns_right": "turns right",
     "camera_turns_up": "turns up",
     "camera_turns_down": "turns down",
-    "camera_nears": "goes nearer or zooms in",
-    "camera_recedes": "goes away or zooms out",
+    "camera_nears": "moves closer or zooms in",
+    "camera_recedes": "moves away or zooms out",
 }
+MEASURED: Final = "MEASURED"
+"""Name of the line of JSON in a summary."""
+_LEGEND: Final = (
+    "Motion primitives, observed ones as [support 0 to 1, start s, end s, by, meaning] in order of start; not "
+    "measured: out of view, no second person or object, or frames too far apart."
+)
+_RANKS: Final = {name: rank for rank, name in enumerate(PRIMITIVES)}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class MeasuredPrimitive:
     @property
     def by(self) -> str:
         """Who or what showed it, such as `person 1 with person 2`."""
-        kind = "thing" if self.of_object else "person"
+        kind = "object" if self.of_object else "person"
         if self.partner:
             return f"{kind} {self.actor} with {kind} {self.partner}"
         return f"{kind} {self.actor}" if self.actor else self.name.split("_")[0]
@@ -95,7 +101,7 @@ class PersonMotion:
         parts = [moves if speed >= MIN_SPEED else "stays in place"]
         if self.trunk_angle is not None:
             parts.append(f"trunk {self.trunk_angle:.0f} degrees from upright")
-        parts.append("knees out of view" if self.knee_angle is None else f"knees at {self.knee_angle:.0f} degrees")
+        parts.append("knees not visible" if self.knee_angle is None else f"knees at {self.knee_angle:.0f} degrees")
         if self.step_rate is not None and self.step_rate >= 0.5:
             parts.append(f"{self.step_rate:.1f} steps/s")
         return f"Person {self.track}, {self.start:.1f} to {self.end:.1f} s: {', '.join(parts)}."
@@ -126,24 +132,24 @@ class ObjectMotion:
         """One line of the summary."""
         far = math.hypot(self.right, self.down)
         where = f"{far:.2f} {_directions(self.right, self.down)} of" if far >= 0.03 else ""
-        parts = [f"ends {where} where it began" if where else "ends where it began"]
+        parts = [f"ends {where} where it started" if where else "ends where it started"]
         if self.path_length > 1.5 * far + 0.05:
-            parts.append(f"on a way of {self.path_length:.2f}")
+            parts.append(f"path length {self.path_length:.2f}")
         if abs(self.log_growth) > 0.12:
-            parts.append(f"{math.exp(self.log_growth):.1f} times its size at first")
+            parts.append(f"{math.exp(self.log_growth):.1f} times its initial size")
         if abs(self.rotation) > 15:
-            parts.append(f"turned by {abs(self.rotation):.0f} degrees")
+            parts.append(f"rotated by {abs(self.rotation):.0f} degrees")
         if self.reaches_out:
-            parts.append("reaches out of the picture, as an arm does")
+            parts.append("extends beyond the image border, as an arm does")
         when = f"{self.start:.1f} to {self.end:.1f} s"
-        return f"Thing {number}, {when}: {', '.join(parts)} (lengths in long sides of the picture)."
+        return f"Object {number}, {when}: {', '.join(parts)} (lengths in long sides of the image)."
 
 
 @dataclass(frozen=True)
 class Repetition:
     """A person or an object that moved back and forth."""
 
-    kind: Literal["person", "thing"]
+    kind: Literal["person", "object"]
     number: int
     """Track of the person, or number of the object."""
     count: int
@@ -154,11 +160,6 @@ class Repetition:
     """Seconds."""
     end: float
     """Seconds."""
-
-    def describe(self) -> str:
-        """One entry of the summary."""
-        often = f"{self.count} time{'s' if self.count > 1 else ''}"
-        return f"{self.kind} {self.number}, {often}, {self.period:.2f} s each, {self.start:.1f} to {self.end:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -187,13 +188,15 @@ class Observation(NamedTuple):
     """As in `PRIMITIVES`."""
 
 
-class Repeated(NamedTuple):
-    """One repetition, as a row of JSON."""
+@dataclass(frozen=True)
+class Repeated:
+    """One repetition, as an object of JSON."""
 
     by: str
-    """Such as `thing 1`."""
+    """Such as `object 1`."""
     times: Annotated[int, Field(ge=0)]
     period: Time
+    """Seconds per cycle."""
     start: Time
     end: Time
 
@@ -206,18 +209,21 @@ class Measurements:
     """
 
     observed: dict[str, Observation] = field(default_factory=dict)
-    """By primitive, the clearest first."""
+    """By primitive, in order of start."""
     not_observed: tuple[str, ...] = ()
     """Primitives that were measurable and did not occur."""
-    order: tuple[tuple[str, Time], ...] = ()
-    """Observed primitives and the seconds at which they started, in order; those of objects may occur repeatedly."""
+    not_measured: tuple[str, ...] = ()
+    """Primitives that were not measurable."""
+    other_starts: dict[str, tuple[Time, ...]] = field(default_factory=dict)
+    """Primitives of objects that occurred repeatedly: the other times at which they started."""
     repeated: tuple[Repeated, ...] = ()
     """Most salient first."""
 
     @cached_property
     def support(self) -> dict[str, float]:
-        """Support of each observed primitive."""
-        return {name: row.support for name, row in self.observed.items()}
+        """Support of each observed primitive, the clearest first."""
+        ranked = sorted((-row.support, _RANKS[name], name) for name, row in self.observed.items())
+        return {name: -support for support, _, name in ranked}
 
     @cached_property
     def spans(self) -> dict[str, tuple[float, float]]:
@@ -227,12 +233,19 @@ class Measurements:
     @cached_property
     def measured(self) -> tuple[str, ...]:
         """The primitives that were measurable, observed or not."""
-        return tuple(dict.fromkeys([*self.observed, *self.not_observed]))
+        return tuple(dict.fromkeys([*self.support, *self.not_observed]))
+
+    @property
+    def order(self) -> tuple[tuple[str, float], ...]:
+        """Observed primitives and the seconds at which they started, in order; those of objects occur repeatedly."""
+        starts = [(row.start, name) for name, row in self.observed.items()]
+        starts += [(start, name) for name, others in self.other_starts.items() for start in others]
+        return tuple((name, start) for start, name in sorted(starts))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values that `from_json` reads."""
+        """Plain JSON values that `from_json` reads; what is empty is left out."""
         value: dict[str, Any] = _adapter(Measurements).dump_python(self, mode="json")
-        return value
+        return {"observed": value.pop("observed"), **{key: inner for key, inner in value.items() if inner}}
 
     @staticmethod
     def from_json(value: Any) -> Measurements:
@@ -250,7 +263,8 @@ class Measurements:
         return Measurements(
             {name: row for name, row in found.observed.items() if name in PRIMITIVES},
             tuple(name for name in found.not_observed if name in PRIMITIVES),
-            tuple(entry for entry in found.order if entry[0] in PRIMITIVES),
+            tuple(name for name in found.not_measured if name in PRIMITIVES),
+            {name: starts for name, starts in found.other_starts.items() if name in found.observed},
             found.repeated,
         )
 
@@ -294,13 +308,21 @@ class Motion:
 
     def measurements(self) -> Measurements:
         """The primitives at the precision that policies read."""
+        observed = sorted(self.observed(), key=lambda p: p.start)
+        others: dict[str, list[float]] = {}
+        for event in self.events:
+            others.setdefault(event.name, []).append(round(event.start, 1))
+        for p in observed:
+            if (start := round(p.start, 1)) in others.get(p.name, ()):
+                others[p.name].remove(start)
         return Measurements(
             {
                 p.name: Observation(round(p.support, 2), round(p.start, 1), round(p.end, 1), p.by, PRIMITIVES[p.name])
-                for p in self.observed()
+                for p in observed
             },
             tuple(p.name for p in self.primitives if not p.observed),
-            tuple((name, round(start, 1)) for start, name in self._order()),
+            tuple(name for name in PRIMITIVES if name not in self.support),
+            {name: tuple(starts) for name, starts in others.items() if starts},
             tuple(
                 Repeated(f"{r.kind} {r.number}", r.count, round(r.period, 2), round(r.start, 1), round(r.end, 1))
                 for r in self.repetitions
@@ -322,55 +344,29 @@ class Motion:
         return motion
 
     def summary(self) -> str:
-        """What moved, in words and numbers with times."""
-        observed = self.observed()
+        """What moved: a few lines of prose, then the measurements as one line of JSON."""
         lines = [self._setting(), *(person.describe() for person in self.people[:MAX_PEOPLE])]
         if len(self.people) > MAX_PEOPLE:
             lines.append(f"{len(self.people) - MAX_PEOPLE} more people, seen more briefly.")
-        involved = {number for p in observed if p.of_object for number in (p.actor, p.partner) if number}
+        involved = {number for p in self.observed() if p.of_object for number in (p.actor, p.partner) if number}
         lines += [
             self.objects[number - 1].describe(number)
             for number in sorted(involved)[:MAX_OBJECTS]
             if number <= len(self.objects)
         ]
-        lines.append(
-            "OBSERVED, with support from 0 to 1:"
-            if observed
-            else "OBSERVED: nothing that moves as poses or points followed would show."
-        )
-        lines += [
-            f"- {p.name} {p.support:.2f}, {p.start:.1f} to {p.end:.1f} s, {p.by}: {PRIMITIVES[p.name]}"
-            for p in observed
-        ]
-        lines.append(f"NOT SEEN: {', '.join(p.name for p in self.primitives if not p.observed)}")
-        if missing := [name for name in PRIMITIVES if name not in self.support]:
-            lines.append(
-                f"NOT MEASURED (out of view, nobody to compare with, or frames too far apart): {', '.join(missing)}"
-            )
-        if self.repetitions:
-            lines.append("REPEATED: " + "; ".join(repetition.describe() for repetition in self.repetitions))
-        if order := self._order():
-            lines.append("ORDER: " + ", then ".join(f"{name} at {start:.1f} s" for start, name in order))
-        return "\n".join(lines)
-
-    def _order(self) -> list[tuple[float, str]]:
-        """What started when: every event of objects, other primitives once; empty if all started at once."""
-        listed = {event.name for event in self.events}
-        starts = [(p.start, p.name) for p in self.observed() if p.name not in listed]
-        starts += [(event.start, event.name) for event in self.events]
-        return sorted(starts)[:MAX_EVENTS] if len({start for start, _ in starts}) > 1 else []
+        return "\n".join([*lines, _LEGEND, marked_json(MEASURED, self.measurements().to_json())])
 
     def _setting(self) -> str:
         drift = math.hypot(*self.camera_drift)
-        camera = "The camera is still." if not drift else f"The scene drifts at {drift:.0f} pixels/s: the camera moves."
+        camera = "The camera is still." if not drift else f"The camera moves; the scene drifts at {drift:.0f} pixels/s."
         observed = {p.name for p in self.primitives if p.observed}
         words = [word for name, word in _CAMERA.items() if name in observed]
         words += ["shakes"] * (self.camera_shake >= OBSERVED)
         if words:
             camera = f"The camera {' and '.join(words)}."
-        cuts = f" The film cuts at {', '.join(f'{t:.1f}' for t in self.cuts[:10])} s." if self.cuts else ""
+        cuts = f" Cuts at {', '.join(f'{t:.1f}' for t in self.cuts[:10])} s." if self.cuts else ""
         gap = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
-        thin = f" Frames are {gap:.1f} s apart, too far to measure movement; ask for a shorter span."
+        thin = f" Frames are {gap:.1f} s apart, too far to measure motion; ask for a shorter span."
         people = "1 person" if len(self.people) == 1 else f"{len(self.people)} people"
         when = f"from {self.times[0]:.1f} to {self.times[-1]:.1f} s in {len(self.times)} frames"
         return f"{people} {when}. {camera}{cuts}{thin if gap > MAX_FRAME_GAP else ''}"

@@ -16,14 +16,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ....tools.knowledge import Definition
-from ....tools.knowledge.explain import parse
 from ....tools.motion.result import Measurements
 from ....tools.primitives import PRIMITIVES
 from ...prompts import CANDIDATES, requested
 from ...ranking import weigh
 from ..base import ChatPolicy
 from .matching import forecast, order_fit, posterior
-from .reading import read_measurements
+from .reading import read_definitions, read_measurements
 from .replies import call, json_after, last_turn, shortlists
 
 TELLING = ("track_motion", "explain_actions")
@@ -87,7 +86,7 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
             actions = tuple(json_after(CANDIDATES, text) or ())
         found = read_measurements(text)
         observed = found if found.measured else observed
-        definitions |= parse(text)
+        definitions |= read_definitions(text)
     return Read(actions, observed, {label: definitions[label] for label in actions if label in definitions})
 
 
@@ -97,9 +96,9 @@ def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage])
     wanted = TELLING if "track_motion" in offered else (STANDS_IN, *TELLING)
     names = [n for n in wanted if n in offered and n not in asked and (few or n != "explain_actions")]
     text = (
-        "I need to know what moves how and what the candidates mean."
+        "I need to know what moves and how, and what the candidates mean."
         if names
-        else "No further tool can tell me more than I have."
+        else "No other tool would tell me more."
     )
     return AIMessage(text, tool_calls=[call(name) for name in names])
 
@@ -110,14 +109,14 @@ def _decompose(read: Read) -> AIMessage:
     weights = {name: support * _spread(name, read.definitions, shares) for name, support in seen.items()}
     telling = sorted(weights, key=lambda name: -weights[name])[:MOST_SUB_ACTIONS]
     if not telling:
-        limit = "Nothing measurable was seen, so I can only name the action as a whole; take my scores as a guess."
+        limit = "No motion was observed, so I can only name the action as a whole; treat my scores as a guess."
         return AIMessage(limit, tool_calls=[call("decompose", sub_actions=[{"name": "the action as a whole"}])])
     sub_actions = [
         {"name": PRIMITIVES.get(name, name), "candidates": _speaks_for(name, read.definitions, shares)}
         for name in telling
     ]
     return AIMessage(
-        "Measured, the most telling first: " + ", ".join(f"{name} {seen[name]:.2f}" for name in telling) + ".",
+        "Measured, most discriminative first: " + ", ".join(f"{name} {seen[name]:.2f}" for name in telling) + ".",
         tool_calls=[call("decompose", sub_actions=sub_actions)],
     )
 
@@ -156,10 +155,10 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
     ordered = [(label, order_fit(read.observed, read.definitions[label].order)) for label, _ in believed]
     in_time = ", ".join(f"{label} {fit:+.2f}" for label, fit in ordered if fit)
     think = (
-        f"Measured: {', '.join(seen) or 'no movement'}. "
+        f"Measured: {', '.join(seen) or 'no motion'}. "
         + (f"Fit with the definitions: {', '.join(f'{n} {s:.2f}' for n, s in believed)}. " if believed else "")
-        + (f"Times against the order that each asks for, -1 to 1: {in_time}. " if in_time else "")
-        + "I read movement only: what things, faces and scenes are is beyond me."
+        + (f"Agreement with the order in each definition, -1 to 1: {in_time}. " if in_time else "")
+        + "I read motion only and cannot recognise objects, faces or scenes."
     )
     return last_turn(think, scores, answer)
 

@@ -79,7 +79,7 @@ def test_a_thing_shaken_five_times_is_counted(tmp_path: Path) -> None:
 
     motion = measured(clip_of(tmp_path, [Layer(box().picture, path)], 3.8))
     read = motion.measurements()
-    assert read.repeated[0][:2] == ("thing 1", 5) and read.support["thing_repeats"] > 0.8
+    assert (read.repeated[0].by, read.repeated[0].times) == ("object 1", 5) and read.support["thing_repeats"] > 0.8
     assert motion.repetitions[0].period == pytest.approx(0.6, abs=0.1)
 
 

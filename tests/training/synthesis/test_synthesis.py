@@ -27,6 +27,8 @@ from video_star.tools.errors import BadInput, PolicyUnavailable, UnknownPolicy
 from video_star.tools.execution.media_store import MediaStore
 from video_star.tools.knowledge import read_entries
 from video_star.tools.knowledge.explain import Explanations
+from video_star.tools.marked_json import marked_json
+from video_star.tools.motion.result import MEASURED, Measurements, Observation
 from video_star.tools.primitives import PRIMITIVES
 from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
 from video_star.training.synthesis.folder import SETTINGS
@@ -210,7 +212,7 @@ async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path
     asked = verifier.received[0][1]
     assert isinstance(asked, HumanMessage)
     assert sum(block["type"] == "image" for block in asked.content if isinstance(block, dict)) == 2
-    assert "OBSERVED" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
+    assert "MEASURED (JSON)" in asked.text and "<answer>walk</answer>" in asked.text and "c7e1f" not in asked.text
 
 
 async def test_the_scripted_teacher_varies_and_states_only_what_is_supported(
@@ -310,27 +312,27 @@ def taught(report: str, shown: dict[str, str], seed: int = 0) -> str:
     return ScriptedTeacher(label=BOTH[0], shown=shown, seed=seed).invoke(told).text
 
 
-def report(sat: str, waved: str) -> str:
-    lines = (f"- sit_down 0.90, {sat} s, person 1: a", f"- wave 0.90, {waved} s, person 1: b", "NOT SEEN: jump", "")
-    return "\n".join(("OBSERVED, with support from 0 to 1:", *lines))
+def report(sat: tuple[float, float], waved: tuple[float, float], *not_observed: str) -> str:
+    rows = {"sit_down": Observation(0.9, *sat, "person 1"), "wave": Observation(0.9, *waved, "person 1")}
+    return marked_json(MEASURED, Measurements(rows, ("jump", *not_observed)).to_json())
 
 
 def test_the_scripted_teacher_tells_the_order_where_it_decides_and_is_known() -> None:
     first, then = PRIMITIVES["sit_down"], PRIMITIVES["wave"]
     for seed in range(6):
-        measured = taught(report("0.2 to 1.0", "1.4 to 2.8"), TRULY if seed % 2 else {}, seed)
+        measured = taught(report((0.2, 1.0), (1.4, 2.8)), TRULY if seed % 2 else {}, seed)
         assert "measured at 0.2 to 1.0 s and 1.4 to 2.8 s" in measured and f"<answer>{BOTH[0]}</answer>" in measured
-        seen = taught(report("0.0 to 3.0", "0.0 to 3.0"), TRULY, seed)
+        seen = taught(report((0.0, 3.0), (0.0, 3.0)), TRULY, seed)
         assert "in the frames" in seen or "as the frames show" in seen
     assert any(first in line and then in line for line in measured.split("\n"))
-    missed = taught(report("0.0 to 3.0", "0.0 to 3.0").replace("jump", "jump, arm_raise"), TRULY)
+    missed = taught(report((0.0, 3.0), (0.0, 3.0), "arm_raise"), TRULY)
     assert PRIMITIVES["arm_raise"] not in missed
-    unknown = taught(report("0.0 to 3.0", "0.0 to 3.0"), {})
+    unknown = taught(report((0.0, 3.0), (0.0, 3.0)), {})
     assert "revers" not in unknown and "the other way round" not in unknown
 
 
 def test_a_chain_whose_measured_order_speaks_for_the_reverse_is_lost() -> None:
-    assert f"<answer>{BOTH[1]}</answer>" in taught(report("1.8 to 2.8", "0.2 to 1.2"), TRULY)
+    assert f"<answer>{BOTH[1]}</answer>" in taught(report((1.8, 2.8), (0.2, 1.2)), TRULY)
 
 
 # What rules find, one change to a good chain at a time.
@@ -377,7 +379,7 @@ def turned(record: dict[str, Any]) -> None:
         (lambda r: said(r, "Measured", "Measured " * 1000), "form"),
         (lambda r: r["recognition"].update(sub_actions=r["recognition"]["sub_actions"][:1]), "few_sub_actions"),
         (lambda r: named(r, "juggling seven burning torches"), "unsupported"),
-        (lambda r: named(r, "the head is below the hips"), "unsupported"),
+        (lambda r: named(r, PRIMITIVES["invert"]), "unsupported"),
         (lambda r: turned(r), "inconsistent"),
         (lambda r: r["recognition"]["sub_actions"][0].update(scores={"walk": 9.0}), "inconsistent"),
         (lambda r: said(r, "Measured", "The ground truth says so. Measured"), "leak"),
@@ -406,6 +408,22 @@ def test_where_people_stand_is_no_evidence_against_what_the_frames_show(good: di
     (fused,) = [m for m in still["messages"] if m.get("node") == "fuse"][:1]
     fused["content"] = "From describe_video:\nSomebody walks.\nFrom estimate_pose:\njuggling seven burning torches"
     assert "unsupported" in reasons(still, "walk", "x.mp4")
+
+
+def test_a_record_of_before_is_judged_by_its_text(good: dict[str, Any]) -> None:
+    """Evidence without `measured`, and the summary in the form of version 0.1."""
+    old = deepcopy(good)
+    for item in old["recognition"]["evidence"]:
+        item.pop("measured", None)
+    (reply,) = [m for m in old["messages"] if m.get("name") == "track_motion"]
+    reply["content"] = "OBSERVED, with support from 0 to 1:\n" + "\n".join(
+        f"- {name} 0.90, 0.0 to 1.0 s, person 1: {meaning}" for name, meaning in PRIMITIVES.items() if name != "invert"
+    )
+    named(old, PRIMITIVES["wave"])
+    assert "unsupported" not in reasons(old, "walk", "x.mp4")
+    reply["content"] += "\nNOT SEEN: invert"
+    named(old, PRIMITIVES["invert"])
+    assert "looked for" in reasons(old, "walk", "x.mp4")["unsupported"]
 
 
 def test_naming_several_candidates_before_evidence_is_no_leak(good: dict[str, Any]) -> None:
