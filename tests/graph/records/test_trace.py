@@ -108,8 +108,8 @@ def test_a_whole_last_line_without_an_end_is_kept(trace: Path, record: Record, s
     [
         ('{"schema": 1, "id": "half', "line 2, is not JSON"),
         ("\udcff\udcfe", "line 2, is not JSON"),
-        ('{"schema": 99, "id": "x"}', "line 2, is not of schema 1"),
-        ('["schema", 1]', "line 2, is not of schema 1"),
+        ('{"schema": 99, "id": "x"}', "line 2, does not have schema 1"),
+        ('["schema", 1]', "line 2, does not have schema 1"),
         ('{"schema": 1, "id": "x", "request": {}}', "line 2, lacks messages, recognition"),
     ],
 )
