@@ -31,9 +31,7 @@ Paths = Annotated[tuple[Folder, ...], NoDecode, _split(os.pathsep)]
 class Settings(BaseSettings):
     """One field per variable: the name in upper case after VIDEO_STAR_. An empty variable counts as unset."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Folder = Field(default_factory=lambda: user_cache_path("video-star"))
     """Folder of images, tool results, downloads and weights; default: `video-star` in the user's cache folder."""
