@@ -50,13 +50,13 @@ def knowledge_base() -> KnowledgeBase:
     Raises:
         KnowledgeError: An entry is malformed, a label has two, or an additional file cannot be read.
     """
-    own = sorted((path for path in files(__package__).iterdir()), key=lambda path: path.name)
+    own = sorted(files(__package__).iterdir(), key=lambda path: path.name)
     code = [path.read_bytes() for path in own if path.name.endswith(".py")]
     code.append(Path(primitives.__file__).read_bytes())
-    shipped = {path.name: path.read_text(encoding="utf-8") for path in own if path.name.endswith(".yaml")}
+    shipped = {path.name: path.read_bytes() for path in own if path.name.endswith(".yaml")}
     additional = {str(path): _read(path) for path in settings().knowledge}
-    digest = hashlib.sha256(repr((code, shipped, additional)).encode()).hexdigest()
-    key, adapter = ("knowledge", digest), TypeAdapter(KnowledgeBase)
+    digests = [hashlib.sha256(text).hexdigest() for text in (*code, *shipped.values(), *additional.values())]
+    key, adapter = ("knowledge", *digests), TypeAdapter(KnowledgeBase)
     try:
         return adapter.validate_json(load_text(key) or "")
     except ValidationError:  # Not there, or damaged.
@@ -65,16 +65,16 @@ def knowledge_base() -> KnowledgeBase:
         return compiled
 
 
-def compile_base(shipped: Mapping[str, str], additional: Mapping[str, str]) -> KnowledgeBase:
-    """The knowledge base from YAML texts by file name.
+def compile_base(shipped: Mapping[str, bytes], additional: Mapping[str, bytes]) -> KnowledgeBase:
+    """The knowledge base from YAML in UTF-8 by file name.
 
     Raises:
         KnowledgeError: As in `knowledge_base`.
     """
-    overlays = [read_entries(text, name) for name, text in additional.items()]
+    overlays = [read_entries(text.decode(), name) for name, text in additional.items()]
     found: dict[str, Definition] = {}
     for name, text in shipped.items():
-        read = read_entries(text, name)
+        read = read_entries(text.decode(), name)
         if twice := found.keys() & read.keys():
             raise KnowledgeError(f"{name}: {', '.join(sorted(twice))} already has an entry in another file")
         found |= read
@@ -86,9 +86,11 @@ def compile_base(shipped: Mapping[str, str], additional: Mapping[str, str]) -> K
     return KnowledgeBase(found, build_index(found))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_bytes()
+        text.decode()
+        return text
     except (OSError, UnicodeDecodeError) as error:
         raise KnowledgeError(
             f"VIDEO_STAR_KNOWLEDGE names {path}, which cannot be read ({error}); correct or unset it"

@@ -74,24 +74,22 @@ def _passes(console: Console, name: str, check: Callable[[], str]) -> bool:
 
 
 def _video() -> str:
-    from importlib.resources import files
-
     from ..tools.video.clip import open_clip
+    from ..tools.video.source import DEMO_CLIP
 
-    clip = open_clip(str(files("video_star.tools") / "clips" / "people_walking.mp4"), 0, 1)
+    clip = open_clip(str(DEMO_CLIP), 0, 1)
     return f"read {len(clip.frames().times)} frames of the bundled clip"
 
 
 def _perception() -> str:
-    from importlib.resources import files
-
     from ..tools.video.clip import open_clip
+    from ..tools.video.source import DEMO_CLIP
     from ..tools.vision.engines import EMBEDDED
     from ..tools.vision.pose import estimate_pose
 
-    clip = open_clip(str(files("video_star.tools") / "clips" / "people_walking.mp4"), 0, 0.5)
+    clip = open_clip(str(DEMO_CLIP), 0, 0.25)
     tracks = estimate_pose(clip.frames(), EMBEDDED.estimator).tracks
-    return f"found {len(set(tracks.tolist()))} people in half a second of the clip"
+    return f"found {len(set(tracks.tolist()))} people in a quarter of a second of it"
 
 
 def _engine() -> str:

@@ -51,13 +51,12 @@ def demo(
     settings: dict[str, Any],
 ) -> None:
     """Recognise a bundled clip; write a video and a page."""
-    from importlib.resources import files
+    from ..tools.video.source import DEMO_CLIP
 
-    clip = str(files("video_star.tools") / "clips" / "people_walking.mp4")
     names = ["walk", "run", "jump", "sit", "wave", "hug", "shake hands", "ride bike"]
     video, page = out / "people_walking.mp4", out / "people_walking.html"
     with typed_errors():
-        record = _run(clip, names, {}, settings, quiet=False)
+        record = _run(str(DEMO_CLIP), names, {}, settings, quiet=False)
     finish(record, False, _outputs(record, out, video, page))
 
 

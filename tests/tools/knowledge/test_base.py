@@ -18,9 +18,9 @@ def opened() -> KnowledgeBase:
     return knowledge_base.__wrapped__()
 
 
-def shipped() -> dict[str, str]:
+def shipped() -> dict[str, bytes]:
     paths = sorted(files("video_star.tools.knowledge").iterdir(), key=lambda path: path.name)
-    return {path.name: path.read_text(encoding="utf-8") for path in paths if path.name.endswith(".yaml")}
+    return {path.name: path.read_bytes() for path in paths if path.name.endswith(".yaml")}
 
 
 def cached(home: Path) -> list[Path]:
