@@ -119,6 +119,7 @@ def rates(lines: list[str]) -> dict[tuple[str, str], float]:
     return found
 
 
+@pytest.mark.slow
 def test_the_report_has_each_kind_and_a_verdict(report: tuple[int, list[str]]) -> None:
     code, lines = report
     start = next(i for i, line in enumerate(lines) if line.startswith(f"development, by {WORDS}"))
@@ -131,6 +132,7 @@ def test_the_report_has_each_kind_and_a_verdict(report: tuple[int, list[str]]) -
     assert code == (rate < 90)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "development", "held_out"), FLOORS)
 def test_hit_rates_stay_above_their_floors(
     report: tuple[int, list[str]], by: str, development: float, held_out: float

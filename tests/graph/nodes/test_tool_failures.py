@@ -207,6 +207,7 @@ def errors(chance: random.Random) -> Iterator[Exception]:
         yield chance.choice(kinds)("injected")
 
 
+@pytest.mark.slow
 async def test_500_of_500_runs_succeed_while_30_percent_of_calls_fail(
     warm: Path, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

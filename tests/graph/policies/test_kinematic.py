@@ -272,6 +272,7 @@ def test_candidates_are_drawn_the_same_for_the_same_seed() -> None:
     assert len(set(candidates("walk", pool, 8, 3))) == 8 and "walk" in candidates("walk", pool, 8, 3)
 
 
+@pytest.mark.slow
 def test_on_real_clips_it_beats_chance_clearly(shared: Path) -> None:
     """Six clips, eight candidates each drawn from HMDB-51, four draws: chance is 0.12 and 0.38."""
     listed = json.loads((shared / "splits/FROSTER/zs_label_db/hmdb-index2cls.json").read_text())

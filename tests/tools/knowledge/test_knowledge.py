@@ -272,7 +272,7 @@ def test_a_shortlist_takes_linear_time() -> None:
         actions = [f"{('playing', 'eating', 'riding', 'washing')[n % 4]} thing{n}" for n in range(count)]
         assert len(shortlist("a hand goes to the mouth again and again", actions, 3, ["arm_repeat"])) == 3
 
-    assert growth(listed, 600) < 3
+    assert growth(listed, 300) < 3
 
 
 @pytest.mark.parametrize(
