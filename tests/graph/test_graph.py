@@ -407,6 +407,7 @@ async def test_labels_are_data_whatever_they_contain(replies: Any, make_policy: 
     assert [item["action"] for item in state["ranking"]][0] == "行走" and len(state["ranking"]) == 5
 
 
+@pytest.mark.slow
 async def test_six_hundred_labels_run(walking_clip: Path) -> None:
     many = [f"made up action number {i}" for i in range(599)] + ["walk"]
     star = build_graph().compile()

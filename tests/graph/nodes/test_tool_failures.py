@@ -257,6 +257,7 @@ async def test_500_of_500_runs_succeed_while_30_percent_of_calls_fail(
     assert any("injected" in item.summary for item in bad) and any("in a row" in item.summary for item in bad)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_many_calls(walking_clip: Path) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("reads the memory of the process as Linux tells it")

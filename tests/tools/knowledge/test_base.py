@@ -47,6 +47,7 @@ def test_a_cached_base_needs_no_yaml_parser_and_no_encoder(home: Path) -> None:
     assert len(cached(home)) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_compiled_again(home: Path) -> None:
     compiled = opened()
     (path,) = cached(home)
@@ -62,6 +63,7 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(home: Path) -> None:
     assert opened().entries["hug"].label == "hug"
 
 
+@pytest.mark.slow
 def test_additional_files_are_compiled_under_a_key_of_their_own(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_every_entry_reads_back() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(hostile_labels)
+@pytest.mark.slow
 def test_summary_reads_back_whatever_the_labels(actions: list[str]) -> None:
     explained = explain_actions(actions)
     summary = explained.summary()

@@ -169,6 +169,7 @@ def test_other_codecs_are_read(hostile: HostileFiles, kind: str) -> None:
     assert numbers(read_frames(path, [0.0, 0.45, 0.95])) == [0, 4, 9]
 
 
+@pytest.mark.slow
 def test_8k_is_scaled_down(hostile: HostileFiles) -> None:
     assert (probe(hostile.eight_k).width, probe(hostile.eight_k).height) == (7680, 4320)
     frames = read_frames(hostile.eight_k, [0.0, 0.4, 0.9], max_side=768)
