@@ -1,1 +1,1 @@
-"""Measurements: one module for each printed table."""
+"""Evaluation suites: each module prints one table."""

@@ -66,11 +66,11 @@ def main(
             for name, examples in (("base", base), ("novel", novel))
         ]
         _line(f"{policy}, {mode}", accuracy(results[0]), accuracy(results[1]), harmonic_mean(*results))
-    print(f"{'chance':<28}{100 / classes[0]:5.1f} %{'':15}{100 / classes[1]:5.1f} %")
+    print(f"{'chance':<28}{100 / classes[0]:5.1f} %{'':19}{100 / classes[1]:5.1f} %")
 
 
 def _line(name: str, base: Estimate, novel: Estimate, both: Estimate) -> None:
-    print(f"{name:<28}{base!s:<22}{novel!s:<22}HM {both}")
+    print(f"{name:<28}{base!s:<26}{novel!s:<26}HM {both}")
 
 
 if __name__ == "__main__":
