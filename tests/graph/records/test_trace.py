@@ -122,7 +122,7 @@ def test_a_line_that_is_no_record_is_named(trace: Path, line: str, said: str) ->
 
 def test_a_folder_without_a_trace_says_so(tmp_path: Path) -> None:
     for nothing in (tmp_path, tmp_path / "missing", tmp_path / "missing" / FILE):
-        with pytest.raises(BadRecord, match="give a folder that --trace wrote"):
+        with pytest.raises(BadRecord, match="give a folder written by --trace"):
             list(read(nothing))
 
 
