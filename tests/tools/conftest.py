@@ -1,4 +1,4 @@
-"""Weights made once for all tests that look with them, and the engines that the documentation shows."""
+"""Weights created once for all tests of engines, and the example engines of the documentation."""
 
 import re
 from importlib.util import find_spec
@@ -32,7 +32,7 @@ def onnx_tiles(yolo_weights: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def openvino_tiles(yolo_weights: Path) -> Path:
-    """tiles.pt as a folder of OpenVINO."""
+    """tiles.pt as an OpenVINO folder."""
     if find_spec("openvino") is None:
         pytest.skip("needs openvino")
     from .vision.yolo_weights import export
@@ -42,7 +42,7 @@ def openvino_tiles(yolo_weights: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def rtmpose_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of RTMPose's input and outputs that finds colours; see `top_down`."""
+    """A model with the input and outputs of RTMPose that detects colours; see `top_down`."""
     if find_spec("onnx") is None:
         pytest.skip("needs onnx")
     from .vision.top_down import save
@@ -52,17 +52,17 @@ def rtmpose_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def heat_maps_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with heat maps."""
+    """The same model with heat maps as outputs."""
     if find_spec("onnx") is None:
         pytest.skip("needs onnx")
     from .vision.top_down import save
 
-    return save(tmp_path_factory.mktemp("maps") / "maps.onnx", answer="maps")
+    return save(tmp_path_factory.mktemp("maps") / "maps.onnx", output="maps")
 
 
 @pytest.fixture(scope="session")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the modules that docs/engines.md shows, word for word."""
+    """A folder with the example modules of docs/engines.md, verbatim."""
     folder = tmp_path_factory.mktemp("documented")
     page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
     for block, name in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", page, re.DOTALL):

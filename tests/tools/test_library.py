@@ -1,4 +1,4 @@
-"""The five tools as a policy and as other agents meet them, on the bundled clip."""
+"""The five tools as called by a policy and by other agents, on the bundled clip."""
 
 from pathlib import Path
 from typing import Any

@@ -74,10 +74,10 @@ class Network:
 class Yolo:
     """One YOLO11 model, loaded on first use. Thread-safe: concurrent calls share batches.
 
+    Frames are scaled to the size of its training, 640 pixels for the published weights.
+
     Args:
         weights: A .pt or .onnx file, or the folder of an OpenVINO export.
-        size: Pixels of the longer side of the input; by default that of its training, 640 for the published weights.
-            320 is four times as fast but misses small people.
 
     Raises:
         MissingExtra: The package that runs such weights is not installed.
@@ -90,14 +90,13 @@ class Yolo:
     MAX_BOXES: ClassVar[int] = 1000
     """Boxes considered per frame, best first."""
 
-    def __init__(self, weights: Path, size: int | None = None) -> None:
+    def __init__(self, weights: Path) -> None:
         if not weights.exists():
             raise BadWeights(f"{weights} does not exist; give the path of a .pt, .onnx or OpenVINO folder")
         self._load, package, install = _runtime(weights)
         if find_spec(package) is None:
             raise MissingExtra(f"{weights.name} needs the package {package}: pip install {install}")
         self._weights = weights
-        self._size = size
         self._lock = threading.Lock()
         self._network: Network | None = None
 
@@ -117,7 +116,7 @@ class Yolo:
 
     def _run(self, images: np.ndarray) -> list[Skeletons]:
         network = self._loaded()
-        letterbox = Letterbox.fit(images.shape[1:3], network.fixed or self._size or network.size)
+        letterbox = Letterbox.fit(images.shape[1:3], network.fixed or network.size)
         found: list[Skeletons] = []
         for start in range(0, len(images), network.batch):
             batch = images[start : start + network.batch]

@@ -1,4 +1,4 @@
-"""Calls that come while a batch is at work are the next batch, and each gets what is its own."""
+"""Calls that arrive while a batch runs form the next batch, and each gets its own rows."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,55 +10,55 @@ from video_star.tools.vision.batching import Batcher
 
 
 class Network:
-    """Doubles its rows; its first batch waits until it is let go, and rows below 0 are refused."""
+    """Doubles its rows; the first batch blocks until `go` is set, and rows below 0 raise."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
-        self.begun, self.go = threading.Event(), threading.Event()
+        self.started, self.go = threading.Event(), threading.Event()
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         self.batches.append(len(rows))
-        self.begun.set()
+        self.started.set()
         assert self.go.wait(30)
         if (rows < 0).any():
             raise ValueError("below 0")
         return rows * 2
 
 
-def meanwhile(network: Network, most: int, asked: list[np.ndarray]) -> list[Future[np.ndarray]]:
-    """Ask for one row, and for all of these while that is at work."""
-    together = Batcher(network, most)
-    with ThreadPoolExecutor(len(asked) + 1) as pool:
-        first = pool.submit(together, np.ones((1, 2)))
-        assert network.begun.wait(30)
-        calls = [pool.submit(together, rows) for rows in asked]
-        while len(together._waiting) < len(asked):
+def concurrent(network: Network, max_rows: int, requests: list[np.ndarray]) -> list[Future[np.ndarray]]:
+    """Submit one row, and all requests while it is running."""
+    batcher = Batcher(network, max_rows)
+    with ThreadPoolExecutor(len(requests) + 1) as pool:
+        first = pool.submit(batcher, np.ones((1, 2)))
+        assert network.started.wait(30)
+        calls = [pool.submit(batcher, rows) for rows in requests]
+        while len(batcher._waiting) < len(requests):
             pass
         network.go.set()
     assert first.result().tolist() == [[2, 2]]
     return calls
 
 
-def test_what_is_asked_meanwhile_goes_through_together_and_comes_back_apart() -> None:
+def test_concurrent_calls_share_a_batch_and_get_their_own_rows() -> None:
     network = Network()
-    asked = [np.full((count, 2), float(count)) for count in (1, 2, 3)]
-    found = [call.result() for call in meanwhile(network, 16, asked)]
+    requests = [np.full((count, 2), float(count)) for count in (1, 2, 3)]
+    found = [call.result() for call in concurrent(network, 16, requests)]
     assert network.batches == [1, 6]
-    for rows, doubled in zip(asked, found, strict=True):
+    for rows, doubled in zip(requests, found, strict=True):
         assert np.array_equal(doubled, rows * 2)
 
 
-def test_a_batch_has_one_shape_and_no_more_rows_than_it_may() -> None:
+def test_a_batch_has_one_shape_and_a_limited_number_of_rows() -> None:
     network = Network()
-    asked = [np.zeros((2, 2)), np.zeros((1, 3)), np.zeros((2, 2)), np.zeros((9, 3))]
-    found = [call.result() for call in meanwhile(network, 4, asked)]
+    requests = [np.zeros((2, 2)), np.zeros((1, 3)), np.zeros((2, 2)), np.zeros((9, 3))]
+    found = [call.result() for call in concurrent(network, 4, requests)]
     assert [rows.shape for rows in found] == [(2, 2), (1, 3), (2, 2), (9, 3)]
     assert sorted(network.batches) == [1, 1, 4, 9]
 
 
-def test_one_that_fails_costs_the_others_nothing() -> None:
+def test_a_failing_call_does_not_fail_the_others() -> None:
     network = Network()
-    good, bad, fine = meanwhile(network, 16, [np.ones((1, 2)), -np.ones((1, 2)), np.ones((2, 2))])
+    good, bad, fine = concurrent(network, 16, [np.ones((1, 2)), -np.ones((1, 2)), np.ones((2, 2))])
     assert good.result().tolist() == [[2, 2]] and len(fine.result()) == 2
     with pytest.raises(ValueError, match="below 0"):
         bad.result()

@@ -1,4 +1,4 @@
-"""What every engine for people and poses must do alike, and how one is chosen."""
+"""Conformance suite of all engines, and engine selection."""
 
 import os
 from pathlib import Path
@@ -28,8 +28,8 @@ ENGINES = ["embedded", "tiles.pt", "onnx_tiles", "openvino_tiles", "rtmpose", "m
 
 
 @pytest.fixture(params=ENGINES)
-def looking(request: pytest.FixtureRequest, documented: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Every engine there is, and the one that the documentation shows, chosen as anybody would."""
+def any_engine(request: pytest.FixtureRequest, documented: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Each engine, and the one of the documentation, selected by the environment variable."""
     monkeypatch.syspath_prepend(documented)
     match request.param:
         case "tiles.pt":
@@ -47,18 +47,18 @@ def looking(request: pytest.FixtureRequest, documented: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def shown(walking_clip: Path, looking: Engine) -> Frames:
-    """People walking; a strip of the same for tiles, of which it is 20."""
+def frames(walking_clip: Path, any_engine: Engine) -> Frames:
+    """People walking; for the tile model, a strip that it divides into 20 tiles."""
     frames = read_frames(walking_clip, np.array([0.1, 0.2, 0.3]), max_side=768)
-    if not looking.name.startswith("yolo"):
+    if not any_engine.name.startswith("yolo"):
         return frames
     return Frames(np.ascontiguousarray(frames.images[:, 300:336]), frames.times, 0.5)
 
 
-def test_what_is_found_has_one_form(looking: Engine, shown: Frames) -> None:
-    height, width = shown.images.shape[1:3]
-    people, poses = looking.detector.people(shown), looking.estimator.poses(shown)
-    assert len(people) == len(poses) == len(shown)
+def test_results_have_the_documented_shapes_and_ranges(any_engine: Engine, frames: Frames) -> None:
+    height, width = frames.images.shape[1:3]
+    people, poses = any_engine.detector.people(frames), any_engine.estimator.poses(frames)
+    assert len(people) == len(poses) == len(frames)
     assert all(len(boxes) for boxes, _ in people) and all(len(boxes) for boxes, _, _ in poses)
     without = [(boxes, scores, np.zeros((len(boxes), 17, 3), np.float32)) for boxes, scores in people]
     for boxes, scores, keypoints in [*without, *poses]:
@@ -70,44 +70,46 @@ def test_what_is_found_has_one_form(looking: Engine, shown: Frames) -> None:
         assert ((0 <= keypoints[:, :, 2]) & (keypoints[:, :, 2] <= 1)).all()
 
 
-def test_results_are_in_pixels_of_the_original(looking: Engine, shown: Frames) -> None:
-    same = Frames(shown.images, shown.times, shown.scale / 2)
+def test_results_are_in_pixels_of_the_original_frame(any_engine: Engine, frames: Frames) -> None:
+    same = Frames(frames.images, frames.times, frames.scale / 2)
     pairs: list[tuple[People, People]] = [
-        (detect_people(shown, looking.detector), detect_people(same, looking.detector)),
-        (estimate_pose(shown, looking.estimator), estimate_pose(same, looking.estimator)),
+        (detect_people(frames, any_engine.detector), detect_people(same, any_engine.detector)),
+        (estimate_pose(frames, any_engine.estimator), estimate_pose(same, any_engine.estimator)),
     ]
     for found, twice in pairs:
         assert twice.size == (found.size[0] * 2, found.size[1] * 2)
         assert np.allclose(twice.boxes, found.boxes * 2, atol=0.1)
 
 
-def test_results_are_summarised_and_drawn_alike(looking: Engine, shown: Frames) -> None:
-    poses = estimate_pose(shown, looking.estimator)
-    assert poses.summary() and len(poses.times) == len(shown)
+def test_results_can_be_summarised_and_drawn(any_engine: Engine, frames: Frames) -> None:
+    poses = estimate_pose(frames, any_engine.estimator)
+    assert poses.summary() and len(poses.times) == len(frames)
     for annotator in (PeopleAnnotator(), PoseAnnotator()):
-        drawn = annotator.annotate(shown.images[0], poses, 0, shown.scale)
-        assert drawn.shape == shown.images[0].shape and drawn.dtype == np.uint8
-        assert (drawn != shown.images[0]).any()
+        drawn = annotator.annotate(frames.images[0], poses, 0, frames.scale)
+        assert drawn.shape == frames.images[0].shape and drawn.dtype == np.uint8
+        assert (drawn != frames.images[0]).any()
 
 
-def test_odd_pictures_break_nothing(looking: Engine) -> None:
+def test_unusual_image_sizes_are_accepted(any_engine: Engine) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (7, 500, 3), np.uint8)
     for image in (np.zeros((1, 1, 3), np.uint8), np.full((300, 3, 3), 255, np.uint8), noise):
-        people = detect_people(frames_of(image), looking.detector)
-        poses = estimate_pose(frames_of(image, image), looking.estimator)
+        people = detect_people(frames_of(image), any_engine.detector)
+        poses = estimate_pose(frames_of(image, image), any_engine.estimator)
         assert people.size == (image.shape[1], image.shape[0]) and len(poses.times) == 2
 
 
-def test_clips_of_any_size_may_follow_each_other(looking: Engine, shown: Frames) -> None:
-    first = estimate_pose(shown, looking.estimator)
-    estimate_pose(frames_of(np.zeros((90, 50, 3), np.uint8)), looking.estimator)
-    again = estimate_pose(shown, looking.estimator)
+def test_clips_of_different_sizes_may_follow_each_other(any_engine: Engine, frames: Frames) -> None:
+    first = estimate_pose(frames, any_engine.estimator)
+    estimate_pose(frames_of(np.zeros((90, 50, 3), np.uint8)), any_engine.estimator)
+    again = estimate_pose(frames, any_engine.estimator)
     assert np.allclose(first.boxes, again.boxes, atol=0.01)
 
 
-def test_threads_may_share_an_engine(looking: Engine, shown: Frames) -> None:
+def test_threads_may_share_an_engine(any_engine: Engine, frames: Frames) -> None:
     results: list[np.ndarray] = []
-    threads = [Thread(target=lambda: results.append(detect_people(shown, looking.detector).boxes)) for _ in range(3)]
+    threads = [
+        Thread(target=lambda: results.append(detect_people(frames, any_engine.detector).boxes)) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -116,7 +118,7 @@ def test_threads_may_share_an_engine(looking: Engine, shown: Frames) -> None:
 
 
 @pytest.mark.parametrize("weights", ["", "nobody.pt", "not_numbers.pt"])
-def test_nobody_is_an_empty_result(
+def test_no_people_give_an_empty_result(
     weights: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if weights:
@@ -133,7 +135,7 @@ def test_the_embedded_engine_is_the_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert engine() is EMBEDDED and tool("detect_people").engine == engine_name() == "embedded-1"
 
 
-def test_results_of_engines_and_weights_never_mix(
+def test_results_of_different_engines_and_weights_are_cached_separately(
     yolo_weights: Path, walking_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = open_clip(str(walking_clip), 0, 0.3)
@@ -151,7 +153,7 @@ def test_results_of_engines_and_weights_never_mix(
 
 
 @pytest.mark.parametrize(
-    "choice, remedy",
+    "choice, message",
     [
         ("yolo11n", "video-star models pull yolo11n"),
         ("yolo11x-pose", "video-star models pull yolo11x-pose"),
@@ -164,25 +166,25 @@ def test_results_of_engines_and_weights_never_mix(
         ("json:x", "no attribute 'engine'.*MODULE:ARGUMENT"),
         ("my_vision:forty", "invalid literal.*MODULE:ARGUMENT"),
         ("https://example.org/x.onnx", "MODULE:ARGUMENT"),
-        ("nothing_made:", "NoneType.*MODULE:ARGUMENT"),
+        ("returns_none:", "NoneType.*MODULE:ARGUMENT"),
     ],
 )
-def test_an_engine_that_is_not_here_says_what_to_do(
-    choice: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, walking_clip: Path, documented: Path
+def test_an_unusable_engine_is_reported_with_the_remedy(
+    choice: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, walking_clip: Path, documented: Path
 ) -> None:
-    (tmp_path / "nothing_made.py").write_text("def engine(what):\n    return None\n")
+    (tmp_path / "returns_none.py").write_text("def engine(what):\n    return None\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(documented)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDEO_STAR_VISION", choice)
     clip = open_clip(str(walking_clip), 0, 0.3)
-    with pytest.raises(BadWeights, match=remedy):
+    with pytest.raises(BadWeights, match=message):
         tool("estimate_pose").run(clip, (), 0)
     assert not list(tmp_path.rglob("*.pt"))
 
 
 @pytest.mark.parametrize("name, package", [("own.pt", "ultralytics"), ("own_openvino_model", "openvino")])
-def test_a_missing_package_is_named_with_the_line_that_installs_it(
+def test_a_missing_package_is_reported_with_its_install_command(
     name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / name
@@ -197,7 +199,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
         engine()
 
 
-def test_an_engine_of_ones_own_is_kept_until_its_weights_change(
+def test_an_engine_is_created_again_when_its_weights_change(
     rtmpose_onnx: Path, heat_maps_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own.onnx"
@@ -211,11 +213,11 @@ def test_an_engine_of_ones_own_is_kept_until_its_weights_change(
     assert len(set(names)) == 2
 
 
-def test_settings_of_an_engine_are_part_of_its_name(documented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_argument_of_an_engine_is_part_of_its_name(documented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(documented)
     names = []
-    for least in ("40", "250"):
-        monkeypatch.setenv("VIDEO_STAR_VISION", f"my_vision:{least}")
+    for threshold in ("40", "250"):
+        monkeypatch.setenv("VIDEO_STAR_VISION", f"my_vision:{threshold}")
         names.append(tool("detect_people").engine)
     assert names == ["moving-1 40", "moving-1 250"]
 

@@ -1,4 +1,4 @@
-"""Poses on real clips, and the words they are put in."""
+"""Poses on real clips, and their description in words."""
 
 from functools import cache
 from itertools import combinations
@@ -45,7 +45,7 @@ def test_walkers_are_tracked_stably(walking: Poses) -> None:
     assert sum(length > 4 for length in seconds) == 3
 
 
-def test_walkers_stand_on_their_feet(walking: Poses) -> None:
+def test_feet_of_walkers_are_below_their_hips(walking: Poses) -> None:
     seen = walking.keypoints[:, :, 2] >= 0.5
     standing = seen[:, 11:17].all(axis=1)
     y = walking.keypoints[:, :, 1]
@@ -55,21 +55,21 @@ def test_walkers_stand_on_their_feet(walking: Poses) -> None:
     assert (y[seen[:, 0], 0] < y[seen[:, 0], 11]).mean() > 0.95
 
 
-def test_boxes_hold_the_joints_that_are_seen(walking: Poses) -> None:
+def test_boxes_contain_the_visible_keypoints(walking: Poses) -> None:
     x, y, seen = np.moveaxis(walking.keypoints, 2, 0)
     x0, y0, x1, y1 = walking.boxes.T[:, :, None]
     within = (x >= x0 - 1) & (x <= x1 + 1) & (y >= y0 - 1) & (y <= y1 + 1)
     assert within[seen >= 0.5].all()
 
 
-def test_people_who_hug_stay_two(hug: Poses) -> None:
+def test_people_who_hug_remain_two_tracks(hug: Poses) -> None:
     frames = len(hug.times)
     counts = sorted((len(hug.of(track)) for track in np.unique(hug.tracks)), reverse=True)
     assert len(counts) == 2
     assert counts[1] >= 0.85 * frames
 
 
-def test_no_two_people_share_a_skeleton(hug: Poses, walking: Poses) -> None:
+def test_no_two_people_have_the_same_skeleton(hug: Poses, walking: Poses) -> None:
     for poses in (hug, walking):
         for index in range(len(poses.times)):
             here = poses.at(index)
@@ -84,8 +84,8 @@ def test_a_close_up_is_one_person(shared: Path) -> None:
     assert len(poses) == len(poses.times)
 
 
-def test_a_cut_carries_nobody_over(shared: Path) -> None:
-    """What looked like people among the cars before the cut must not keep the cyclist behind it from being seen."""
+def test_nobody_is_tracked_across_a_cut(shared: Path) -> None:
+    """False detections among the cars before the cut must not hide the cyclist after it."""
     times = np.array([2.2, 2.4, 2.6, 2.8, 3.04])
     cyclist = estimate_pose(read_frames(shared / "clips" / "bikes.mp4", times, max_side=768), BLAZEPOSE).at(4)
     assert len(cyclist) == 1
@@ -106,7 +106,7 @@ def test_threads_may_share_the_estimator(walking_clip: Path) -> None:
         assert np.allclose(result.keypoints, results[0].keypoints, atol=0.5)
 
 
-def test_another_estimator_takes_the_place_of_the_embedded_one() -> None:
+def test_another_estimator_can_be_used() -> None:
     class Fixed:
         def poses(self, frames: Frames) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             box = np.array([[30, 0, 70, 145]], np.float32)
@@ -120,7 +120,7 @@ def test_another_estimator_takes_the_place_of_the_embedded_one() -> None:
     assert np.allclose(STANDING[0], [50, 10, 1])
 
 
-def test_results_are_people_too(walking: Poses) -> None:
+def test_poses_are_people(walking: Poses) -> None:
     assert isinstance(walking, People)
     one = walking.of(1)
     assert isinstance(one, Poses) and len(one.keypoints) == len(one)
@@ -129,14 +129,14 @@ def test_results_are_people_too(walking: Poses) -> None:
         Poses(one.times, one.size, one.frame, one.boxes, one.scores, one.tracks, one.keypoints[:, :5])
 
 
-def test_standing_is_said_to_be_upright() -> None:
+def test_a_standing_person_is_upright() -> None:
     words = posture(STANDING)
     assert "trunk upright (0 degrees)" in words
     assert "knees 180/180" in words
     assert "both hands at the hips" in words
 
 
-def test_raised_hands_and_bent_knees_are_said() -> None:
+def test_raised_hands_and_bent_knees_are_described() -> None:
     pose = STANDING.copy()
     pose[[9, 10], 1] = -20
     pose[15, :2] = (90, 108)
@@ -145,14 +145,14 @@ def test_raised_hands_and_bent_knees_are_said() -> None:
     assert "knees 90/180" in words
 
 
-def test_a_handstand_is_upside_down_and_a_bow_goes_to_its_side() -> None:
+def test_a_handstand_is_upside_down_and_a_bow_has_a_direction() -> None:
     assert "upside down" in posture(STANDING * [1, -1, 1])
     bow = STANDING.copy()
     bow[:11, :2] = STANDING[:11, [1, 0]] * [-1, 1] + [130, 25]
     assert "to the right" in posture(bow)
 
 
-def test_unseen_joints_are_not_described() -> None:
+def test_invisible_joints_are_not_described() -> None:
     pose = STANDING.copy()
     pose[11:, 2] = 0
     assert "knees" not in posture(pose) and "trunk" not in posture(pose)
@@ -165,7 +165,7 @@ def test_body_height_comes_from_the_trunk() -> None:
     assert body_height(STANDING[None] * [1, 1, 0], np.array([[0, 0, 10, 20]])) == 20
 
 
-def test_summary_tells_postures_and_distances_and_stays_short(hug: Poses, walking: Poses) -> None:
+def test_the_summary_gives_postures_and_distances_and_is_short(hug: Poses, walking: Poses) -> None:
     text = hug.summary()
     assert text.startswith("2 people, at most 2 at once.")
     assert "trunk leaning" in text

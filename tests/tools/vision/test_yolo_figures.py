@@ -1,4 +1,4 @@
-"""YOLO11n-pose trained on Marionette's figures: boxes and joints mean something, by torch, ONNX and OpenVINO alike."""
+"""YOLO11n-pose trained on Marionette: accurate boxes and keypoints with torch, ONNX and OpenVINO alike."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / NAME
 FILMS = 16
-"""Of other seeds than any the model was trained on or chosen by."""
+"""With seeds that were used neither for training nor for model selection."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def seen() -> list[tuple[np.ndarray, GroundTruth]]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """The weights in every format whose packages are here, by how the name ends."""
+    """The weights in every format whose packages are installed, by suffix."""
     for package in ("ultralytics", "onnx"):
         pytest.importorskip(package, reason=f"needs {package}; install the extra yolo and the group dev")
     from .yolo_weights import export
@@ -57,9 +57,7 @@ def by_torch(exported: dict[str, Path], seen: list[tuple[np.ndarray, GroundTruth
     return look(exported[".pt"], seen)
 
 
-def test_figures_never_seen_before_are_found(
-    by_torch: list[Skeletons], seen: list[tuple[np.ndarray, GroundTruth]]
-) -> None:
+def test_unseen_figures_are_found(by_torch: list[Skeletons], seen: list[tuple[np.ndarray, GroundTruth]]) -> None:
     got = measure(by_torch, [truth for _, truth in seen])
     # Measured: 0.97, 0.86, 0.67, 0.67 and 0.37.
     assert got.recall > 0.9 and got.mean_iou > 0.78 and got.mean_oks > 0.55, got
@@ -67,7 +65,7 @@ def test_figures_never_seen_before_are_found(
 
 
 @pytest.mark.parametrize("ending", [".onnx", "_openvino_model"])
-def test_every_format_finds_the_same(
+def test_every_format_gives_the_same_results(
     ending: str, exported: dict[str, Path], by_torch: list[Skeletons], seen: list[tuple[np.ndarray, GroundTruth]]
 ) -> None:
     if ending not in exported:
@@ -78,7 +76,7 @@ def test_every_format_finds_the_same(
         assert np.allclose(mine[1], theirs[1], atol=0.002) and np.allclose(mine[2], theirs[2], atol=0.1)
 
 
-def test_the_graph_looks_with_it(exported: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graph_uses_the_engine(exported: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shot = film("wave", HELD_OUT + 200_000)
     write_video(tmp_path / "clip.mp4", shot.frames, shot.fps)
     monkeypatch.setenv("VIDEO_STAR_VISION", str(exported[".onnx"]))

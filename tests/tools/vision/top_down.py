@@ -1,4 +1,4 @@
-"""An ONNX model with the input and the outputs of an exported RTMPose, whose answer is known: a joint is a colour."""
+"""An ONNX model with the input and outputs of an exported RTMPose and known results: each keypoint is a colour."""
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
@@ -9,20 +9,20 @@ import numpy as np
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SPREAD = 30.0
-"""Distance in RGB at which a colour counts 0.6 of the right one."""
+"""Distance in RGB at which the response to a colour falls to 0.6."""
 
 
 def colours(count: int) -> np.ndarray:
-    """Colours (count, 3) of RGB around the wheel of hues; none lies on another's way to black."""
+    """RGB colours (count, 3) around the colour wheel; none lies between another one and black."""
     return np.array([hsv_to_rgb(k / count, 1, 1) for k in range(count)]) * 255
 
 
 def painted(size: tuple[int, int], spots: np.ndarray, radius: float) -> np.ndarray:
-    """A black picture (height, width, 3) uint8 with keypoint k's colour at spots[k], fading away within the radius.
+    """A black image (height, width, 3) uint8 with the colour of keypoint k at spots[k], fading out within the radius.
 
     Args:
         size: Width and height in pixels.
-        spots: (keypoints, 2) x, y, a pixel's middle being whole numbers.
+        spots: (keypoints, 2) x, y; pixel centres are integers.
         radius: Pixels.
     """
     y, x = np.mgrid[: size[1], : size[0]]
@@ -33,14 +33,14 @@ def painted(size: tuple[int, int], spots: np.ndarray, radius: float) -> np.ndarr
     return picture.clip(0, 255).round().astype(np.uint8)
 
 
-def save(path: Path, keypoints: int = 17, *, size: tuple[int, int] = (192, 256), answer: str = "simcc") -> Path:
-    """Write the model; its batch may have any size, as in mmdeploy's and rtmlib's exports.
+def save(path: Path, keypoints: int = 17, *, size: tuple[int, int] = (192, 256), output: str = "simcc") -> Path:
+    """Write the model, with a dynamic batch size as in the exports of mmdeploy and rtmlib.
 
     Args:
-        path: Where to.
-        keypoints: How many.
+        path: The file to write.
+        keypoints: Number of keypoints.
         size: Width and height of the input.
-        answer: "simcc", which is RTMPose's; "maps", heat maps a quarter as large as the input; or "nan".
+        output: "simcc" as in RTMPose; "maps" for heat maps at a quarter of the input size; or "nan".
     """
     from onnx import TensorProto, checker, helper, numpy_helper
     from onnx import save as write
@@ -57,11 +57,11 @@ def save(path: Path, keypoints: int = 17, *, size: tuple[int, int] = (192, 256),
         "three": np.array([3]),
         "double": np.array([1, 1, 2], np.float32),
         "quarter": np.array([1, 1, 0.25, 0.25], np.float32),
-        "nan": np.array(np.nan if answer == "nan" else 0, np.float32),
+        "nan": np.array(np.nan if output == "nan" else 0, np.float32),
     }
 
-    def node(kind: str, inputs: Sequence[str], output: str, **settings: Any) -> None:
-        nodes.append(helper.make_node(kind, list(inputs), [output], **settings))
+    def node(kind: str, inputs: Sequence[str], name: str, **settings: Any) -> None:
+        nodes.append(helper.make_node(kind, list(inputs), [name], **settings))
 
     node("Mul", ["input", "std"], "scaled")
     node("Add", ["scaled", "mean"], "rgb")
@@ -72,9 +72,9 @@ def save(path: Path, keypoints: int = 17, *, size: tuple[int, int] = (192, 256),
     node("Mul", ["far", "sharp"], "near")
     node("Exp", ["near"], "sure")
     node("Add", ["sure", "nan"], "map")
-    # Bin i of a row stands for i / 2 pixels, as Resize has it when it is told to be asymmetric.
+    # Bin i of a row is at i / 2 pixels, which is the asymmetric mode of Resize.
     linear = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
-    if answer == "maps":
+    if output == "maps":
         node("Resize", ["map", "", "quarter"], "maps", **linear)
         outputs = [helper.make_tensor_value_info("maps", floats, ["batch", keypoints, height // 4, width // 4])]
     else:

@@ -1,4 +1,4 @@
-"""YOLO11n-pose as it is built, untrained, its head set by hand so that what it must answer is known."""
+"""Untrained YOLO11n-pose with a head set by hand, so that its results are known."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -12,7 +12,7 @@ LARGE = 2
 
 
 def architecture() -> Any:
-    """A `YOLO` of ultralytics with random weights, its normalisation set so that pictures make a difference."""
+    """An ultralytics `YOLO` with random weights, normalised so that the output depends on the image."""
     torch = import_module("torch")
     with isolated_ultralytics():
         yolo = import_module("ultralytics").YOLO
@@ -28,7 +28,7 @@ def architecture() -> Any:
 
 
 def save(path: Path, change: Callable[[Any], None]) -> Path:
-    """Save the architecture as a checkpoint after `change` of its head."""
+    """Save the architecture as a checkpoint after applying `change` to its head."""
     model = architecture()
     with import_module("torch").no_grad():
         change(model.model.model[-1])
@@ -36,41 +36,49 @@ def save(path: Path, change: Callable[[Any], None]) -> Path:
     return path
 
 
+def trained_at(size: int, checkpoint: Path, out: Path) -> Path:
+    """A copy of the checkpoint that says it was trained on images of `size` pixels."""
+    torch = import_module("torch")
+    content = torch.load(checkpoint, weights_only=False)
+    torch.save(content | {"train_args": {"imgsz": size}}, out)
+    return out
+
+
 def export(checkpoint: Path, format: str) -> Path:
-    """The checkpoint as .onnx or OpenVINO folder, of dynamic shapes, beside it."""
+    """The checkpoint exported next to it as .onnx or OpenVINO folder, with dynamic shapes."""
     yolo = import_module("ultralytics").YOLO
     options = {"simplify": False} if format == "onnx" else {}
     return Path(yolo(str(checkpoint)).export(format=format, dynamic=True, verbose=False, **options))
 
 
 def tiles(head: Any) -> None:
-    """A person in each square of 32x32 pixels of the input, all joints in the middle, 88 % sure."""
+    """A person in each square of 32x32 pixels of the input, all keypoints in the centre, score 0.88."""
     for level in range(3):
         for branch in (head.cv2, head.cv3, head.cv4):
             branch[level][-1].weight.zero_()
-        # Distances to the four sides are means over bins 0..15: half and half of 0 and 1 is half a stride.
+        # Distances to the four sides are means over bins 0..15: equal weights of 0 and 1 give half a stride.
         head.cv2[level][-1].bias.fill_(-50).view(4, 16)[:, :2] = 0
         head.cv3[level][-1].bias.fill_(-20)
-        # x and y come out as (2 * raw + corner of the cell) * stride.
+        # x and y are decoded as (2 * raw + corner of the cell) * stride.
         joints = head.cv4[level][-1].bias.view(17, 3)
         joints[:, :2], joints[:, 2] = 0.25, 2.0
     head.cv3[LARGE][-1].bias[0] = 2.0
 
 
 def nobody(head: Any) -> None:
-    """No score reaches anything."""
+    """No score reaches the threshold."""
     tiles(head)
     head.cv3[LARGE][-1].bias[0] = -20
 
 
 def not_numbers(head: Any) -> None:
-    """Boxes are found, but one coordinate of a joint is NaN."""
+    """Boxes are found, but one coordinate of a keypoint is NaN."""
     tiles(head)
     head.cv4[LARGE][-1].bias[0] = float("nan")
 
 
 def scattered(head: Any) -> None:
-    """Persons of all sizes and scores all over, as chance has it."""
+    """People of random sizes, scores and positions."""
     for level in range(3):
         head.cv3[level][-1].weight.mul_(0.1)
         head.cv3[level][-1].bias.fill_(-8)
