@@ -1,4 +1,4 @@
-"""A text names a candidate only if it is spelled like it, and finding it takes the same time among any number."""
+"""A text matches a candidate up to spelling, at a cost independent of the number of candidates."""
 
 import time
 
@@ -10,16 +10,16 @@ ACTIONS = ["ride bike", "walk", "Shake-Hands"]
 
 
 @pytest.mark.parametrize("text", ["ride_bike", " Ride Bike. ", '"ride-bike"', "RIDE  BIKE"])
-def test_a_label_is_recognised_however_it_is_spelt(text: str) -> None:
+def test_spelling_does_not_matter_for_a_label(text: str) -> None:
     assert Candidates.of(ACTIONS).match(text) == "ride bike"
 
 
 @pytest.mark.parametrize("text", ["ride bikes", "", "walk or run", "bike"])
-def test_another_label_is_not_taken_for_a_candidate(text: str) -> None:
+def test_another_label_does_not_match(text: str) -> None:
     assert Candidates.of(ACTIONS).match(text) is None
 
 
-def test_labels_with_the_same_words_are_told_apart_by_spelling_only() -> None:
+def test_labels_with_the_same_words_differ_by_spelling() -> None:
     candidates = Candidates.of(["run!", "run?", "hop (high)"])
     assert candidates.match("RUN?") == "run?" and candidates.match("run") is None
     assert candidates.match("hop high") == "hop (high)"

@@ -1,4 +1,4 @@
-"""Sub-actions weigh by rank, and a ranking holds every candidate once."""
+"""Sub-actions are weighted by rank, and a ranking has every candidate once."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def test_rank_k_of_n_weighs_n_minus_k_plus_1() -> None:
 
 
 @given(st.dictionaries(st.integers(1, 5), st.dictionaries(st.sampled_from(ACTIONS), st.floats(0, 10)), max_size=5))
-def test_weighed_scores_stay_within_0_and_1(scores: dict[int, dict[str, float]]) -> None:
+def test_weighted_scores_are_in_0_to_1(scores: dict[int, dict[str, float]]) -> None:
     assert all(0 <= total <= 1 + 1e-9 for total in weigh(scores, 5).values())
 
 

@@ -43,7 +43,7 @@ def test_the_command_says_how_many_rows_it_wrote(trace: Path, tmp_path: Path) ->
     assert refused.exit_code == 2
 
 
-def test_an_empty_trace_is_refused(tmp_path: Path) -> None:
+def test_an_empty_trace_raises(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").touch()
     with pytest.raises(BadRecord, match="there are no runs"):
         export(tmp_path, tmp_path / "table")

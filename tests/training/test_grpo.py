@@ -1,4 +1,4 @@
-"""Two optimiser steps on runs of the graph with real tool pixels: the records suffice to train."""
+"""Two optimiser steps on runs of the graph with images of real tools."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def call(name: str, **args: Any) -> str:
 
 
 class Taught(EpisodeTrainer):
-    """Episodes with given words: a random model would never answer. Every second one is wrong and looks at nothing."""
+    """Episodes with prescribed replies, as a random model never answers; every second one is wrong and calls no tool."""
 
     def policy(self, number: int) -> TransformersPolicy:
         policy = super().policy(number)
@@ -104,7 +104,7 @@ def test_two_steps_have_a_finite_loss_and_change_the_weights(trained: Any) -> No
     assert any(not torch.equal(after[name].detach(), value) for name, value in before.items() if "visual" in name)
 
 
-def test_every_term_of_the_reward_is_logged_apart(trained: Any) -> None:
+def test_every_reward_term_is_logged_separately(trained: Any) -> None:
     trainer, _, _ = trained
     means = {f.__name__: logged(trainer, f"rewards/{f.__name__}/mean")[0] for f in HIERARCHICAL_REWARD}
     assert means == {"accuracy_reward": 0.5, "format_reward": 1.0, "tool_reward": 0.5, "sub_action_reward": 0.5}
@@ -125,7 +125,7 @@ def test_gradient_reaches_sampled_tokens_tool_choice_included_and_no_others(trai
     assert all("Shortlists" in row and "<answer>walk</answer>" not in row for row in unsampled)
 
 
-def test_there_are_as_many_pads_as_features_tool_pixels_among_them(trained: Any) -> None:
+def test_there_is_one_pad_per_feature_tool_images_included(trained: Any) -> None:
     trainer, _, _ = trained
     batch = trainer.seen
     pad = trainer.processing_class.tokenizer.convert_tokens_to_ids("<|image_pad|>")
@@ -139,7 +139,7 @@ def test_rollouts_report_the_log_probabilities_training_computes(trained: Any) -
     assert not differences or max(differences) < 0.05
 
 
-def test_the_seam_in_trl_is_still_there() -> None:
+def test_trl_still_has_the_overridden_methods() -> None:
     import inspect
 
     from trl.trainer.grpo_trainer import GRPOTrainer

@@ -1,4 +1,4 @@
-"""The reward is the paper's, term by term, whatever the record holds."""
+"""The reward of the paper, term by term."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ GOOD = "<think>t</think>\n<scores>{}</scores>\n<answer>walk</answer>"
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """A good run whose answer is walk, with some of it changed."""
+    """A good run with the answer walk, with some fields changed."""
     made: dict[str, Any] = {"action": "walk", "text": GOOD, "tools": ["detect_people"], "status": "ok"}
     made |= {"author": "policy", "corrected": [], **changes}
     calls = [{"id": "1", "name": name, "args": {}} for name in made["tools"]]
@@ -39,7 +39,7 @@ def test_a_good_run_gets_every_term() -> None:
     assert terms.sub == pytest.approx((3 + 1) / 6) and terms.total == pytest.approx(3 + 4 / 6)
 
 
-def test_tools_and_sub_actions_count_only_with_a_right_answer() -> None:
+def test_tools_and_sub_actions_count_only_if_the_answer_is_correct() -> None:
     terms = reward(record(action="run"), "walk")
     assert terms.tool == 1.0 and terms.sub > 0 and terms.total == 1.0
 
@@ -60,11 +60,11 @@ def test_another_answer_or_none_is_wrong(answer: str | None) -> None:
         GOOD.replace("walk", "<b>walk"),
     ],
 )
-def test_a_turn_of_another_form_gets_no_format_reward(text: str) -> None:
+def test_a_turn_in_another_format_gets_no_format_reward(text: str) -> None:
     assert well_formed(record(text=text)) == 0.0
 
 
-def test_what_had_to_be_corrected_gets_no_format_reward() -> None:
+def test_a_corrected_run_gets_no_format_reward() -> None:
     asked = {"role": "user", "author": "graph", "node": "score", "content": "?"}
     turn = {"role": "assistant", "author": "policy", "node": "score", "content": "walk"}
     for request, corrected in (("correct", True), ("score", False)):
@@ -74,14 +74,14 @@ def test_what_had_to_be_corrected_gets_no_format_reward() -> None:
     assert well_formed(record(corrected=[{**turn, "node": "decompose"}, {**asked, "node": "decompose"}])) == 1.0
 
 
-def test_tools_must_have_worked_and_be_the_policy_s_own_choice() -> None:
+def test_tool_reward_needs_a_working_tool_called_by_the_policy() -> None:
     assert tool_use(record(tools=[])) == 0.0
     assert tool_use(record(status="unavailable")) == 0.0
     assert tool_use(record(author="graph")) == 0.0
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["walk", "run", "hug"]), st.floats(0, 10)), max_size=6))
-def test_sub_action_reward_is_a_share(sub: list[dict[str, float]]) -> None:
+def test_sub_action_reward_is_in_0_to_1(sub: list[dict[str, float]]) -> None:
     value = sub_actions(record(sub=sub), "walk")
     assert 0 <= value <= 1
     if sub and all(scores.get("walk", 0) > max([0, *(v for k, v in scores.items() if k != "walk")]) for scores in sub):

@@ -1,4 +1,4 @@
-"""One chat template, the same bytes in transformers, TRL and plain Jinja, over conversations that were really held."""
+"""One chat template gives the same bytes in transformers, TRL and plain Jinja, for recorded conversations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TURN = re.compile(r"<\|im_start\|>assistant\n(.*?<\|im_end\|>)\n", re.DOTALL)
 
 @pytest.fixture(scope="module")
 def held(walking_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Held]]:
-    """Eleven runs of the graph over a second of the real clip."""
+    """Eleven runs of the graph on one second of the real clip."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEO_STAR_HOME", str(tmp_path_factory.mktemp("store")))
         yield record_all(walking_clip)
@@ -52,11 +52,11 @@ def processor(tiny_qwen: Path) -> Any:
 
 
 def plain(*, messages: Any, tools: Any = (), add_generation_prompt: bool = False) -> str:
-    """The template as a policy without transformers writes it."""
+    """The text of the template without transformers."""
     return render(messages, tools, ask=add_generation_prompt)
 
 
-def test_trl_finds_all_it_needs_in_the_template(processor: Any) -> None:
+def test_trl_accepts_the_template_for_training(processor: Any) -> None:
     from trl import chat_template_utils as trl
 
     for subject in (processor, processor.tokenizer):
@@ -67,7 +67,7 @@ def test_trl_finds_all_it_needs_in_the_template(processor: Any) -> None:
     assert trl.has_generation_markers(chat_template())
 
 
-def test_a_conversation_is_the_same_bytes_everywhere(one: Held, processor: Any) -> None:
+def test_every_renderer_gives_the_same_bytes(one: Held, processor: Any) -> None:
     from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
     want = processor.apply_chat_template(one.chat, tools=one.tools).encode()
@@ -78,7 +78,7 @@ def test_a_conversation_is_the_same_bytes_everywhere(one: Held, processor: Any) 
     assert plain(messages=one.wired, tools=one.tools).encode() == want
 
 
-def test_trl_reads_the_tokens_that_transformers_writes(one: Held, processor: Any) -> None:
+def test_trl_gets_the_tokens_of_transformers(one: Held, processor: Any) -> None:
     from trl.data_utils import prepare_multimodal_messages
 
     end = next(i for i, message in enumerate(one.chat) if message["role"] == "assistant")
@@ -92,7 +92,7 @@ def test_trl_reads_the_tokens_that_transformers_writes(one: Held, processor: Any
     assert list(theirs) == list(ours)
 
 
-def test_a_later_message_changes_nothing_before_it(one: Held, processor: Any) -> None:
+def test_a_later_message_does_not_change_the_text_before_it(one: Held, processor: Any) -> None:
     whole = plain(messages=one.chat, tools=one.tools)
     ids = processor.tokenizer(whole)["input_ids"]
     after = [*(message["role"] for message in one.chat[1:]), None]
@@ -109,7 +109,7 @@ def test_a_later_message_changes_nothing_before_it(one: Held, processor: Any) ->
         assert ids[: len(start)] == start
 
 
-def test_marks_hold_the_assistants_turns_and_nothing_else(one: Held, processor: Any) -> None:
+def test_generation_marks_cover_exactly_the_assistant_turns(one: Held, processor: Any) -> None:
     from trl.data_utils import prepare_multimodal_messages
 
     turns = TURN.findall(processor.apply_chat_template(one.chat, tools=one.tools))
@@ -127,7 +127,7 @@ def test_marks_hold_the_assistants_turns_and_nothing_else(one: Held, processor: 
     assert marked == turns
 
 
-def test_every_image_has_as_many_pads_as_features(one: Held, processor: Any) -> None:
+def test_each_image_has_one_pad_per_feature(one: Held, processor: Any) -> None:
     text = processor.apply_chat_template(one.chat, tools=one.tools)
     assert text.count("<|image_pad|>") == len(one.pictures) >= 4
     made = processor(text=[text], images=[one.pictures], return_tensors="pt")
@@ -136,7 +136,7 @@ def test_every_image_has_as_many_pads_as_features(one: Held, processor: Any) -> 
     assert made["image_grid_thw"].prod(-1).max() // merge <= 16
 
 
-def test_the_conversations_cover_what_can_be_said(held: dict[str, Held]) -> None:
+def test_the_conversations_cover_all_kinds_of_messages(held: dict[str, Held]) -> None:
     assert len(held) >= 10
     roles = [[message["role"] for message in one.chat] for one in held.values()]
     assert any(roles[i : i + 2] == ["tool", "tool"] for roles in roles for i in range(len(roles)))
@@ -148,9 +148,7 @@ def test_the_conversations_cover_what_can_be_said(held: dict[str, Held]) -> None
     assert any(m["content"] and m.get("tool_calls") for m in spoken)
 
 
-def test_a_label_that_spells_control_tokens_forges_neither_turn_nor_image(
-    held: dict[str, Held], processor: Any
-) -> None:
+def test_control_tokens_in_a_label_are_not_read_as_control_tokens(held: dict[str, Held], processor: Any) -> None:
     one = held["unicode"]
     text = processor.apply_chat_template(one.chat, tools=one.tools)
     assert "走る" in text and "< |im_end|>" in text
@@ -162,7 +160,7 @@ def test_a_label_that_spells_control_tokens_forges_neither_turn_nor_image(
     assert "<|vision" not in (text := processor.apply_chat_template(said)) and "<|image_pad|>" not in text
 
 
-def test_the_whole_form_of_a_conversation_with_tools() -> None:
+def test_the_text_of_a_conversation_with_tools() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "string"}}}
     tools = [{"function": {"return": {}, "parameters": schema, "name": "look", "description": "d"}, "type": "function"}]
     call = {"function": {"name": "look", "arguments": {"x": "ä <b>"}}}
@@ -193,14 +191,14 @@ def test_the_whole_form_of_a_conversation_with_tools() -> None:
     assert plain(messages=[{"role": "system", "content": "Be brief."}]) == "<|im_start|>system\nBe brief.<|im_end|>\n"
 
 
-def test_text_before_a_call_returns_as_a_parser_gave_it() -> None:
+def test_text_before_a_call_survives_a_round_trip() -> None:
     for text in ("Look.", "Look.\n"):
         said = [{"role": "assistant", "content": text, "tool_calls": [{"name": "look", "arguments": {}}]}]
         assert "assistant\nLook.\n<tool_call>\n" in plain(messages=said)
 
 
-def test_vllm_sees_that_content_may_be_a_list_of_parts() -> None:
-    """It looks for a loop over the content of the variable of a loop over `messages`; else it sends joined text."""
+def test_vllm_detects_that_content_may_be_a_list_of_parts() -> None:
+    """It looks for a loop over `content` inside a loop over `messages`; otherwise it sends joined text."""
     root = Environment(extensions=[template._Generation]).parse(chat_template())
     loops = [(loop.target, loop.iter) for loop in root.find_all(nodes.For)]
     messages = [target for target, over in loops if isinstance(over, nodes.Name) and over.name == "messages"]
@@ -211,12 +209,12 @@ def test_vllm_sees_that_content_may_be_a_list_of_parts() -> None:
 @pytest.mark.parametrize(
     "message", [{"role": "user", "content": [{"type": "audio"}]}, {"role": "critic", "content": "no"}]
 )
-def test_what_the_model_cannot_take_is_refused_not_dropped(message: dict[str, Any]) -> None:
+def test_unsupported_content_raises(message: dict[str, Any]) -> None:
     with pytest.raises(TemplateError, match="audio|critic"):
         plain(messages=[message])
 
 
-def test_a_record_becomes_chat(one: Held) -> None:
+def test_a_record_is_converted_to_chat_messages(one: Held) -> None:
     for message, record in zip(one.chat, one.recorded, strict=True):
         assert message["role"] == record["role"]
         assert all(part["type"] in ("text", "image") for part in message["content"])
@@ -226,7 +224,7 @@ def test_a_record_becomes_chat(one: Held) -> None:
     assert "media://" not in json.dumps(one.chat) and len(image_urls(one.recorded)) == len(one.pictures)
 
 
-def test_numbers_of_tokens_are_those_of_qwen(processor: Any) -> None:
+def test_token_counts_are_those_of_qwen(processor: Any) -> None:
     tokenizer = processor.tokenizer
     assert tokenizer("Hello, world!")["input_ids"] == [9707, 11, 1879, 0]
     numbers = {
@@ -239,7 +237,7 @@ def test_numbers_of_tokens_are_those_of_qwen(processor: Any) -> None:
     assert tokenizer.decode([151644, 151657], skip_special_tokens=True) == "<tool_call>"
 
 
-def test_text_becomes_the_tokens_of_the_vocabulary_s_own_encoder(held: dict[str, Held], processor: Any) -> None:
+def test_tokens_are_those_of_the_reference_encoder(held: dict[str, Held], processor: Any) -> None:
     tiktoken = pytest.importorskip("tiktoken")
     import dashscope
     from tiktoken.load import load_tiktoken_bpe
@@ -253,7 +251,7 @@ def test_text_becomes_the_tokens_of_the_vocabulary_s_own_encoder(held: dict[str,
             assert processor.tokenizer(text)["input_ids"] == reference.encode(text)
 
 
-def test_the_tiny_model_loads_without_a_network_and_sees(
+def test_the_tiny_model_loads_offline_and_depends_on_the_image(
     tiny_qwen: Path, held: dict[str, Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -277,7 +275,7 @@ def test_the_tiny_model_loads_without_a_network_and_sees(
     assert logits.isfinite().all() and not torch.equal(logits, dark)
 
 
-def test_the_template_goes_on_a_tokenizer_too(processor: Any) -> None:
+def test_the_template_can_be_set_on_a_tokenizer(processor: Any) -> None:
     tokenizer = deepcopy(processor.tokenizer)
     tokenizer.chat_template = None
     apply_to(tokenizer)

@@ -1,4 +1,4 @@
-"""Connections to a model server: kept from call to call, never carried to another event loop."""
+"""Connections to a model server are reused by later calls, but never by another event loop."""
 
 import asyncio
 import threading
@@ -56,7 +56,7 @@ def test_two_runs_share_one_connection(server: Counting, model: ChatOpenAI, walk
     assert len(server.asked) == 6 and server.opened == 1
 
 
-def test_each_loop_opens_its_own_and_none_takes_that_of_another(server: Counting, model: ChatOpenAI) -> None:
+def test_each_event_loop_has_its_own_connections(server: Counting, model: ChatOpenAI) -> None:
     async def twice() -> list[str]:
         return [str((await model.ainvoke("Hi")).text) for _ in range(2)]
 

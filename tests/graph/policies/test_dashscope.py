@@ -1,4 +1,4 @@
-"""DashScope through the vendor's own SDK, against a server on loopback that speaks its native form."""
+"""DashScope through the vendor's SDK, against a local server with its native API."""
 
 import asyncio
 import base64
@@ -54,7 +54,7 @@ def images(message: Body) -> list[str]:
 class TestRuns:
     """Whole runs of the graph."""
 
-    def test_the_whole_conversation_is_played_with_tools_and_pictures(self, server: Server, walking_clip: Path) -> None:
+    def test_a_run_completes_with_tools_and_images(self, server: Server, walking_clip: Path) -> None:
         server.says(*GOOD)
         found = ask(walking_clip)
         assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
@@ -77,7 +77,7 @@ class TestRuns:
         assert (parameters["temperature"], parameters["seed"]) == (0.0, 0) and parameters["parallel_tool_calls"] is True
         assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
 
-    async def test_pictures_arrive_as_data_in_their_order(self, server: Server, walking_clip: Path) -> None:
+    async def test_images_are_sent_as_data_in_order(self, server: Server, walking_clip: Path) -> None:
         server.says(*GOOD)
         graph = build_graph(policy=make("qwen3-vl-plus")).compile()
         record = await run_record(walking_clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"])
@@ -94,15 +94,13 @@ class TestRuns:
         assert sent == data and len(set(sent)) > 2
         assert shown[: len(record["frames"])] == [frame["url"] for frame in record["frames"]]
 
-    def test_runs_follow_each_other_though_each_has_its_own_event_loop(
-        self, server: Server, walking_clip: Path
-    ) -> None:
+    def test_runs_on_different_event_loops_succeed(self, server: Server, walking_clip: Path) -> None:
         server.says(*GOOD, *GOOD)
         graph = build_graph(policy=make("qwen3-vl-plus")).compile()
         runs = [recognize(walking_clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"]) for _ in range(2)]
         assert [run.status for run in runs] == ["ok", "ok"] and len(server.asked) == 6
 
-    def test_a_model_that_takes_no_tools_gets_them_as_text(self, server: Server, walking_clip: Path) -> None:
+    def test_a_model_without_tool_calling_gets_tools_as_text(self, server: Server, walking_clip: Path) -> None:
         as_text = [Turn(render_hermes("", [{"name": name, "args": args}])) for name, args in (LOOK, NAME)]
         texts = [*as_text, GOOD[2]]
         no_tools = refusal(
@@ -118,12 +116,12 @@ class TestRuns:
         system, user = server.asked[1]["input"]["messages"]
         assert system["content"][0]["text"].count("<tools>") and images(user)
 
-    def test_throttling_is_waited_out(self, server: Server, walking_clip: Path) -> None:
+    def test_throttled_requests_are_retried(self, server: Server, walking_clip: Path) -> None:
         server.says(GOOD[0], refusal(429, "Throttling.RateQuota", "Requests rate limit exceeded."), *GOOD[1:])
         found = ask(walking_clip)
         assert found.status == "ok" and len(server.asked) == 4
 
-    def test_what_no_retry_cures_ends_the_run_at_once(self, server: Server, walking_clip: Path) -> None:
+    def test_a_permanent_failure_fails_the_run_at_once(self, server: Server, walking_clip: Path) -> None:
         server.says(GOOD[0], refusal(400, "Arrearage", "Access denied, please make sure your account is in good stand"))
         found = ask(walking_clip)
         assert found.status == "failed" and "unpaid bills" in str(found.error) and len(server.asked) == 2
@@ -146,14 +144,14 @@ def collected(chunks: list[Any]) -> AIMessageChunk:
 
 
 async def others() -> set[asyncio.Task[Any]]:
-    """The tasks that are left after everything that was to end has ended."""
+    """The tasks that remain after all others have ended."""
     gc.collect()
     for _ in range(20):
         await asyncio.sleep(0)
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
-async def test_a_stream_adds_up_to_the_answer_in_one_piece(server: Server) -> None:
+async def test_a_stream_adds_up_to_the_complete_answer(server: Server) -> None:
     calls: list[tuple[str, Body]] = [LOOK, ("explain_actions", {}), NAME]
     server.says(Turn("Who is there?", calls))
     policy = make("qwen3-vl-plus").bind_tools(TOOLS)
@@ -180,7 +178,7 @@ async def test_a_stream_adds_up_to_the_answer_in_one_piece(server: Server) -> No
     assert "x-dashscope-sse" not in server.headers[0] and server.headers[1]["x-dashscope-sse"] == "enable"
 
 
-async def test_pieces_arrive_before_the_answer_is_over(server: Server) -> None:
+async def test_chunks_arrive_before_the_answer_is_complete(server: Server) -> None:
     gate = threading.Event()
     server.says(Turn("a long answer", gate=gate))
     pieces: list[str] = []
@@ -192,7 +190,7 @@ async def test_pieces_arrive_before_the_answer_is_over(server: Server) -> None:
     assert "".join(pieces) == "a long answer" and pieces[0] == "a long "
 
 
-async def test_a_refusal_of_tools_turns_a_stream_into_text_too(server: Server) -> None:
+async def test_a_refusal_of_tools_in_a_stream_falls_back_to_text(server: Server) -> None:
     as_text = Turn(render_hermes("", [{"name": LOOK[0], "args": LOOK[1]}]))
     server.says(refusal(400, "InvalidParameter", "The tool call is not supported."), as_text)
     policy = ToolFallback(model=make("qwen2.5-vl"), spec="dashscope:qwen2.5-vl-streams").bind_tools(TOOLS)
@@ -201,7 +199,7 @@ async def test_a_refusal_of_tools_turns_a_stream_into_text_too(server: Server) -
     assert ["tools" in asked["parameters"] for asked in server.asked] == [True, False]
 
 
-async def test_a_stream_that_is_left_early_leaves_no_task_and_no_connection(server: Server) -> None:
+async def test_an_abandoned_stream_leaves_no_task_and_no_connection(server: Server) -> None:
     gate = threading.Event()
     server.says(Turn("a long answer " * 4000, gate=gate))
     stream = make("qwen3-vl-plus").astream("what?")
@@ -223,7 +221,7 @@ async def test_a_cancelled_call_leaves_no_task_and_no_connection(server: Server)
     assert await asyncio.to_thread(server.hung_up.wait, 5) and not await others()
 
 
-async def test_no_session_outlives_its_call(server: Server) -> None:
+async def test_every_session_is_closed(server: Server) -> None:
     import aiohttp
 
     server.says(Turn("yes"), refusal(500, "InternalError", "An internal error has occured."))
@@ -236,14 +234,14 @@ async def test_no_session_outlives_its_call(server: Server) -> None:
     assert not await others()
 
 
-async def test_many_at_once_are_answered_each_its_own(server: Server) -> None:
+async def test_concurrent_calls_get_their_own_answers(server: Server) -> None:
     server.answer = lambda body: Turn(body["input"]["messages"][0]["content"][0]["text"])
     policy = make("qwen3-vl-plus")
     replies = await asyncio.gather(*(policy.ainvoke(f"number {n}") for n in range(16)))
     assert [reply.text for reply in replies] == [f"number {n}" for n in range(16)]
 
 
-async def test_it_works_without_await_even_where_an_event_loop_runs(server: Server) -> None:
+async def test_invoke_works_inside_a_running_event_loop(server: Server) -> None:
     server.says(Turn("yes"))
     policy = make("qwen3-vl-plus", temperature=0.5, seed=7)
     assert policy.invoke("there?").text == "yes" and [c.text for c in policy.stream("there?")][0] == "yes"
@@ -251,7 +249,7 @@ async def test_it_works_without_await_even_where_an_event_loop_runs(server: Serv
     assert all((a["parameters"]["temperature"], a["parameters"]["seed"]) == (0.5, 7) for a in server.asked)
 
 
-async def test_messages_are_written_as_the_api_documents_them(server: Server) -> None:
+async def test_messages_have_the_documented_format(server: Server) -> None:
     server.says(Turn("yes"))
     picture = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
     conversation: list[BaseMessage] = [
@@ -281,7 +279,7 @@ async def test_messages_are_written_as_the_api_documents_them(server: Server) ->
         await make("qwen3-vl-plus").ainvoke([HumanMessage([{"type": "video", "url": "https://host/1.mp4"}])])
 
 
-async def test_a_text_that_names_a_file_is_sent_as_it_is_and_no_file_is(server: Server, tmp_path: Path) -> None:
+async def test_a_text_that_names_a_file_uploads_no_file(server: Server, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("not for the cloud")
     server.says(Turn("yes"))
@@ -299,13 +297,13 @@ async def test_a_text_that_names_a_file_is_sent_as_it_is_and_no_file_is(server: 
         ("decompose", {"type": "function", "function": {"name": "decompose"}}),
     ],
 )
-async def test_the_choice_of_a_tool_is_asked_for(server: Server, choice: str, sent: Any) -> None:
+async def test_tool_choice_is_sent(server: Server, choice: str, sent: Any) -> None:
     server.says(Turn("yes"))
     await make("qwen3-vl-plus").bind_tools(TOOLS, tool_choice=choice).ainvoke("there?")
     assert server.asked[0]["parameters"]["tool_choice"] == sent
 
 
-async def test_any_tool_is_asked_for_only_where_there_is_one(server: Server) -> None:
+async def test_any_is_supported_for_a_single_tool_only(server: Server) -> None:
     server.says(Turn("yes"))
     policy = make("qwen3-vl-plus")
     await policy.bind_tools(TOOLS[1:], tool_choice="any").ainvoke("there?")
@@ -314,7 +312,7 @@ async def test_any_tool_is_asked_for_only_where_there_is_one(server: Server) -> 
         policy.bind_tools(TOOLS, tool_choice="any")
 
 
-async def test_a_call_in_broken_json_is_kept_as_one_that_cannot_be_read(server: Server) -> None:
+async def test_a_call_in_broken_json_is_kept_as_invalid(server: Server) -> None:
     reply = json.loads(Turn(calls=[LOOK, NAME]).whole().data)
     calls = reply["output"]["choices"][0]["message"]["tool_calls"]
     calls[0]["function"]["arguments"] = '{"start": 0, "end'
@@ -325,7 +323,7 @@ async def test_a_call_in_broken_json_is_kept_as_one_that_cannot_be_read(server: 
     assert [(call["name"], call["args"]) for call in heard.tool_calls] == [("decompose", {})]
 
 
-async def test_the_key_is_seen_nowhere_but_in_the_request(
+async def test_the_key_appears_in_the_request_only(
     server: Server, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import dashscope
@@ -357,7 +355,7 @@ def test_the_sdk_is_imported_late_and_prints_nothing(server: Server) -> None:
     assert (done.stdout, done.stderr) == ("[]\nPolicyBusy\n", "")
 
 
-def test_the_address_is_the_variables_or_else_the_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_comes_from_the_environment_or_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     import dashscope
 
     monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
@@ -367,7 +365,7 @@ def test_the_address_is_the_variables_or_else_the_sdks(monkeypatch: pytest.Monke
     assert make("m").base_url == dashscope.base_http_api_url == f"https://dashscope.aliyuncs.com{PATH[:7]}"
 
 
-def test_without_model_key_or_package_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_key_or_package_raises_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
     with pytest.raises(UnknownPolicy, match="names no model"):
         make("")

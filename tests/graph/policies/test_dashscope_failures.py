@@ -1,4 +1,4 @@
-"""What DashScope and what lies before it can fail in: by the vendor's SDK, and in the OpenAI-compatible mode."""
+"""Failures of DashScope and of gateways before it, through the SDK and in the OpenAI-compatible mode."""
 
 import threading
 from collections.abc import Iterator
@@ -65,13 +65,13 @@ FAILURES: list[tuple[int, str, str, type[PolicyUnavailable], str]] = [
 
 
 def told(failure: BaseException | None) -> str:
-    """Everything an error says of itself and of what led to it."""
+    """The text of an error and of all its causes."""
     return f"{failure!r} {failure} {told(failure.__cause__ or failure.__context__)}" if failure else ""
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("status", "code", "message", "kind", "remedy"), FAILURES)
-async def test_a_refusal_says_what_to_do(
+async def test_a_refusal_is_reported_with_a_remedy(
     server: Server, status: int, code: str, message: str, kind: type, remedy: str, streams: bool
 ) -> None:
     server.says(Turn("a long answer", breaks=error_event(status, code, message)))
@@ -90,7 +90,7 @@ async def collect(policy: DashScopePolicy) -> list[Any]:
     return [chunk async for chunk in policy.astream("there?")]
 
 
-async def test_an_error_that_comes_as_an_event_of_a_failed_request_is_read(server: Server) -> None:
+async def test_an_error_sent_as_an_event_is_read(server: Server) -> None:
     event = error_event(400, "Arrearage", "Access denied, please make sure your account is in good standing.")
     server.says(Raw(400, event.encode(), EVENTS))
     with pytest.raises(PolicyUnavailable, match="answered Arrearage: the account has unpaid bills"):
@@ -116,7 +116,7 @@ async def test_an_error_that_comes_as_an_event_of_a_failed_request_is_read(serve
         Raw(200, b'event:error\ndata:{"message": "no code"}\n\n', EVENTS),
     ],
 )
-async def test_what_is_no_answer_fails_typed(server: Server, reply: Raw) -> None:
+async def test_an_invalid_response_raises_a_typed_error(server: Server, reply: Raw) -> None:
     server.says(reply)
     policy = make("qwen3-vl-plus")
     for asking in (policy.ainvoke("there?"), collect(policy)) if reply.kind != EVENTS else (collect(policy),):
@@ -125,7 +125,7 @@ async def test_what_is_no_answer_fails_typed(server: Server, reply: Raw) -> None
         assert not isinstance(failure.value, PolicyBusy) and KEY not in told(failure.value)
 
 
-async def test_how_long_to_wait_is_kept_for_whoever_asks_again(server: Server) -> None:
+async def test_the_retry_delay_is_kept_on_the_error(server: Server) -> None:
     server.says(refusal(429, "Throttling", "Too fast.")._replace(headers=(("Retry-After", "7"),)))
     with pytest.raises(PolicyBusy) as failure:
         await make("qwen3-vl-plus").ainvoke("there?")
@@ -143,14 +143,14 @@ async def test_how_long_to_wait_is_kept_for_whoever_asks_again(server: Server) -
         (Raw(200, b'{"output": {"choi', whole=False), PolicyBusy, "cut off"),
     ],
 )
-async def test_a_gateway_in_between_is_understood(server: Server, reply: Raw, kind: type, remedy: str) -> None:
+async def test_errors_of_a_gateway_are_classified(server: Server, reply: Raw, kind: type, remedy: str) -> None:
     server.says(reply)
     with pytest.raises(PolicyUnavailable, match=remedy) as failure:
         await make("qwen3-vl-plus").ainvoke("there?")
     assert type(failure.value) is kind and len(server.asked) == 1 and KEY not in told(failure.value)
 
 
-async def test_a_stream_that_ends_too_soon_is_no_answer(server: Server) -> None:
+async def test_a_stream_that_ends_early_raises(server: Server) -> None:
     server.says(Turn("a long answer", breaks="cut"), Raw(200, b"", EVENTS))
     for _ in range(2):
         with pytest.raises(PolicyBusy, match="ended its answer early"):
@@ -158,7 +158,7 @@ async def test_a_stream_that_ends_too_soon_is_no_answer(server: Server) -> None:
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
-async def test_a_server_that_takes_too_long_is_given_up(server: Server, streams: bool) -> None:
+async def test_a_slow_server_fails_the_run_in_time(server: Server, streams: bool) -> None:
     gate = threading.Event()
     if streams:
         server.says(Turn("a long answer", gate=gate))
@@ -170,7 +170,7 @@ async def test_a_server_that_takes_too_long_is_given_up(server: Server, streams:
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
-async def test_a_dropped_request_is_not_sent_again_behind_the_back_of_the_graph(server: Server, streams: bool) -> None:
+async def test_the_sdk_does_not_retry_a_dropped_request(server: Server, streams: bool) -> None:
     def answer(body: Body) -> Reply:
         raise ConnectionAbortedError
 
@@ -182,7 +182,7 @@ async def test_a_dropped_request_is_not_sent_again_behind_the_back_of_the_graph(
     assert len(server.asked) == 1 and KEY not in told(failure.value)
 
 
-async def test_a_server_that_is_gone_is_told_with_what_to_do(server: Server) -> None:
+async def test_an_unreachable_server_is_reported_with_a_remedy(server: Server) -> None:
     policy = make("qwen3-vl-plus")
     server.shutdown()
     server.server_close()
@@ -203,27 +203,27 @@ def openai_mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[compatible.Server]:
 
 
 def refused(status: int, code: str, message: str) -> compatible.Reply:
-    """An error as the compatible mode sends it."""
+    """An error in the format of the compatible mode."""
     error = {"message": message, "type": code, "param": None, "code": code}
     return status, {"error": error, "request_id": "req-1"}
 
 
 @pytest.mark.usefixtures("warm")
 class TestCompatibleMode:
-    """The OpenAI-compatible mode, through the client that the compatible mode is documented for."""
+    """The OpenAI-compatible mode, through OpenAI's client."""
 
     def ask(self, clip: Path, **settings: Any) -> Recognition:
         policy = ToolFallback(model=served_model(dashscope_server("qwen3-vl-plus")), spec="dashscope:qwen3-vl-plus?api")
         graph = build_graph(policy=policy).compile()
         return recognize(clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"], **settings)
 
-    def test_the_whole_conversation_is_played(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
+    def test_a_run_completes(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
         openai_mode.says(*compatible.GOOD)
         found = self.ask(walking_clip)
         assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
         assert set(openai_mode.keys) == {f"Bearer {KEY}"} and len(openai_mode.asked) == 3
 
-    def test_throttling_is_waited_out(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
+    def test_throttled_requests_are_retried(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
         throttled = refused(429, "limit_requests", "You exceeded your current requests list.")
         openai_mode.says(compatible.GOOD[0], throttled, *compatible.GOOD[1:])
         assert self.ask(walking_clip).status == "ok" and len(openai_mode.asked) == 4
@@ -239,7 +239,7 @@ class TestCompatibleMode:
         ],
         ids=["arrears", "quota", "filter", "malformed", "html"],
     )
-    def test_what_no_retry_cures_ends_the_run_at_once(
+    def test_a_permanent_failure_fails_the_run_at_once(
         self, openai_mode: compatible.Server, walking_clip: Path, reply: compatible.Reply, says: str
     ) -> None:
         openai_mode.says(compatible.GOOD[0], reply)
@@ -247,7 +247,7 @@ class TestCompatibleMode:
         assert found.status == "failed" and found.error_type == "PolicyUnavailable" and says in str(found.error)
         assert len(openai_mode.asked) == 2 and KEY not in str(found.error)
 
-    def test_a_server_that_takes_too_long_is_given_up(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
+    def test_a_slow_server_fails_the_run_in_time(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
         gate = threading.Event()
 
         def answer(request: Body) -> compatible.Reply:
@@ -261,7 +261,7 @@ class TestCompatibleMode:
             gate.set()
         assert found.status == "failed" and "policy_seconds" in str(found.error) and len(openai_mode.asked) == 3
 
-    async def test_asked_for_a_stream_it_answers_in_one_piece(self, openai_mode: compatible.Server) -> None:
+    async def test_the_compatible_mode_does_not_stream(self, openai_mode: compatible.Server) -> None:
         openai_mode.says(compatible.completion("yes"))
         chunks = [chunk.text async for chunk in served_model(dashscope_server("qwen3-vl-plus")).astream("there?")]
         assert chunks[0] == "yes" and "".join(chunks) == "yes" and not openai_mode.asked[0].get("stream")

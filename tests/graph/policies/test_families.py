@@ -1,4 +1,4 @@
-"""A model's family is found by its configuration or its name."""
+"""The family of a model is found by its configuration or by its name."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,14 @@ from video_star.graph.policies.chat_template import chat_template
 from video_star.graph.policies.families import FAMILIES, OTHER, QWEN2_5_VL, family_of, family_of_type
 
 
-def test_a_family_is_known_by_the_name_of_a_model() -> None:
+def test_a_family_is_found_by_the_name_of_a_model() -> None:
     for model in ("Qwen/Qwen2.5-VL-7B-Instruct", "unsloth/qwen2_5-vl-3b"):
         assert family_of(model) is QWEN2_5_VL
     for model in ("Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen3-VL-8B-Instruct", "OpenGVLab/InternVL3-8B"):
         assert family_of(model) is OTHER
 
 
-def test_the_configuration_of_a_checkpoint_counts_more_than_its_name(tmp_path: Path) -> None:
+def test_the_configuration_of_a_checkpoint_takes_precedence_over_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "qwen2.5-vl"
     folder.mkdir()
     assert family_of(str(folder)) is QWEN2_5_VL
@@ -27,7 +27,7 @@ def test_the_configuration_of_a_checkpoint_counts_more_than_its_name(tmp_path: P
         assert family_of(str(folder)) is OTHER
 
 
-def test_a_row_with_a_template_names_a_file_that_is_there() -> None:
+def test_every_template_of_a_family_exists() -> None:
     assert family_of_type("qwen2_5_vl").template_path is not None
     assert QWEN2_5_VL.template_path is not None and QWEN2_5_VL.template_path.read_text("utf-8") == chat_template()
     for family in FAMILIES:

@@ -1,4 +1,4 @@
-"""A model of random weights, held to the form of each turn, says what the parser takes."""
+"""With constrained decoding, a model with random weights writes turns that the parser accepts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def grammars(tokenizer: Any) -> Grammars:
 
 
 def texts(grammars: Grammars, tokenizer: Any, form: Form, times: int) -> list[str]:
-    """What chance says in this form, token by token, each turn ended by itself."""
+    """Random turns that follow the grammar, sampled token by token up to their end."""
     import xgrammar
 
     end, said = tokenizer.convert_tokens_to_ids("<|im_end|>"), []
@@ -107,7 +107,7 @@ def message(text: str) -> AIMessage:
 
 
 def holds(grammars: Grammars, tokenizer: Any, actions: Sequence[str], times: int) -> None:
-    """Every turn in its form is taken without a correction, whatever the candidates are called."""
+    """Every constrained turn is parsed without a correction, for any names of candidates."""
     candidates = Candidates.of(actions)
     for text in texts(grammars, tokenizer, decompose_form(actions, REASONING), times):
         found = parse_sub_actions(normalize_decompose(message(text), candidates), candidates)
@@ -124,7 +124,7 @@ def holds(grammars: Grammars, tokenizer: Any, actions: Sequence[str], times: int
 
 
 @pytest.mark.parametrize("offered", [TOOL_NAMES, TOOL_NAMES[3:4], [*TOOL_NAMES[:2], TOOL_NAMES[0]]])
-def test_tools_are_called_once_each_with_arguments_of_their_own(
+def test_each_tool_is_called_at_most_once_with_valid_arguments(
     grammars: Grammars, tokenizer: Any, offered: Sequence[str]
 ) -> None:
     made = []
@@ -139,13 +139,15 @@ def test_tools_are_called_once_each_with_arguments_of_their_own(
 
 
 @pytest.mark.parametrize("actions", [PLAIN, NASTY, ["hug"], [f"label number {k}" for k in range(400)]])
-def test_turns_in_their_form_need_no_correction(grammars: Grammars, tokenizer: Any, actions: list[str]) -> None:
+def test_constrained_turns_need_no_correction(grammars: Grammars, tokenizer: Any, actions: list[str]) -> None:
     holds(grammars, tokenizer, actions, 6)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=5, unique_by=normalize_label))
-def test_labels_of_any_characters_fit_the_form(grammars: Grammars, tokenizer: Any, given_actions: list[str]) -> None:
+def test_labels_of_any_characters_can_be_used_in_a_grammar(
+    grammars: Grammars, tokenizer: Any, given_actions: list[str]
+) -> None:
     try:
         actions = checked_actions(given_actions)
     except BadActions:
@@ -163,7 +165,7 @@ def test_every_label_can_be_answered(grammars: Grammars, tokenizer: Any) -> None
         assert xgrammar.testing._is_grammar_accept_string(form.grammar, text)
 
 
-def test_a_model_held_to_a_form_keeps_it(engine: Engine, tokenizer: Any) -> None:
+def test_a_constrained_model_follows_the_grammar(engine: Engine, tokenizer: Any) -> None:
     form = score_form([{"candidates": NASTY[:2]}], NASTY, REASONING)
     futures = [engine.submit(asked(tokenizer, form.grammar)) for _ in range(2)]
     for done in [future.result(timeout=120) for future in futures]:
@@ -191,14 +193,14 @@ def test_temperatures_share_a_batch(engine: Engine, tokenizer: Any) -> None:
     assert found[0] == found[2] and len({*found}) == 3
 
 
-def test_log_probabilities_are_those_of_the_tokens_the_grammar_leaves(engine: Engine, tokenizer: Any) -> None:
+def test_log_probabilities_are_normalised_over_allowed_tokens(engine: Engine, tokenizer: Any) -> None:
     done = engine.submit(asked(tokenizer, 'root ::= "yes"', temperature=0.7)).result(timeout=60)
     assert done.logprobs[-1] == pytest.approx(0.0, abs=1e-5)
     free = engine.submit(asked(tokenizer, most=5)).result(timeout=60)
     assert max(free.logprobs) < -1
 
 
-def test_sampling_reaches_beyond_what_a_library_would_cut_off(engine: Engine, tokenizer: Any) -> None:
+def test_sampling_ignores_the_cut_offs_of_the_generation_config(engine: Engine, tokenizer: Any) -> None:
     futures = [engine.submit(asked(tokenizer, most=1)) for _ in range(64)]
     assert len({future.result(timeout=60).ids for future in futures}) > 50
 
@@ -211,7 +213,7 @@ def test_a_bad_grammar_fails_its_own_request_only(engine: Engine, tokenizer: Any
     assert len(good.result(timeout=60).ids) == 3
 
 
-def test_what_nobody_waits_for_is_not_generated(engine: Engine, tokenizer: Any) -> None:
+def test_cancelled_requests_are_not_generated(engine: Engine, tokenizer: Any) -> None:
     heard: list[int] = []
     started: Future[None] = Future()
 
@@ -231,7 +233,7 @@ def test_what_nobody_waits_for_is_not_generated(engine: Engine, tokenizer: Any) 
         running.result(timeout=1)
 
 
-def test_tokens_are_heard_in_order_to_the_end_of_their_turn(engine: Engine, tokenizer: Any) -> None:
+def test_tokens_are_emitted_in_order_up_to_the_end_of_the_turn(engine: Engine, tokenizer: Any) -> None:
     heard: list[list[int]] = [[], [], []]
     requests = [
         asked(tokenizer, 'root ::= "yes"', on_token=heard[0].append),
@@ -243,7 +245,7 @@ def test_tokens_are_heard_in_order_to_the_end_of_their_turn(engine: Engine, toke
     assert heard[0][-1] == engine.end and [len(ids) for ids in heard[1:]] == [7, 20]
 
 
-def test_a_listener_that_fails_fails_its_own_turn(engine: Engine, tokenizer: Any) -> None:
+def test_an_error_in_a_callback_fails_its_own_turn_only(engine: Engine, tokenizer: Any) -> None:
     def fail(token: int) -> None:
         raise ValueError("gone")
 
@@ -253,7 +255,7 @@ def test_a_listener_that_fails_fails_its_own_turn(engine: Engine, tokenizer: Any
     assert len(other.result(timeout=60).ids) == 4
 
 
-def test_a_batch_too_large_for_memory_is_halved(
+def test_a_batch_that_runs_out_of_memory_is_halved(
     engine: Engine, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole: Any = engine._model.generate
@@ -270,7 +272,7 @@ def test_a_batch_too_large_for_memory_is_halved(
     assert sum(engine.batches[before:]) == 7 and max(engine.batches[before:]) <= 2
 
 
-def test_settings_of_structured_turns_have_limits() -> None:
+def test_settings_of_constrained_decoding_are_validated() -> None:
     assert Context().structured == "auto" and Context().reasoning == 1000
     for wrong in (0, 20001):
         with pytest.raises(ValueError, match="reasoning"):

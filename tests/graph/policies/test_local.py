@@ -1,4 +1,4 @@
-"""A real, tiny Qwen2.5-VL in this process plays the conversation, token in, token out."""
+"""A real, tiny Qwen2.5-VL in this process as policy, token-level, without re-tokenisation."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ async def record_of(tiny_qwen: Path, clip: Path, structured: str = "auto", **opt
     return await run_record(clip, ACTIONS, end=1, frames=4, graph=star, structured=structured)
 
 
-async def test_the_whole_conversation_is_one_sequence(tiny_qwen: Path, loaded: Loaded, walking_clip: Path) -> None:
+async def test_a_run_is_one_sequence(tiny_qwen: Path, loaded: Loaded, walking_clip: Path) -> None:
     record = await record_of(tiny_qwen, walking_clip, forced=as_asked)
     assert record["recognition"]["status"] == "ok" and record["recognition"]["action"] == "walk"
     assert record["tokens"] == {"turns": 3, "forks": 0}
@@ -121,7 +121,7 @@ async def test_log_probabilities_are_those_of_the_model(
     assert torch.allclose(values, torch.tensor(kept["logprobs"]), atol=2e-3)
 
 
-async def test_pads_are_as_many_as_features_and_never_sampled(tiny_qwen: Path, loaded: Loaded) -> None:
+async def test_there_is_one_pad_per_feature_and_none_is_sampled(tiny_qwen: Path, loaded: Loaded) -> None:
     policy = TransformersPolicy(path=str(tiny_qwen), temperature=1.0, max_new_tokens=60)
     kept = track(await policy.ainvoke(asking("What?", 3)))
     pad = loaded.tokenizer.convert_tokens_to_ids("<|image_pad|>")
@@ -132,7 +132,7 @@ async def test_pads_are_as_many_as_features_and_never_sampled(tiny_qwen: Path, l
     assert len(kept["completion_ids"]) > 1 and not barred & set(kept["completion_ids"])
 
 
-async def test_runs_at_once_share_a_batch_and_get_what_they_would_alone(tiny_qwen: Path, loaded: Loaded) -> None:
+async def test_concurrent_runs_share_a_batch_and_get_the_same_tokens_as_alone(tiny_qwen: Path, loaded: Loaded) -> None:
     policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=12)
     asked = [asking("What is it?" * (1 + k), pictures=k % 3, seed=k) for k in range(6)]
     alone = [track(await policy.ainvoke(messages)) for messages in asked]
@@ -145,7 +145,7 @@ async def test_runs_at_once_share_a_batch_and_get_what_they_would_alone(tiny_qwe
         assert other["logprobs"] == pytest.approx(one["logprobs"], abs=5e-3)
 
 
-async def test_runs_that_begin_together_load_the_model_once(tiny_qwen: Path, tmp_path: Path) -> None:
+async def test_concurrent_runs_load_the_model_once(tiny_qwen: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.symlink_to(tiny_qwen)
     policies = [TransformersPolicy(path=str(again), max_new_tokens=2) for _ in range(6)]
@@ -153,13 +153,13 @@ async def test_runs_that_begin_together_load_the_model_once(tiny_qwen: Path, tmp
     assert len({tuple(track(reply)["completion_ids"]) for reply in replies}) == 1
 
 
-async def test_what_a_random_model_says_ends_typed_and_never_forks(tiny_qwen: Path, walking_clip: Path) -> None:
+async def test_random_output_fails_with_a_typed_error_and_never_forks(tiny_qwen: Path, walking_clip: Path) -> None:
     record = await record_of(tiny_qwen, walking_clip, temperature=1.0, max_new_tokens=24, structured="never")
     assert record["recognition"]["status"] in ("failed", "degraded")
     assert record["tokens"]["turns"] >= 3 and record["tokens"]["forks"] == 0
 
 
-async def test_a_turn_cut_off_at_its_limit_is_followed_by_a_turn(tiny_qwen: Path, loaded: Loaded) -> None:
+async def test_a_truncated_turn_can_be_continued(tiny_qwen: Path, loaded: Loaded) -> None:
     policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=3, forced=lambda _: "one two three four five six")
     messages = asking("Count.")
     reply = await policy.ainvoke(messages)
@@ -179,7 +179,7 @@ async def test_an_error_of_the_model_reaches_every_run_of_its_batch(tiny_qwen: P
     assert track(await TransformersPolicy(path=str(tiny_qwen), max_new_tokens=2).ainvoke(asking("Still there?")))
 
 
-async def test_a_turn_streams_and_ends_as_it_would_whole(tiny_qwen: Path, walking_clip: Path) -> None:
+async def test_a_streamed_turn_equals_one_that_is_not_streamed(tiny_qwen: Path, walking_clip: Path) -> None:
     policy = TransformersPolicy(path=str(tiny_qwen), forced=as_asked)
     star = build_graph(policy=policy).compile()
     asked: Any = {"video": str(walking_clip), "actions": ACTIONS, "end": 1.0}
@@ -207,7 +207,7 @@ async def test_a_streamed_turn_has_calls_tokens_and_usage(tiny_qwen: Path) -> No
     assert whole.usage_metadata == alone.usage_metadata
 
 
-async def test_a_picture_is_processed_once_in_a_run(
+async def test_each_image_is_processed_once_per_run(
     tiny_qwen: Path, loaded: Loaded, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, seen = loaded.images._process, []
@@ -225,8 +225,8 @@ async def test_a_picture_is_processed_once_in_a_run(
     assert len(seen) == len(set(image_urls(record["messages"]))) > 4
 
 
-async def test_a_run_goes_on_from_ids_in_the_store_alone(tiny_qwen: Path, walking_clip: Path) -> None:
-    """As in a process that was started anew: nothing is remembered but what the thread and the store hold."""
+async def test_a_run_resumes_from_the_ids_in_the_store(tiny_qwen: Path, walking_clip: Path) -> None:
+    """As in a new process, which has only the thread and the store."""
     policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=8)
     first = await policy.ainvoke(asking("What?"))
     kept = first.response_metadata.pop(TOKEN_TRACK)
@@ -236,8 +236,8 @@ async def test_a_run_goes_on_from_ids_in_the_store_alone(tiny_qwen: Path, walkin
     assert read[: len(kept["prompt_ids"]) + 8] == [*kept["prompt_ids"], *kept["completion_ids"]]
 
 
-async def test_ids_of_another_vocabulary_are_not_read_as_ones_own(tiny_qwen: Path) -> None:
-    """As in a thread that another model began: its turns are read as text, and the run forks."""
+async def test_ids_of_another_vocabulary_are_not_used(tiny_qwen: Path) -> None:
+    """As in a thread begun by another model: its turns are read as text, and the run forks."""
     policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=4, forced=lambda _: "Walking.")
     first = await policy.ainvoke(asking("What?"))
     foreign = track(first) | {"completion_ids": [5, 6, 7], "vocabulary": "another"}
@@ -247,9 +247,7 @@ async def test_ids_of_another_vocabulary_are_not_read_as_ones_own(tiny_qwen: Pat
     assert "assistant\nWalking.<|im_end|>" in text and read[len(foreign["prompt_ids"]) :][:3] != [5, 6, 7]
 
 
-async def test_qwen3_vl_speaks_by_its_own_template(
-    tmp_path_factory: pytest.TempPathFactory, walking_clip: Path
-) -> None:
+async def test_qwen3_vl_uses_its_own_template(tmp_path_factory: pytest.TempPathFactory, walking_clip: Path) -> None:
     pytest.importorskip("trl", reason="its copy of the template is used")
     path = tiny.save_qwen3_vl(tmp_path_factory.mktemp("qwen3_vl"))
     record = await record_of(path, walking_clip, forced=as_asked)
@@ -260,7 +258,7 @@ async def test_qwen3_vl_speaks_by_its_own_template(
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
-async def test_weights_of_few_bits(tiny_qwen: Path, bits: str) -> None:
+async def test_quantised_weights(tiny_qwen: Path, bits: str) -> None:
     pytest.importorskip("bitsandbytes", reason="needs the extra [quantized]")
     policy = resolve_policy(f"transformers:{tiny_qwen}?quantize={bits}&max_tokens=3")
     reply = await policy.ainvoke(asking("What?"))

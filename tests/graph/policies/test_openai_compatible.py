@@ -1,4 +1,4 @@
-"""Policies behind a server: the real client against a server on loopback that speaks vLLM's and DashScope's format."""
+"""OpenAI-compatible policies: the real client against a local server with the formats of vLLM and DashScope."""
 
 import json
 import sys
@@ -62,7 +62,7 @@ def images(message: Body) -> list[str]:
     return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
 
 
-async def test_the_tokens_a_server_read_and_sampled_are_kept_exactly(server: Server) -> None:
+async def test_the_token_ids_of_the_server_are_recorded(server: Server) -> None:
     prompt = [151644, *range(300), *[151655] * 1000, 151645]
     sampled = [(40, -0.25), (41, -1e-7), (151645, -9999.0)]
     server.says(with_tokens(completion("yes"), prompt, sampled))
@@ -76,14 +76,14 @@ async def test_the_tokens_a_server_read_and_sampled_are_kept_exactly(server: Ser
         assert (asked["model"], asked["temperature"], asked["seed"]) == ("tiny", 0.5, 7)
 
 
-async def test_a_server_that_reports_no_ids_leaves_no_track(server: Server) -> None:
+async def test_without_reported_ids_there_is_no_track(server: Server) -> None:
     server.says(completion("yes"), with_tokens(completion("yes"), [], [(1, -1.0)]))
     policy = resolve_policy(f"vllm:tiny@{server.url}")
     for _ in range(2):
         assert "token_track" not in (await policy.ainvoke("there?")).response_metadata
 
 
-async def test_probabilities_that_do_not_align_are_left_out(server: Server) -> None:
+async def test_misaligned_log_probabilities_are_dropped(server: Server) -> None:
     status, body = with_tokens(completion("yes"), [1, 2], [(3, -1.0), (4, -2.0)])
     assert isinstance(body, dict)
     body["choices"][0]["token_ids"].append(5)
@@ -92,7 +92,7 @@ async def test_probabilities_that_do_not_align_are_left_out(server: Server) -> N
     assert track == {"prompt_ids": [1, 2], "completion_ids": [3, 4, 5], "logprobs": []}
 
 
-def test_vllm_plays_the_whole_conversation(server: Server, walking_clip: Path) -> None:
+def test_vllm_completes_a_run(server: Server, walking_clip: Path) -> None:
     server.says(*(with_tokens(reply, [1, 2, 3], [(4, -0.5)]) for reply in GOOD))
     found = ask(server, walking_clip)
     assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
@@ -105,7 +105,7 @@ def test_vllm_plays_the_whole_conversation(server: Server, walking_clip: Path) -
 
 
 @pytest.mark.parametrize("spec", ["vllm:tiny@{url}", "openai:tiny"])
-def test_runs_follow_each_other_though_each_has_its_own_event_loop(
+def test_runs_on_different_event_loops_succeed(
     server: Server, walking_clip: Path, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -115,7 +115,7 @@ def test_runs_follow_each_other_though_each_has_its_own_event_loop(
 
 
 def prompted_only(asked: list[Body]) -> None:
-    """What a server that knows no tools may be sent: no tool anywhere but in the text, and roles in turns."""
+    """Whether a request suits a server without tool calling: tools only as text, and alternating roles."""
     for request in asked:
         roles = [message["role"] for message in request["messages"]]
         assert "tools" not in request and "tool_choice" not in request
@@ -137,7 +137,7 @@ def prompted_only(asked: list[Body]) -> None:
 @pytest.mark.parametrize(
     "spec", ["vllm:tiny@{url}?tools=prompted", "dashscope:qwen2.5-vl-72b-instruct?tools=prompted&api=compatible"]
 )
-def test_tools_go_as_text_where_the_spec_says_so(server: Server, walking_clip: Path, spec: str) -> None:
+def test_tools_are_sent_as_text_if_the_spec_says_so(server: Server, walking_clip: Path, spec: str) -> None:
     server.says(*AS_TEXT, GOOD[2], *GOOD)
     found = ask(server, walking_clip, spec)
     assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
@@ -147,7 +147,7 @@ def test_tools_go_as_text_where_the_spec_says_so(server: Server, walking_clip: P
     assert ask(server, walking_clip, native).status == "ok" and "tools" in server.asked[3]
 
 
-def test_as_text_each_prompt_begins_with_the_last_and_what_the_model_wrote(server: Server, walking_clip: Path) -> None:
+def test_as_text_each_prompt_extends_the_last_prompt_and_reply(server: Server, walking_clip: Path) -> None:
     written = [
         'Who?\n\n<tool_call>{"arguments": {"end": 0.50, "start": 0}, "name": "detect_people"}</tool_call>\n',
         '```json\n{"name": "decompose", "arguments": {"sub_actions": [{"name": "legs swing"}]}}\n```',
@@ -159,7 +159,7 @@ def test_as_text_each_prompt_begins_with_the_last_and_what_the_model_wrote(serve
         assert after[: len(before) + 1] == [*before, {"role": "assistant", "content": text}]
 
 
-def test_a_server_that_refuses_tools_gets_them_as_text_from_then_on(server: Server, walking_clip: Path) -> None:
+def test_after_a_refusal_the_server_gets_tools_as_text(server: Server, walking_clip: Path) -> None:
     def answer(request: Body) -> Reply:
         return TOOLS_REFUSED if "tools" in request else texts.pop(0)
 
@@ -177,7 +177,7 @@ def test_a_server_that_refuses_tools_gets_them_as_text_from_then_on(server: Serv
     assert reply.response_metadata["tools"] == "prompted" and reply.tool_calls[0]["name"] == "detect_people"
 
 
-def test_a_refusal_that_text_does_not_cure_is_told_as_it_is(server: Server, walking_clip: Path) -> None:
+def test_a_refusal_of_the_text_form_is_reported(server: Server, walking_clip: Path) -> None:
     server.says(TOOLS_REFUSED)
     found = ask(server, walking_clip)
     assert found.status == "failed" and found.error_type == "PolicyUnavailable" and len(server.asked) == 2
@@ -194,26 +194,26 @@ def test_a_malformed_call_in_text_is_corrected_once(server: Server, walking_clip
     assert [m["role"] for m in again] == ["system", "user", "assistant", "user"] and "corrected" in again[-1]["content"]
 
 
-def test_a_call_that_the_server_left_in_the_text_is_a_call(server: Server, walking_clip: Path) -> None:
+def test_a_call_in_the_text_of_a_reply_is_parsed(server: Server, walking_clip: Path) -> None:
     server.says(*AS_TEXT, GOOD[2])
     found = ask(server, walking_clip)
     assert found.status == "ok" and found.evidence[0].tool == "detect_people" and len(server.asked) == 3
 
 
-def test_throttling_is_waited_out(server: Server, walking_clip: Path) -> None:
+def test_throttled_requests_are_retried(server: Server, walking_clip: Path) -> None:
     throttled = refusal(429, "Requests rate limit exceeded, please try again later.", code="limit_requests")
     server.says(throttled, *GOOD)
     assert ask(server, walking_clip, "dashscope:qwen-vl-max?api=compatible").status == "ok" and len(server.asked) == 4
 
 
-def test_a_server_that_keeps_failing_is_given_up(server: Server, walking_clip: Path) -> None:
+def test_retries_stop_after_repeated_failures(server: Server, walking_clip: Path) -> None:
     server.says(GOOD[0], refusal(500, "EngineCore encountered an issue."))
     found = ask(server, walking_clip)
     assert found.status == "failed" and found.error_type == "PolicyBusy" and len(server.asked) == 4
     assert "EngineCore" in str(found.error) and found.evidence[0].status == "ok"
 
 
-def test_a_server_that_takes_too_long_is_given_up(server: Server, walking_clip: Path) -> None:
+def test_a_slow_server_fails_the_run_in_time(server: Server, walking_clip: Path) -> None:
     gate = threading.Event()
 
     def answer(request: Body) -> Reply:
@@ -228,7 +228,7 @@ def test_a_server_that_takes_too_long_is_given_up(server: Server, walking_clip: 
     assert found.status == "failed" and "policy_seconds" in str(found.error) and len(server.asked) == 3
 
 
-def test_a_server_that_is_gone_is_told_with_what_to_do(server: Server, walking_clip: Path) -> None:
+def test_an_unreachable_server_is_reported_with_a_remedy(server: Server, walking_clip: Path) -> None:
     server.shutdown()
     server.server_close()
     found = ask(server, walking_clip)
@@ -252,20 +252,20 @@ def test_a_server_that_is_gone_is_told_with_what_to_do(server: Server, walking_c
         (200, {"error": {"message": "overloaded"}}),
     ],
 )
-async def test_what_is_no_completion_fails_typed(server: Server, reply: Reply) -> None:
+async def test_an_invalid_completion_raises_a_typed_error(server: Server, reply: Reply) -> None:
     server.says(reply)
     with pytest.raises(PolicyUnavailable, match=f"the answer of {server.url} is not a chat completion"):
         await resolve_policy(f"vllm:tiny@{server.url}").ainvoke("there?")
 
 
-def test_malformed_json_ends_a_run_at_once(server: Server, walking_clip: Path) -> None:
+def test_malformed_json_fails_the_run_at_once(server: Server, walking_clip: Path) -> None:
     server.says(GOOD[0], (200, b'{"choices": [{"mess'))
     found = ask(server, walking_clip)
     assert found.status == "failed" and found.error_type == "PolicyUnavailable" and len(server.asked) == 2
 
 
 @pytest.mark.parametrize("finish", ["content_filter", "length"])
-def test_a_turn_cut_short_by_the_server_ends_honestly(server: Server, walking_clip: Path, finish: str) -> None:
+def test_a_truncated_turn_fails_with_the_reason(server: Server, walking_clip: Path, finish: str) -> None:
     server.says(*GOOD[:2], completion("<think>I", finish_reason=finish))
     found = ask(server, walking_clip)
     assert found.status == "failed" and found.error_type == "UnusableAnswer" and len(server.asked) == 4
@@ -293,14 +293,14 @@ def test_a_turn_cut_short_by_the_server_ends_honestly(server: Server, walking_cl
         ("vllm:tiny@{url}", refusal(400, "tiny is not a multimodal model"), "accepts images"),
     ],
 )
-async def test_a_refusal_says_what_to_do(server: Server, spec: str, reply: Reply, remedy: str) -> None:
+async def test_a_refusal_is_reported_with_a_remedy(server: Server, spec: str, reply: Reply, remedy: str) -> None:
     server.says(reply)
     with pytest.raises(PolicyUnavailable, match=remedy) as failure:
         await resolve_policy(spec.format(url=server.url)).ainvoke("there?")
     assert not isinstance(failure.value, PolicyBusy) and str(failure.value).startswith(server.url)
 
 
-def test_a_refusal_is_not_asked_again(server: Server, walking_clip: Path) -> None:
+def test_a_refused_request_is_not_repeated(server: Server, walking_clip: Path) -> None:
     server.says(GOOD[0], refusal(400, "This model's maximum context length is 4096 tokens."))
     found = ask(server, walking_clip)
     assert found.status == "failed" and "lower frames or pixels" in str(found.error) and len(server.asked) == 2
@@ -317,7 +317,7 @@ def test_keys_come_from_the_environment(server: Server, monkeypatch: pytest.Monk
     assert "return_token_ids" not in server.asked[-1] and "logprobs" not in server.asked[-1]
 
 
-def test_dashscope_without_a_key_says_which_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dashscope_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_policy.cache_clear()
     monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
     with pytest.raises(UnknownPolicy, match="set the variable DASHSCOPE_API_KEY"):
@@ -335,13 +335,13 @@ def test_dashscope_without_a_key_says_which_to_set(monkeypatch: pytest.MonkeyPat
         "dashscope:?tools=prompted",
     ],
 )
-def test_a_spec_with_a_part_missing_is_told_so(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_spec_raises(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-test")
     with pytest.raises(UnknownPolicy):
         resolve_policy(spec)
 
 
-async def test_pictures_reach_a_model_that_takes_tools_as_text(server: Server) -> None:
+async def test_images_are_sent_with_tools_as_text(server: Server) -> None:
     server.says(completion("yes"))
     policy = resolve_policy(f"vllm:tiny@{server.url}?tools=prompted").bind_tools([tool_schema("decompose")])
     picture = {"type": "image", "base64": "aGk=", "mime_type": "image/jpeg"}
@@ -350,7 +350,7 @@ async def test_pictures_reach_a_model_that_takes_tools_as_text(server: Server) -
     assert system["content"].startswith("# Tools") and images(user) == ["data:image/jpeg;base64,aGk="]
 
 
-async def test_a_model_that_streams_still_does(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_streaming_model_is_streamed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     server.says(streamed("a ", "hug"), TOOLS_REFUSED, AS_TEXT[0])
@@ -364,7 +364,7 @@ async def test_a_model_that_streams_still_does(server: Server, monkeypatch: pyte
     assert ["tools" in asked for asked in server.asked] == [False, True, False]
 
 
-def test_without_its_client_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_raises_with_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
     resolve_policy.cache_clear()
     served_client.cache_clear()

@@ -1,4 +1,4 @@
-"""Tools as text: written and read by one module, whatever the model makes of the form."""
+"""Tools as text: calls are rendered and parsed by one module, for any reply of a model."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -61,7 +61,7 @@ def read(text: str) -> tuple[str, Calls, int]:
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=25).map("".join))
 @settings(max_examples=300, deadline=None)
-def test_any_text_is_read_without_an_error(text: str) -> None:
+def test_any_text_is_parsed_without_an_error(text: str) -> None:
     said, calls, invalid = parse_hermes(text)
     assert isinstance(said, str) and len({each["id"] for each in [*calls, *invalid]}) == len(calls) + len(invalid)
     if not calls and not invalid:
@@ -73,7 +73,7 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 
 @given(st.text().map(str.strip).filter(lambda text: "<tool_call>" not in text and "```" not in text), CALLS)
 @settings(max_examples=200, deadline=None)
-def test_what_is_written_is_read_back(text: str, calls: Calls) -> None:
+def test_rendered_calls_are_parsed_back(text: str, calls: Calls) -> None:
     if not calls:
         return
     assert read(render_hermes(text, calls)) == (text, calls, 0)
@@ -128,17 +128,17 @@ OTHER = '{"name": "explain_actions", "arguments": {}}'
         ('```json\n{"name": "walk"}\n```', ('```json\n{"name": "walk"}\n```', [], 0)),
     ],
 )
-def test_what_is_meant_is_read(text: str, expected: tuple[str, Calls, int]) -> None:
+def test_the_intended_value_is_read(text: str, expected: tuple[str, Calls, int]) -> None:
     assert read(text) == expected
 
 
-def test_a_call_that_cannot_be_read_keeps_its_name_and_words() -> None:
+def test_an_unreadable_call_keeps_its_name_and_text() -> None:
     (bad,) = parse_hermes('<tool_call>{"name": "detect_people", start}</tool_call>')[2]
     assert bad["name"] == "detect_people" and bad["args"] == '{"name": "detect_people", start}'
 
 
 @pytest.mark.parametrize("unit", ["<tool_call>", "<tool_call>{", "[", "```"])
-def test_long_nonsense_takes_linear_time(unit: str) -> None:
+def test_parsing_takes_linear_time(unit: str) -> None:
     assert growth(lambda size: parse_hermes("<tool_call>" + unit * (size // len(unit))), 50_000) < 3
 
 
@@ -156,7 +156,7 @@ def conversation() -> list[AnyMessage]:
     ]
 
 
-def test_pictures_stay_where_they_are_and_roles_take_turns() -> None:
+def test_images_keep_their_place_and_roles_alternate() -> None:
     told = as_text(conversation(), [tool_schema("decompose")])
     assert [message.type for message in told] == ["system", "human", "ai", "human", "ai", "human"]
     assert told[1].content == conversation()[1].content
@@ -170,7 +170,7 @@ def test_pictures_stay_where_they_are_and_roles_take_turns() -> None:
     assert not any(getattr(message, "tool_calls", None) for message in told)
 
 
-def test_a_model_reads_as_text_what_the_chat_template_would_tell_it() -> None:
+def test_tools_as_text_equal_the_text_of_the_chat_template() -> None:
     utilities = pytest.importorskip("transformers.utils.chat_template_utils", reason="needs the extra [local]")
     tools = [tool_schema("detect_people"), tool_schema("decompose")]
 
@@ -213,7 +213,7 @@ class Refusal(Exception):
         (429, "too many tools", False),
     ],
 )
-def test_a_refusal_of_tools_is_told_from_others(status: int, message: str, refused: bool) -> None:
+def test_a_refusal_of_tools_is_recognised(status: int, message: str, refused: bool) -> None:
     try:
         raise RuntimeError("typed") from Refusal(status, message)
     except RuntimeError as error:
@@ -221,7 +221,7 @@ def test_a_refusal_of_tools_is_told_from_others(status: int, message: str, refus
 
 
 class Held(BaseChatModel):
-    """A model that takes tools and grammars, or refuses tools; says in its reply what it was given."""
+    """A model that accepts tools and grammars, or rejects tools; its reply lists the options it got."""
 
     refuses: bool = False
     takes_grammar: bool = True
@@ -244,7 +244,7 @@ class Held(BaseChatModel):
             yield ChatGenerationChunk(message=AIMessageChunk(content=part))
 
 
-async def test_a_grammar_reaches_a_model_that_takes_one_and_no_other() -> None:
+async def test_a_grammar_is_passed_only_to_a_model_that_supports_grammars() -> None:
     def asked(model: ToolFallback) -> Any:
         return model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
 
@@ -259,7 +259,7 @@ async def test_a_grammar_reaches_a_model_that_takes_one_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
-async def test_after_a_refusal_tools_go_as_text_and_no_grammar_is_taken(way: str) -> None:
+async def test_after_a_refusal_tools_are_sent_as_text_without_a_grammar(way: str) -> None:
     model = ToolFallback(model=Held(refuses=True), spec=f"refusing {way}")
     assert model.takes_grammar
     bound = model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')

@@ -1,4 +1,4 @@
-"""Policies by their provider's own client, against servers on loopback that speak, and refuse, as the provider does."""
+"""Policies through the client of each provider, against local servers with the provider's replies and errors."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ pytestmark = [
 ]
 WIRES = {wire.provider: wire for wire in (ANTHROPIC, GOOGLE, OLLAMA)}
 OLDEST = {"anthropic": 1, "google_genai": 4, "ollama": 1}
-"""Major version of each package from which on it is known to work."""
+"""Oldest major version of each package that is known to work."""
 
 
 @pytest.fixture(params=WIRES)
@@ -77,7 +77,7 @@ def ask(server: Server, clip: Path, model: str = "", **settings: Any) -> Recogni
     return recognize(clip, ["walk", "run"], end=1, policy=spec(server, model), **settings)
 
 
-def test_a_provider_plays_the_whole_conversation(server: Server, walking_clip: Path) -> None:
+def test_a_provider_completes_a_run(server: Server, walking_clip: Path) -> None:
     found = ask(server, walking_clip, "", temperature=0.5, seed=7)
     assert found.action == "walk" and found.status == "ok" and not found.notes and server.refused == []
     assert [item.tool for item in found.evidence] == ["detect_people"]
@@ -93,7 +93,7 @@ def test_a_provider_plays_the_whole_conversation(server: Server, walking_clip: P
     assert {**sampling, "max_tokens": 0} == {"temperature": 0.5, "max_tokens": 0, **seeded}
 
 
-def test_runs_follow_each_other_though_each_has_its_own_event_loop(server: Server, walking_clip: Path) -> None:
+def test_runs_on_different_event_loops_succeed(server: Server, walking_clip: Path) -> None:
     async def alone() -> Recognition:
         return await arecognize(
             walking_clip, ["walk", "run"], end=1, policy=spec(server), tools=["detect_people"], frames=4
@@ -105,7 +105,7 @@ def test_runs_follow_each_other_though_each_has_its_own_event_loop(server: Serve
 
 
 async def played(server: Server, clip: Path, streamed: bool, **settings: Any) -> Any:
-    """The outcome for a host that runs the graph itself, and may want the words as they come."""
+    """The result for a host that runs the graph itself, optionally with streamed tokens."""
     star = build_graph(context=Context(policy=spec(server), frames=4, **settings)).compile()
     given: Any = {"video": str(clip), "actions": ["walk", "run"], "end": 1.0}
     if not streamed:
@@ -125,8 +125,8 @@ AWKWARD: tuple[Turn, ...] = (
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_no_turn_breaks_the_rules_of_the_provider(server: Server, walking_clip: Path, streamed: bool) -> None:
-    """Corrected turns, the same call twice, two rounds, two calls that become one, a call where none is wanted."""
+async def test_every_request_is_valid_for_the_provider(server: Server, walking_clip: Path, streamed: bool) -> None:
+    """Corrected turns, duplicate calls, two rounds, merged calls, and a call where none is expected."""
     server.script = [*AWKWARD]
     out = await played(server, walking_clip, streamed, tools=["detect_people", "explain_actions"], max_rounds=2)
     assert server.refused == []
@@ -138,7 +138,7 @@ async def test_no_turn_breaks_the_rules_of_the_provider(server: Server, walking_
     assert sum(kind == "call" for kind, _ in parts) == sum(kind == "result" for kind, _ in parts) == 4
 
 
-def test_passing_failures_are_tried_again_by_the_graph_alone(server: Server, walking_clip: Path) -> None:
+def test_transient_failures_are_retried_by_the_graph_only(server: Server, walking_clip: Path) -> None:
     server.script = [429, *GOOD]
     found = ask(server, walking_clip)
     assert found.status == "ok" and len(server.asked) == 4 and found.usage.policy_calls == 3
@@ -151,20 +151,20 @@ async def failure(server: Server, limit: float = 30.0) -> PolicyUnavailable:
     return failed.value
 
 
-async def test_what_may_pass_is_busy_and_asked_once(server: Server) -> None:
+async def test_a_transient_failure_raises_policy_busy_after_one_request(server: Server) -> None:
     server.script = [429, 500, 503, 529]
     for asked in range(1, 5):
         assert type(await failure(server)) is PolicyBusy and len(server.asked) == asked
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(400, "not now"), (401, "API key"), (404, "name of the model")])
-async def test_a_refusal_ends_typed_at_once_and_says_what_to_do(server: Server, status: int, remedy: str) -> None:
+async def test_a_refusal_raises_at_once_with_a_remedy(server: Server, status: int, remedy: str) -> None:
     server.script = [status]
     failed = await failure(server)
     assert type(failed) is PolicyUnavailable and remedy in str(failed) and len(server.asked) == 1
 
 
-async def test_a_server_that_is_slow_or_gone_is_busy(server: Server) -> None:
+async def test_a_slow_or_unreachable_server_raises_policy_busy(server: Server) -> None:
     server.seconds = 2.0
     slow = await failure(server, 0.2)
     assert type(slow) is PolicyBusy and "policy_seconds" in str(slow)
@@ -173,7 +173,7 @@ async def test_a_server_that_is_slow_or_gone_is_busy(server: Server) -> None:
     assert type(await failure(server)) is PolicyBusy
 
 
-async def test_a_server_that_hangs_up_is_busy(server: Server) -> None:
+async def test_a_dropped_connection_raises_policy_busy(server: Server) -> None:
     server.script = [-1]
     assert type(await failure(server)) is PolicyBusy and len(server.asked) == 1
 
@@ -185,18 +185,18 @@ BROKEN_OFF = {
 }
 
 
-async def test_an_answer_that_breaks_off_is_asked_for_again(server: Server, walking_clip: Path) -> None:
+async def test_an_interrupted_answer_is_requested_again(server: Server, walking_clip: Path) -> None:
     server.script = [BROKEN_OFF[server.wire.provider], *GOOD]
     out = await played(server, walking_clip, True, tools=["detect_people"])
     assert out["status"] == "ok" and server.streamed == [True] * 4
 
 
-async def test_the_limit_of_tokens_goes_under_the_providers_own_name(server: Server) -> None:
+async def test_the_token_limit_has_the_name_the_provider_expects(server: Server) -> None:
     await resolve_policy(spec(server, f"{server.wire.model}?max_tokens=77")).ainvoke("there?")
     assert server.wire.sampling(server.asked[0])["max_tokens"] == 77
 
 
-def test_naming_a_policy_warns_of_nothing(server: Server) -> None:
+def test_resolving_a_policy_emits_no_warnings(server: Server) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         resolve_policy(spec(server))
@@ -213,32 +213,32 @@ def choices(server: Server) -> list[dict[str, Any]]:
     return [{key: asked[key] for key in ("tool_choice", "toolConfig") if key in asked} for asked in server.asked]
 
 
-def test_a_structured_run_forces_the_call_of_decompose(server: Server, walking_clip: Path) -> None:
+def test_a_structured_run_requires_the_call_of_decompose(server: Server, walking_clip: Path) -> None:
     assert ask(server, walking_clip, structured="always").status == "ok"
     assert choices(server) == [{}, FORCED[server.wire.provider], {}]
 
 
 @only["anthropic"]
-def test_no_call_is_forced_on_a_model_that_refuses_it(server: Server, walking_clip: Path) -> None:
+def test_no_call_is_required_if_the_model_does_not_support_it(server: Server, walking_clip: Path) -> None:
     found = ask(server, walking_clip, "claude-sonnet-5-5", structured="always")
     assert found.status == "ok" and choices(server) == [{}] * 3
 
 
 @only["anthropic"]
-def test_temperature_is_left_out_where_the_model_takes_none(server: Server, walking_clip: Path) -> None:
+def test_temperature_is_omitted_if_the_model_does_not_support_it(server: Server, walking_clip: Path) -> None:
     assert ask(server, walking_clip, "claude-opus-4-8").status == "ok"
     assert "temperature" not in server.wire.sampling(server.asked[0])
 
 
 @only["google"]
-def test_signed_calls_go_back_signed(server: Server, walking_clip: Path) -> None:
+def test_signatures_of_calls_are_sent_back(server: Server, walking_clip: Path) -> None:
     assert ask(server, walking_clip).status == "ok"
     signed = [p.get("thoughtSignature") for content in server.asked[-1]["contents"] for p in content["parts"]]
     assert [each for each in signed if each] == [SIGNATURE, SIGNATURE]
 
 
 @only["google"]
-def test_a_prompt_that_the_provider_blocks_ends_honestly(server: Server, walking_clip: Path) -> None:
+def test_a_blocked_prompt_fails_with_the_reason(server: Server, walking_clip: Path) -> None:
     blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 9}}
     server.script = [GOOD[0], GOOD[1], json.dumps(blocked).encode()]
     found = ask(server, walking_clip)
@@ -252,7 +252,7 @@ NO_TOOLS = {
 }
 
 
-def test_a_model_that_takes_no_tools_gets_them_as_text(server: Server, walking_clip: Path) -> None:
+def test_a_model_without_tool_calling_gets_tools_as_text(server: Server, walking_clip: Path) -> None:
     server.no_tools = NO_TOOLS[server.wire.provider]
     server.script = [(render_hermes("", [{"name": n, "args": a}]), ()) for n, a in (LOOK, NAME)]
     server.script.append((ANSWER, ()))
@@ -262,7 +262,7 @@ def test_a_model_that_takes_no_tools_gets_them_as_text(server: Server, walking_c
 
 
 @keyed
-def test_without_a_key_it_says_which_to_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
     monkeypatch.delenv("GEMINI_API_KEY", raising=False)

@@ -62,7 +62,7 @@ async def episodes(
     )
 
 
-async def test_ten_episodes_at_once_complete_with_pictures_calls_and_tokens(
+async def test_ten_concurrent_episodes_complete_with_images_calls_and_tokens(
     server: VllmServer, walking_clip: Path
 ) -> None:
     records = await episodes(server, walking_clip, 10)
@@ -81,15 +81,13 @@ async def test_ten_episodes_at_once_complete_with_pictures_calls_and_tokens(
     assert len({record["messages"][2]["content"] for record in records}) == 10
 
 
-async def test_free_random_speech_never_forks(server: VllmServer, walking_clip: Path) -> None:
+async def test_unconstrained_random_replies_never_fork(server: VllmServer, walking_clip: Path) -> None:
     records = await episodes(server, walking_clip, 8, most=60, structured="never")
     assert all(record["tokens"]["turns"] >= 3 for record in records)
     assert not any(record["tokens"]["forks"] for record in records)
 
 
-async def test_vllm_reads_the_ids_that_transformers_reads(
-    server: VllmServer, walking_clip: Path, tiny_qwen: Path
-) -> None:
+async def test_vllm_and_transformers_read_the_same_ids(server: VllmServer, walking_clip: Path, tiny_qwen: Path) -> None:
     opening, vocabularies = [], set()
     for policy in (f"{server.policy}?max_tokens=2", f"transformers:{tiny_qwen}?max_tokens=2"):
         record = await run_record(walking_clip, ACTIONS, policy=policy, frames=4, mode="no_tools")
@@ -112,7 +110,7 @@ def test_vllm_renders_recorded_conversations_to_the_same_bytes(server: VllmServe
         assert answer["prompt_text"].encode() == render(one.chat, one.tools, ask=False).encode(), name
 
 
-async def test_a_turn_streams_and_ends_as_it_would_whole(server: VllmServer, walking_clip: Path) -> None:
+async def test_a_streamed_turn_equals_one_that_is_not_streamed(server: VllmServer, walking_clip: Path) -> None:
     policy = VllmPolicy(server=named(server), temperature=1.0, seed=5, max_new_tokens=30)
     asked = [SystemMessage("Be brief."), HumanMessage("What do you see?")]
     chunks = [chunk async for chunk in policy.astream(asked)]
@@ -131,19 +129,19 @@ async def test_vision_tokens_are_never_sampled(server: VllmServer) -> None:
     assert not {151652, 151653, 151654, 151655, 151656} & set(reply.response_metadata[TOKEN_TRACK]["completion_ids"])
 
 
-async def test_a_conversation_too_long_says_what_to_do(server: VllmServer) -> None:
+async def test_a_conversation_that_is_too_long_is_reported_with_a_remedy(server: VllmServer) -> None:
     policy = VllmPolicy(server=named(server))
     with pytest.raises(PolicyUnavailable, match="--max-model-len"):
         await policy.ainvoke([HumanMessage("word " * 20_000)])
 
 
-async def test_a_model_it_does_not_serve_says_so(server: VllmServer) -> None:
+async def test_an_unknown_model_is_reported(server: VllmServer) -> None:
     with pytest.raises(PolicyUnavailable, match="does not serve 'other'"):
         await resolve_policy(f"vllm:other@{server.url}").ainvoke("hello")
 
 
-async def test_a_run_survives_in_the_store_of_another_process(server: VllmServer, walking_clip: Path) -> None:
-    """Ids come back from the store, so a thread resumed elsewhere still extends."""
+async def test_a_thread_resumed_in_another_process_still_extends(server: VllmServer, walking_clip: Path) -> None:
+    """Ids are read from the store, so that the turns of a resumed thread still extend."""
     policy = VllmPolicy(server=named(server), max_new_tokens=8)
     messages: list[Any] = [HumanMessage("Look.")]
     first = await policy.ainvoke(messages)
@@ -155,9 +153,7 @@ async def test_a_run_survives_in_the_store_of_another_process(server: VllmServer
     assert read[: len(track["prompt_ids"]) + 8] == [*track["prompt_ids"], *track["completion_ids"]]
 
 
-def test_the_command_line_recognises_with_vllm_and_records_every_token(
-    server: VllmServer, walking_clip: Path, tmp_path: Path
-) -> None:
+def test_the_command_line_records_the_tokens_of_vllm(server: VllmServer, walking_clip: Path, tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "video-star"
     done = subprocess.run(
         [
@@ -175,9 +171,7 @@ def test_the_command_line_recognises_with_vllm_and_records_every_token(
     assert len(tracks(record["messages"], MediaStore(tmp_path / "trace" / "media"))) == record["tokens"]["turns"]
 
 
-async def test_a_killed_server_fails_typed_and_the_thread_resumes_when_it_is_back(
-    server: VllmServer, walking_clip: Path
-) -> None:
+async def test_a_run_interrupted_by_a_killed_server_can_be_resumed(server: VllmServer, walking_clip: Path) -> None:
     star = build_graph(
         context=Context(policy=f"{server.policy}?max_tokens=400", **{k: v for k, v in SETTINGS.items() if k != "end"})
     ).compile(checkpointer=InMemorySaver())

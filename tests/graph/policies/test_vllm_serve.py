@@ -1,4 +1,4 @@
-"""`video-star serve`: the vLLM command it prints is the one it starts."""
+"""`video-star serve` prints the vLLM command that it starts."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def option(command: list[str], name: str) -> str:
         ("OpenGVLab/InternVL3-8B", False),
     ],
 )
-def test_only_qwen2_5_vl_gets_our_template(model: str, ours: bool) -> None:
+def test_only_qwen2_5_vl_is_served_with_the_template_of_this_package(model: str, ours: bool) -> None:
     command = serve_command(model, port=8001, max_model_len=32768)
     assert command[:3] == ["vllm", "serve", model] and ("--chat-template" in command) is ours
     if ours:
@@ -40,7 +40,7 @@ def test_only_qwen2_5_vl_gets_our_template(model: str, ours: bool) -> None:
 
 
 @pytest.mark.parametrize(("kind", "ours"), [("qwen2_5_vl", True), ("qwen3_vl", False)])
-def test_a_checkpoint_is_known_by_its_configuration(tmp_path: Path, kind: str, ours: bool) -> None:
+def test_the_family_of_a_checkpoint_is_read_from_its_configuration(tmp_path: Path, kind: str, ours: bool) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
     assert ("--chat-template" in serve_command(str(tmp_path))) is ours
 
@@ -55,7 +55,7 @@ def run(*words: str, path: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for vLLM is a shell script")
-def test_what_is_printed_is_what_is_started(tmp_path: Path) -> None:
+def test_the_printed_command_is_the_one_that_is_started(tmp_path: Path) -> None:
     beside = Path(sys.executable).parent / "vllm"
     if beside.exists():
         pytest.skip("vLLM is installed and would start")
@@ -70,7 +70,7 @@ def test_what_is_printed_is_what_is_started(tmp_path: Path) -> None:
         assert "vllm:Qwen/Qwen2.5-VL-7B-Instruct@http://127.0.0.1:8123/v1" in ended.stderr
 
 
-def test_without_vllm_it_says_how_to_install_it(tmp_path: Path) -> None:
+def test_a_missing_vllm_raises_with_the_install_line(tmp_path: Path) -> None:
     if (Path(sys.executable).parent / "vllm").exists():
         pytest.skip("vLLM is installed and would start")
     ended = run("--run", path=str(tmp_path))

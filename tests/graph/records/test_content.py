@@ -1,4 +1,4 @@
-"""Content of messages, as text or as blocks, is read in one way."""
+"""Content of messages: text, blocks and image URLs."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ IMAGE = {"type": "image", "url": "media://a.jpg"}
 TEXT = {"type": "text", "text": "two"}
 
 
-def test_strings_are_text_blocks_and_nothing_is_no_block() -> None:
+def test_strings_become_text_blocks() -> None:
     assert content_blocks("one") == [{"type": "text", "text": "one"}]
     assert content_blocks(["one", TEXT, IMAGE]) == [{"type": "text", "text": "one"}, TEXT, IMAGE]
     assert content_blocks("") == content_blocks(None) == content_blocks([]) == []
 
 
-def test_the_text_leaves_images_out_or_writes_them_as_told() -> None:
+def test_images_are_omitted_from_the_text_or_formatted() -> None:
     assert content_text(["one", IMAGE, TEXT]) == "one\ntwo"
     assert content_text(["one", IMAGE, TEXT], lambda block: f"[{block['url']}]") == "one\n[media://a.jpg]\ntwo"
     assert content_text(None) == ""

@@ -1,4 +1,4 @@
-"""Token tracks: out of the state, into the record, and one sequence where every turn extends the last."""
+"""Token tracks are kept in the record, and turns that extend each other form one sequence."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def turn(prompt: list[int], sampled: list[int], node: str = "score", message: in
 
 
 def chain(parts: list[tuple[list[int], list[int]]]) -> list[Track]:
-    """Turns that each read all that was before, then something new."""
+    """Turns that each read everything before them and some new tokens."""
     so_far: list[int] = []
     made = []
     for read, sampled in parts:
@@ -43,7 +43,7 @@ def test_turns_that_extend_are_one_sequence(parts: list[tuple[list[int], list[in
         assert tuple(one.ids[start:end]) == track.completion_ids and all(one.completion_mask[start:end])
 
 
-def test_a_turn_that_does_not_extend_is_a_fork_of_its_own() -> None:
+def test_a_turn_that_does_not_extend_starts_a_fork() -> None:
     turns = [turn([1, 2], [3]), turn([1, 2, 3, 4], [5]), turn([1, 2, 9, 4, 5, 6], [7])]
     one, other = sequences(turns)
     assert one.ids == [1, 2, 3, 4, 5] and other.ids == [1, 2, 9, 4, 5, 6, 7]
@@ -55,7 +55,9 @@ def test_log_probabilities_belong_to_the_sampled_tokens() -> None:
         Track("score", 0, (1,), (2,), (-1.0, -2.0))
 
 
-async def test_tracks_leave_the_state_and_reach_the_record(replies: Any, make_policy: Any, walking_clip: Path) -> None:
+async def test_tracks_are_kept_in_the_record_but_not_in_the_state(
+    replies: Any, make_policy: Any, walking_clip: Path
+) -> None:
     script = replies.good()
     prompt = list(range(5000))
     for line in script:
@@ -73,7 +75,7 @@ async def test_tracks_leave_the_state_and_reach_the_record(replies: Any, make_po
     assert [message["extends"] for message in record["messages"] if "tokens" in message] == [False, True, True]
 
 
-async def test_a_policy_without_tokens_has_none(replies: Any, make_policy: Any, walking_clip: Path) -> None:
+async def test_a_policy_without_tokens_has_no_tracks(replies: Any, make_policy: Any, walking_clip: Path) -> None:
     star = build_graph(policy=make_policy(replies.good())).compile()
     record = await run_record(walking_clip, ["walk", "run", "hug"], end=1, graph=star)
     assert record["tokens"] == {"turns": 0, "forks": 0}

@@ -1,4 +1,4 @@
-"""Records of real runs, written and read as traces by others' hands."""
+"""Traces: records of real runs are written and read back."""
 
 import json
 import multiprocessing
@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MediaStore:
 
 @pytest.fixture(scope="module")
 def record(walking_clip: Path, store: MediaStore) -> Iterator[Record]:
-    """The record of a run on one second of the bundled clip; its pictures are in `store`."""
+    """The record of a run on one second of the bundled clip, with its images in `store`."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("VIDEO_STAR_HOME", str(store.root.parent))
         yield wait_for(run_record(walking_clip, ["walk", "run", "行走 [/x] <b>"], start=0, end=1))
@@ -33,7 +33,7 @@ def record(walking_clip: Path, store: MediaStore) -> Iterator[Record]:
 
 @pytest.fixture
 def trace(tmp_path: Path, record: Record, store: MediaStore) -> Path:
-    """A folder with that one record."""
+    """A folder with this record."""
     append(record, tmp_path / "trace", store)
     return tmp_path / "trace"
 
@@ -44,12 +44,12 @@ def test_a_record_reads_back_as_it_was_written(trace: Path, record: Record) -> N
     assert (trace / FILE).read_bytes().endswith(b"}\n")
 
 
-def test_runs_are_read_in_the_order_they_were_written(trace: Path, record: Record, store: MediaStore) -> None:
+def test_records_are_read_in_the_order_of_writing(trace: Path, record: Record, store: MediaStore) -> None:
     append({**record, "id": "second"}, trace, store)
     assert [each["id"] for each in read(trace)] == [record["id"], "second"]
 
 
-def test_a_trace_holds_its_pictures(trace: Path, record: Record) -> None:
+def test_a_trace_contains_its_images(trace: Path, record: Record) -> None:
     urls = references(record)
     shown = {frame["url"] for item in record["recognition"]["evidence"] for frame in item["frames"]}
     assert len(urls) == len(set(urls)) > 4 and shown < set(urls)
@@ -58,12 +58,14 @@ def test_a_trace_holds_its_pictures(trace: Path, record: Record) -> None:
     assert page.count("data:image/jpeg") >= len(urls)
 
 
-def test_a_store_cleared_meanwhile_costs_pictures_and_not_the_record(tmp_path: Path, record: Record) -> None:
+def test_a_record_is_written_even_if_its_images_are_gone(tmp_path: Path, record: Record) -> None:
     append(record, tmp_path, MediaStore(tmp_path / "cleared"))
     assert list(read(tmp_path)) == [record]
 
 
-def test_a_label_of_a_picture_s_form_reaches_no_other_file(tmp_path: Path, record: Record, store: MediaStore) -> None:
+def test_a_label_that_looks_like_a_media_url_copies_no_other_file(
+    tmp_path: Path, record: Record, store: MediaStore
+) -> None:
     (store.root.parent / "private.txt").write_text("secret")
     found = {**record["recognition"], "action": "media://../private.txt"}
     append({**record, "recognition": found}, tmp_path / "trace", store)
@@ -71,33 +73,33 @@ def test_a_label_of_a_picture_s_form_reaches_no_other_file(tmp_path: Path, recor
     assert next(read(tmp_path / "trace"))["recognition"]["action"] == "media://../private.txt"
 
 
-def test_a_file_name_that_is_no_text_reads_back(tmp_path: Path, record: Record, store: MediaStore) -> None:
+def test_a_file_name_that_is_not_utf_8_reads_back(tmp_path: Path, record: Record, store: MediaStore) -> None:
     named = {**record, "request": {**record["request"], "source": "clip\udcff.mp4"}}
     append(named, tmp_path, store)
     assert next(read(tmp_path))["request"]["source"] == "clip\udcff.mp4"
     (tmp_path / FILE).read_text(encoding="utf-8")
 
 
-def test_a_last_line_cut_off_is_passed_over(trace: Path, record: Record) -> None:
+def test_an_incomplete_last_line_is_ignored(trace: Path, record: Record) -> None:
     with (trace / FILE).open("ab") as file:
         file.write(b'{"schema": 1, "id": "half')
     assert list(read(trace)) == [record]
 
 
-def test_what_is_appended_after_a_cut_off_line_is_read(trace: Path, record: Record, store: MediaStore) -> None:
+def test_a_record_appended_after_an_incomplete_line_is_read(trace: Path, record: Record, store: MediaStore) -> None:
     with (trace / FILE).open("ab") as file:
         file.write(b'{"schema": 1, "id": "half')
     append({**record, "id": "after"}, trace, store)
     assert [each["id"] for each in read(trace)] == [record["id"], "after"]
 
 
-def test_a_file_that_is_one_cut_off_line_begins_anew(tmp_path: Path, record: Record, store: MediaStore) -> None:
+def test_a_file_with_only_an_incomplete_line_is_started_anew(tmp_path: Path, record: Record, store: MediaStore) -> None:
     (tmp_path / FILE).write_bytes(b'{"schema": 1, "id": "half')
     append(record, tmp_path, store)
     assert list(read(tmp_path)) == [record]
 
 
-def test_a_whole_last_line_without_an_end_is_kept(trace: Path, record: Record, store: MediaStore) -> None:
+def test_a_complete_last_line_without_a_line_end_is_kept(trace: Path, record: Record, store: MediaStore) -> None:
     (trace / FILE).write_bytes((trace / FILE).read_bytes().rstrip(b"\n"))
     append({**record, "id": "after"}, trace, store)
     assert [each["id"] for each in read(trace)] == [record["id"], "after"]
@@ -113,14 +115,14 @@ def test_a_whole_last_line_without_an_end_is_kept(trace: Path, record: Record, s
         ('{"schema": 1, "id": "x", "request": {}}', "line 2, lacks messages, recognition"),
     ],
 )
-def test_a_line_that_is_no_record_is_named(trace: Path, line: str, said: str) -> None:
+def test_an_invalid_line_raises_with_its_number(trace: Path, line: str, said: str) -> None:
     whole = (trace / FILE).read_bytes()
     (trace / FILE).write_bytes(whole + line.encode(errors="surrogateescape") + b"\n" + whole)
     with pytest.raises(BadRecord, match=said):
         list(read(trace))
 
 
-def test_a_folder_without_a_trace_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_trace_raises(tmp_path: Path) -> None:
     for nothing in (tmp_path, tmp_path / "missing", tmp_path / "missing" / FILE):
         with pytest.raises(BadRecord, match="give a folder written by --trace"):
             list(read(nothing))
@@ -142,7 +144,7 @@ def test_messages_are_plain_chat_with_node_and_author(record: Record) -> None:
     assert {tool["function"]["name"] for tool in record["tools"]} >= {"track_motion", "decompose"}
 
 
-def test_a_record_names_request_versions_and_time(record: Record, walking_clip: Path) -> None:
+def test_a_record_has_request_versions_and_time(record: Record, walking_clip: Path) -> None:
     assert record["schema"] == 1 and record["request"]["source"] == str(walking_clip)
     assert record["request"]["context"]["policy"] == "kinematic" and record["versions"]["langgraph"]
     assert [timing["node"] for timing in record["timings"]] == [
@@ -160,12 +162,12 @@ def test_the_result_reads_back_from_the_trace(trace: Path, record: Record) -> No
     assert found.action == "walk" and len(found.ranking) == 3
 
 
-def test_a_result_that_is_none_is_a_bad_record(record: Record) -> None:
+def test_an_invalid_result_is_a_bad_record(record: Record) -> None:
     with pytest.raises(BadRecord, match="recognition.status"):
         recognition({**record, "recognition": {"action": "walk", "status": "splendid"}})
 
 
-def test_processes_that_append_at_once_leave_whole_lines(tmp_path: Path, record: Record, store: MediaStore) -> None:
+def test_concurrent_processes_append_complete_lines(tmp_path: Path, record: Record, store: MediaStore) -> None:
     # Larger than any buffer on the way, so that lines written in pieces would mix.
     runs = [{**record, "id": f"{i}", "notes": f"{i} " * 20_000} for i in range(160)]
     context = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""Score turns: whatever a model writes, the parser returns scores and an answer or says what is wrong."""
+"""Score turns: any text gives scores and an answer, or a MalformedReply with the defect."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_scores_may_be_keyed_by_number_or_name(key: str) -> None:
     assert parsed.answer == "walk"
 
 
-def test_scores_in_a_code_fence_are_read_and_cut_to_the_scale() -> None:
+def test_scores_in_a_code_fence_are_read_and_clipped_to_the_scale() -> None:
     parsed = parse_score_turn(turn('```json\n{"1": {"walk": 14, "ride bike": -2}}\n```', "walk"), CANDIDATES, NAMES)
     assert parsed.scores == {1: {"walk": 10.0, "ride bike": 0.0}}
 
@@ -46,7 +46,7 @@ def test_scores_in_a_code_fence_are_read_and_cut_to_the_scale() -> None:
         ("", "no <scores>"),
     ],
 )
-def test_a_malformed_turn_says_what_is_wrong(text: str, wrong: str) -> None:
+def test_a_malformed_turn_raises_with_the_defect(text: str, wrong: str) -> None:
     with pytest.raises(MalformedReply, match=wrong):
         parse_score_turn(text, CANDIDATES, NAMES)
 
@@ -56,7 +56,7 @@ def test_deeply_nested_json_is_malformed_not_a_crash() -> None:
         parse_score_turn(turn("[" * 100_000, "walk"), CANDIDATES, NAMES)
 
 
-def test_what_can_be_saved_of_a_bad_turn_is_saved() -> None:
+def test_a_malformed_turn_is_used_as_far_as_possible() -> None:
     scored = partial_score_turn("well, <answer>walk</answer>", CANDIDATES, NAMES)
     assert scored is not None and scored.answer == "walk"
     scored = partial_score_turn('<scores>{"2": {"ride bike": 5}}</scores>', CANDIDATES, NAMES)
@@ -65,7 +65,7 @@ def test_what_can_be_saved_of_a_bad_turn_is_saved() -> None:
 
 
 @given(st.text())
-def test_no_text_breaks_the_parser(text: str) -> None:
+def test_any_text_is_parsed_or_malformed(text: str) -> None:
     for attempt in (text, turn(text, text), turn('{"1": {"walk": 3}}', text)):
         try:
             assert parse_score_turn(attempt, CANDIDATES, NAMES).answer in ACTIONS

@@ -1,4 +1,4 @@
-"""JSON as models write it is read as it was meant; what is no JSON is refused, in bounded time."""
+"""JSON repair returns the intended value or raises ValueError, in linear time."""
 
 import json
 from contextlib import suppress
@@ -24,13 +24,13 @@ plain_values = st.recursive(
 
 
 @given(values)
-def test_json_is_read_as_it_is(value: Any) -> None:
+def test_valid_json_is_unchanged(value: Any) -> None:
     assert repair_json(json.dumps(value)) == value
     assert repair_json(json.dumps(value, ensure_ascii=False, indent=1)) == value
 
 
 @given(plain_values)
-def test_slips_are_mended(value: Any) -> None:
+def test_common_mistakes_are_repaired(value: Any) -> None:
     text = json.dumps(value, indent=1)
     for slip in (
         f"```json\n{text}\n```",
@@ -45,7 +45,7 @@ def test_slips_are_mended(value: Any) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True), st.integers() | plain, min_size=1))
-def test_keys_without_quotes_are_read(value: dict[str, Any]) -> None:
+def test_unquoted_keys_are_repaired(value: dict[str, Any]) -> None:
     bare = ", ".join(f"{key}: {json.dumps(inner)}" for key, inner in value.items())
     assert repair_json(f"{{{bare}}}") == value
 
@@ -64,20 +64,20 @@ def test_keys_without_quotes_are_read(value: dict[str, Any]) -> None:
         ("[\n'a'\n'b'\n]", ["a", "b"]),
     ],
 )
-def test_what_is_meant_is_read(text: str, value: Any) -> None:
+def test_the_intended_value_is_read(text: str, value: Any) -> None:
     assert repair_json(text) == value
 
 
 @pytest.mark.parametrize(
     "text", ["", "walk", '{"a": 1', '{"a": "b', '{"a', "{a}", "[1, 2}", "__import__('os')", "{1, 2}"]
 )
-def test_what_is_cut_off_or_no_json_is_refused(text: str) -> None:
+def test_truncated_values_and_other_text_raise(text: str) -> None:
     with pytest.raises(ValueError):
         repair_json(text)
 
 
 @given(st.text() | st.text("{}[]\"':,\\/#*`= \n1a-", max_size=300))
-def test_no_text_breaks_it(text: str) -> None:
+def test_any_text_gives_a_value_or_a_value_error(text: str) -> None:
     try:
         repair_json(text)
     except ValueError:
@@ -87,7 +87,7 @@ def test_no_text_breaks_it(text: str) -> None:
 
 
 @given(plain_values, st.data())
-def test_json_with_a_character_changed_breaks_nothing(value: Any, data: st.DataObject) -> None:
+def test_json_with_one_changed_character_raises_nothing_else(value: Any, data: st.DataObject) -> None:
     text = json.dumps(value)
     at = data.draw(st.integers(0, len(text) - 1))
     try:
@@ -96,7 +96,7 @@ def test_json_with_a_character_changed_breaks_nothing(value: Any, data: st.DataO
         pass
 
 
-def test_endless_text_takes_linear_time() -> None:
+def test_time_is_linear_in_the_length_of_the_text() -> None:
     def read(text: str) -> None:
         for attempt in (text, "[" + text, '{"a": "' + text):
             with suppress(ValueError):

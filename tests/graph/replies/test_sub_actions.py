@@ -1,4 +1,4 @@
-"""Decompose turns: any arguments give ranked sub-actions of known candidates, or say what is wrong."""
+"""Decompose turns: any arguments give ranked sub-actions with known candidates, or a MalformedReply."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), json_values) | st.fixed_dictionaries({"sub_actions": json_values}))
-def test_no_arguments_break_the_sub_actions(args: dict[str, object]) -> None:
+def test_any_arguments_are_parsed_or_malformed(args: dict[str, object]) -> None:
     message = AIMessage("", tool_calls=[ToolCall(name="decompose", args=args, id="1")])
     try:
         found = parse_sub_actions(message, CANDIDATES)
@@ -28,7 +28,7 @@ def test_no_arguments_break_the_sub_actions(args: dict[str, object]) -> None:
     assert found and all(item["name"] and set(item["candidates"]) <= set(ACTIONS) for item in found)
 
 
-def test_sub_actions_keep_their_rank_drop_repeats_and_foreign_candidates() -> None:
+def test_sub_actions_keep_their_rank_without_duplicates_and_unknown_candidates() -> None:
     named = [
         {"name": "legs  swing", "candidates": ["WALK", "swim", "walk"]},
         {"name": "Legs_swing"},

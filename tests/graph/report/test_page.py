@@ -1,4 +1,4 @@
-"""The page of a run, as a real browser reads it."""
+"""The page of a run, as a real browser renders it."""
 
 import copy
 import io
@@ -49,7 +49,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 @pytest.fixture(scope="module")
 def store(walking_clip: Path) -> Store:
-    """Eight frames of the real clip, and the same with a line drawn on them as overlays."""
+    """Eight frames of the real clip, and the same frames with a line as overlay."""
     media = {}
     with av.open(str(walking_clip)) as container:
         for index, frame in enumerate(container.decode(video=0)):
@@ -64,7 +64,7 @@ def store(walking_clip: Path) -> Store:
 
 @pytest.fixture
 def record() -> Record:
-    """A whole run of the documented shape, schema version 1."""
+    """A complete run in the documented format, schema version 1."""
     frames = [{"url": f"media://frame{n}.jpg", "time": n * 0.9 + 0.4} for n in range(8)]
     overlays = [{"url": f"media://overlay{n}.jpg", "time": n * 0.9 + 0.4} for n in range(8)]
     args = {"sub_actions": [{"name": "legs swing in steps"}, {"name": "the body travels"}, {"name": "arms close"}]}
@@ -198,7 +198,7 @@ def test_heat_map_adds_weight_times_score(record: Record, store: Store) -> None:
     assert rows[4] == ["", "weighted total", "", "43", "12", "7"]
 
 
-def test_heat_map_names_no_total_without_the_weights(record: Record, store: Store) -> None:
+def test_heat_map_has_no_totals_without_weights(record: Record, store: Store) -> None:
     record["recognition"]["sub_actions"][1]["weight"] = None
     assert "weighted total" not in render_page(record, store.__getitem__)
 
@@ -209,7 +209,7 @@ def test_waterfall_places_each_node_in_time(record: Record, store: Store) -> Non
     assert '<rect x="25.00%" width="75.00%"' in page
 
 
-def test_every_image_is_in_the_file_once_and_drawn(
+def test_every_image_is_in_the_file_once_and_displayed(
     record: Record, store: Store, browse: Browse, tmp_path: Path
 ) -> None:
     page = render_page(record, store.__getitem__)
@@ -225,7 +225,7 @@ def test_every_image_is_in_the_file_once_and_drawn(
 
 
 def everywhere(value: Any, words: str) -> Any:
-    """The record with words in place of every free text."""
+    """The record with `words` as every free text."""
     if isinstance(value, dict):
         return {key: everywhere(inner, words) for key, inner in value.items()}
     if isinstance(value, list):
@@ -265,7 +265,7 @@ def test_hostile_text_stays_text(record: Record, store: Store, browse: Browse) -
 
 
 @pytest.mark.parametrize("hostile", [False, True])
-def test_page_refers_to_nothing_outside_itself(hostile: bool, record: Record, store: Store) -> None:
+def test_page_is_self_contained(hostile: bool, record: Record, store: Store) -> None:
     page = Reader(render_page(mixed(record) if hostile else record, store.__getitem__))
     addresses = {"src", "href", "srcset", "action", "formaction", "data", "poster", "xlink:href"}
     references = [value for name, value in page.attributes if name in addresses]
@@ -278,7 +278,7 @@ def test_page_refers_to_nothing_outside_itself(hostile: bool, record: Record, st
 
 
 @pytest.mark.parametrize("failure", [KeyError("gone"), FileNotFoundError("gone"), b"no image at all", b""])
-def test_lost_media_leaves_a_placeholder(failure: Exception | bytes, record: Record, store: Store) -> None:
+def test_missing_media_gives_a_placeholder(failure: Exception | bytes, record: Record, store: Store) -> None:
     def media(url: str) -> bytes:
         if url != "media://frame0.jpg":
             return store[url]
@@ -291,14 +291,14 @@ def test_lost_media_leaves_a_placeholder(failure: Exception | bytes, record: Rec
     assert ("aria-label", "Frame 1 at 0.40\u00a0s: the image is missing") in page.attributes
 
 
-def test_media_is_asked_for_nothing_but_media_addresses(record: Record, store: Store) -> None:
+def test_only_media_urls_are_requested(record: Record, store: Store) -> None:
     record["frames"] += [{"url": "file:///etc/passwd", "time": 1.0}, {"url": None, "time": None}, {}]
     asked = []
     render_page(record, lambda url: asked.append(url) or store[url])  # type: ignore[func-returns-value]
     assert sorted(asked) == sorted(store)
 
 
-def test_failed_run_says_why(record: Record, browse: Browse) -> None:
+def test_failed_run_shows_the_error(record: Record, browse: Browse) -> None:
     record["recognition"] = {
         "action": None, "status": "failed", "error": "PolicyUnavailable: the server at 127.0.0.1 refused; start it",
         "ranking": [], "sub_actions": None, "evidence": None, "notes": None, "usage": {"tokens": None},
@@ -344,7 +344,7 @@ def test_six_hundred_actions_make_a_small_page_in_linear_time(record: Record) ->
     assert "580 more" in page and "600 candidate actions" in page and "580 candidates with lower totals" in page
 
 
-def test_half_a_surrogate_pair_can_be_written(record: Record) -> None:
+def test_lone_surrogates_can_be_written(record: Record) -> None:
     record["request"]["question"] = json.loads('"broken \\ud83d emoji"')
     assert b"broken ? emoji" in render_page(record, lost).encode("utf-8")
 
