@@ -12,10 +12,10 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import Runnable
 
-from ..tools.errors import PolicyBusy, PolicyUnavailable
+from ..tools.errors import PolicyUnavailable
 from ..tools.execution.media_store import MediaStore, default_store
 from .messages import as_sent
-from .policies.errors import policy_failure
+from .policies.errors import policy_failure, timed_out
 from .policies.grammar import Form
 from .prompts import LONGEST_REPEATED, by_policy, correction, plain
 from .records.token_track import TOKEN_TRACK
@@ -68,9 +68,7 @@ class Turn:
             async with asyncio.timeout(self.seconds):
                 reply = await model.ainvoke(sent)
         except TimeoutError as error:
-            raise PolicyBusy(
-                f"the policy gave no answer within {self.seconds:g} s; raise policy_seconds or use a faster model"
-            ) from error
+            raise timed_out("the policy", self.seconds) from error
         except PolicyUnavailable:
             raise
         except Exception as error:
