@@ -1,1 +1,1 @@
-"""What the policy can call, and what it takes to look at a video."""
+"""The tools that a policy can call, and everything they need to analyse a video."""

@@ -18,7 +18,7 @@ from PIL import Image
 from video_star.tools.describe import LENGTH, PICTURES, Description, salient
 from video_star.tools.errors import PolicyUnavailable
 from video_star.tools.execution import chat_model as chat_models
-from video_star.tools.execution.chat_model import ToolModel, sanitize
+from video_star.tools.execution.chat_model import ToolModel
 from video_star.tools.library import Finding, tool
 from video_star.tools.video.clip import Clip, open_clip
 from video_star.tools.video.reader import Frames
@@ -233,25 +233,3 @@ def test_frames_for_a_model_lie_where_the_picture_changes() -> None:
     frames = Frames(images, np.arange(48.0), 1.0)
     picked = salient(frames.images, PICTURES)
     assert len(picked) == 8 and sum(29 <= k <= 40 for k in picked) >= 6
-
-
-@pytest.mark.parametrize(
-    ("spec", "name"),
-    [
-        ("dashscope:qwen-vl-max?api=compatible", "dashscope:qwen-vl-max"),
-        ("vllm:Qwen/Qwen2.5-VL-7B@http://secret.host/v1", "vllm:Qwen2.5-VL-7B"),
-        ("transformers:/home/somebody/models/tiny/", "transformers:tiny"),
-        ("mine", "mine"),
-    ],
-)
-def test_the_name_of_a_chat_model_reveals_no_address_and_no_folder(spec: str, name: str) -> None:
-    model, other = ToolModel(Scripted(replies=[]), spec), ToolModel(Scripted(replies=[]), f"{spec}x")
-    assert model.name == name and tool("describe_video", model).engine.startswith(f"{name} ")
-    assert tool("describe_video", model).engine != tool("describe_video", other).engine
-    assert "/" not in tool("describe_video", model).engine
-
-
-def test_a_truncated_line_says_so_and_a_sanitized_one_is_unchanged() -> None:
-    assert sanitize("a b", 3) == "a b"
-    assert sanitize("abcdef", 5) == "ab..."
-    assert sanitize(sanitize("<a>\n\nb" * 99, 50), 50) == sanitize("<a>\n\nb" * 99, 50)

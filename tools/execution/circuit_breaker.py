@@ -1,4 +1,4 @@
-"""A circuit breaker: a tool that keeps failing is not called for a while, so that nobody waits for it in vain."""
+"""A circuit breaker: a tool that keeps failing is not called for a while, so that no run waits for it."""
 
 from __future__ import annotations
 

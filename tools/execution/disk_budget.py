@@ -54,13 +54,13 @@ def prune(folder: Path, limit: int) -> None:
             with suppress(OSError):
                 if entry.is_file(follow_symlinks=False):
                     files.append((_last_use(Path(entry.path)), entry.stat().st_size, Path(entry.path)))
-    left = sum(size for _, size, _ in files)
-    for seen, size, path in sorted(files):
-        if left <= limit or now - seen < GRACE:
+    total = sum(size for _, size, _ in files)
+    for last_use, size, path in sorted(files):
+        if total <= limit or now - last_use < GRACE:
             return
-        left -= size
+        total -= size
         with _exclusive(folder), suppress(OSError):
-            if _last_use(path) == seen:
+            if _last_use(path) == last_use:
                 path.unlink()
 
 

@@ -350,9 +350,9 @@ def _extent(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     # (shoulders at 0.818, eyes at 0.936 of body height; Drillis and Contini 1966).
     crown = np.append(eyes[:2] + 0.55 * (eyes - shoulders)[:2], min(eyes[2], shoulders[2]))
     points = np.concatenate([landmarks, crown[None]])
-    seen = points[points[:, 2] >= VISIBLE, :2]
-    seen = seen if len(seen) >= 4 else points[:, :2]
-    low, high = seen.min(axis=0), seen.max(axis=0)
+    visible = points[points[:, 2] >= VISIBLE, :2]
+    visible = visible if len(visible) >= 4 else points[:, :2]
+    low, high = visible.min(axis=0), visible.max(axis=0)
     margin = 0.03 * float((high - low).max())
     return np.asarray(np.clip(np.concatenate([low - margin, high + margin]), 0, [*size, *size]))
 
