@@ -1,8 +1,7 @@
 """Token-level policies, without re-tokenisation: the ids that a turn sampled are never converted back from text.
 
 The prompt of a turn is the exact ids of the turn before, followed by the tokens of what was added since. So every turn
-extends the one before, whatever the model wrote and however its text was repaired, and a run is a single sequence to
-train on.
+extends the one before, even if the text of a reply was repaired, and a run is a single sequence to train on.
 """
 
 from __future__ import annotations

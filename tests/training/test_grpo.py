@@ -27,7 +27,7 @@ def call(name: str, **args: Any) -> str:
 
 
 class Taught(EpisodeTrainer):
-    """Episodes with prescribed replies, as a random model never answers; every second one is wrong and calls no tool."""
+    """Episodes with prescribed replies, as a random model never answers; every second is wrong and calls no tool."""
 
     def policy(self, number: int) -> TransformersPolicy:
         policy = super().policy(number)
