@@ -129,8 +129,8 @@ MUTANTS = [
     Mutant(
         "reward: any score of the right label is a hit",
         "training/rewards.py",
-        "return right > 0 and right >= max(scores.values())",
-        "return right > 0",
+        "return correct > 0 and correct >= max(scores.values())",
+        "return correct > 0",
         "tests/training/test_rewards.py",
     ),
     Mutant(
