@@ -18,7 +18,8 @@ import typer
 
 from ...tools.library import fine_frames, tool
 from ...tools.motion.measure import measure_motion
-from ...tools.motion.result import Measurements, Motion
+from ...tools.motion.measurements import Measurements
+from ...tools.motion.result import Motion
 from ...tools.video.clip import open_clip
 from ...tools.vision.pose import Poses
 from ..metrics import wilson

@@ -106,6 +106,11 @@ class Definition(BaseModel):
     composed_from: tuple[str, ...] = ()
     """Labels of the entries it was composed from; empty for an entry of the knowledge base, or if none was near."""
 
+    @property
+    def primitives(self) -> tuple[str, ...]:
+        """The primitives of all sub-actions, the most discriminative first, each once."""
+        return tuple(dict.fromkeys(name for part in self.sub_actions for name in part.primitives))
+
 
 class _Entry(Definition):
     sub_actions: Annotated[tuple[SubAction, ...], Field(min_length=2, max_length=MOST_SUB_ACTIONS)]
@@ -131,7 +136,7 @@ def read_entries(text: str, source: str) -> dict[str, Definition]:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise KnowledgeError(f"{source}, label {label!r}, field {field}: {first['msg']}") from error
-        used = {p for s in entry.sub_actions for p in s.primitives}
+        used = set(entry.primitives)
         if clash := set(entry.never) & used:
             raise KnowledgeError(f"{source}, label {label!r}, field never: sub-actions use {', '.join(sorted(clash))}")
         if unused := {p for step in entry.order for p in step} - used:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .flow import CELL, Flow
 from .signal import Measure, ramp
+from .similarity import fit_similarity
 
 CLOSE: Final = 0.7
 """Working pixels within which a point moves as the scene does."""
@@ -104,16 +105,8 @@ def _fitted(
         inside = np.abs(fit[0] * z + fit[1] - moved) < CLOSE
         if inside.sum() < LEAST_POINTS:
             break
-        fit = _least_squares(z[inside], moved[inside], weight[inside])
+        fit = fit_similarity(z[inside], moved[inside], weight[inside])
     return fit
-
-
-def _least_squares(z: np.ndarray, moved: np.ndarray, weight: np.ndarray) -> tuple[complex, complex]:
-    """Umeyama (1991) in the complex plane, reflections left out."""
-    a, b = np.average(z, weights=weight), np.average(moved, weights=weight)
-    spread = float((weight * np.abs(z - a) ** 2).sum())
-    s = complex((weight * np.conj(z - a) * (moved - b)).sum() / max(spread, 1e-9))
-    return s, complex(b - s * a)
 
 
 def measure_camera(camera: Camera, flow: Flow, times: np.ndarray) -> dict[str, Measure]:

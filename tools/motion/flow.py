@@ -12,37 +12,44 @@ from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from PIL import Image
 
-from ..video.reader import Frames
+from .pyramid import RADIUS, Interpolation, Level, Pyramid, box_mean, correlation, histogram_distance, patches_at
 
-SIDE: Final = 160
-"""Long side in pixels of the pictures in which points are followed."""
 CELL: Final = 8
 """Pixels: one point is kept in each square of this side that has texture."""
+
 APART: Final = 6
 """Pixels by which a new point must be clear of the others."""
+
 REACH: Final = 8
 """Quarter-size pixels to either side within which a point is looked for: a fifth of the long side."""
-RADIUS: Final = 4
-"""Pixels: half the square of surroundings by which a point is known."""
+
 STILL_ITSELF: Final = 0.6
 """Correlation with what surrounded a point at first below which the rim of a thing has dragged it off."""
+
 ALIKE: Final = 0.75
 """Correlation of a point's surroundings in two frames below which it is lost."""
+
 TEXTURE: Final = 1.0
 """Least squared grey levels per pixel by which a corner stands out; noise of a compressed video stays below."""
+
 SURE: Final = 0.92
 """Correlation from which a point is not looked for elsewhere."""
+
 PLACES: Final = 10
 """Places at which a point is looked for that is not where it was due."""
+
 MOST_SOUGHT: Final = 90
 """Points that are looked for elsewhere in one frame."""
+
 CUT: Final = 0.35
 """Two frames whose grey-level histograms differ by more, and in which few points are found again, are of two shots."""
+
 FOLLOWED: Final = 0.3
 """Part of the points that must be found again for two frames to be surely of one shot."""
+
 _MARGIN: Final = 3.0
+
 _STEPS: Final = 3
 
 
@@ -58,31 +65,6 @@ class Flow:
     """(frames,) int, the number of the shot."""
 
 
-def working_pictures(frames: Frames) -> np.ndarray:
-    """(frames, height, width) float32, `SIDE` pixels long, both sides divisible by four.
-
-    The three colours are mixed into one so that what changes from frame to frame stands out most: a red thing on a
-    green table may be as bright as the table.
-    """
-    height, width = frames.images.shape[1:3]
-    scale = min(1.0, SIDE / max(height, width))
-    size = (max(16, round(width * scale / 4) * 4), max(16, round(height * scale / 4) * 4))
-    small = np.stack(
-        [np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BOX), np.float32) for i in frames.images]
-    )
-    return np.asarray(small @ _telling_mix(small), np.float32)
-
-
-def _telling_mix(pictures: np.ndarray) -> np.ndarray:
-    """(3,) weights of red, green and blue: the main axis of the changes of colour, the whole picture's taken out."""
-    changes = np.diff(pictures[:, ::2, ::2], axis=0)
-    changes = (changes - changes.mean(axis=(1, 2), keepdims=True)).reshape(-1, 3)
-    # Where nothing changes, brightness.
-    spread = changes.T.astype(float) @ changes / max(1, len(changes)) + 0.01
-    main = np.linalg.eigh(spread)[1][:, -1]
-    return np.asarray(main * (1 if main.sum() >= 0 else -1), np.float32)
-
-
 def follow(pictures: np.ndarray) -> Flow:
     """Follow points through (frames, height, width) pictures of one colour, whose sides are divisible by four."""
     height, width = pictures.shape[1:]
@@ -92,23 +74,23 @@ def follow(pictures: np.ndarray) -> Flow:
     at = np.zeros((0, 2), np.float32)
     due = np.zeros((0, 2), np.float32)
     first = np.zeros((0, (2 * RADIUS + 1) ** 2), np.float32)
-    here = _Level.pyramid(pictures[0])
+    here = Level.pyramid(pictures[0])
     for k in range(len(pictures)):
         fresh = _corners(here[0], at)
         ids = tracks.start(len(at), len(fresh))
         usual = np.median(due, axis=0) if len(due) else np.zeros(2, np.float32)
         at, due = np.concatenate([at, fresh]), np.concatenate([due, np.tile(usual, (len(fresh), 1))]).astype(np.float32)
-        first = np.concatenate([first, _patches(here[0].grey, fresh)])
+        first = np.concatenate([first, patches_at(here[0].grey, fresh)])
         tracks.put(k, ids, at - middle)
         if k + 1 == len(pictures):
             break
-        there = _Level.pyramid(pictures[k + 1])
+        there = Level.pyramid(pictures[k + 1])
         moved, alike = _matched(here, there, at, due)
         inside = (moved >= _MARGIN).all(1) & (moved <= 2 * middle - _MARGIN).all(1)
-        looks = _patches(there[0].grey, moved)
-        kept = inside & (alike >= ALIKE) & (_correlation(looks, first) >= STILL_ITSELF)
+        looks = patches_at(there[0].grey, moved)
+        kept = inside & (alike >= ALIKE) & (correlation(looks, first) >= STILL_ITSELF)
         cut = kept.mean() < FOLLOWED if len(kept) else True
-        cut = bool(cut) and _histogram_distance(pictures[k], pictures[k + 1], extent) > CUT
+        cut = bool(cut) and histogram_distance(pictures[k], pictures[k + 1], extent) > CUT
         shots[k + 1] = shots[k] + cut
         kept &= _uncrowded(moved, kept) & (not cut)
         tracks.keep(kept)
@@ -142,33 +124,7 @@ class _Tracks:
         return out
 
 
-@dataclass(frozen=True)
-class _Level:
-    """A picture of the pyramid and its slopes."""
-
-    grey: np.ndarray
-    right: np.ndarray
-    down: np.ndarray
-
-    @classmethod
-    def pyramid(cls, picture: np.ndarray) -> _Pyramid:
-        """The picture less its local brightness, half of it with slopes too, and a quarter of it."""
-        full = picture - _mean(picture, 12)
-        half = _halved(full)
-        return cls.of(full), cls.of(half), _halved(half)
-
-    @classmethod
-    def of(cls, grey: np.ndarray) -> _Level:
-        right, down = np.zeros_like(grey), np.zeros_like(grey)
-        right[:, 1:-1] = (grey[:, 2:] - grey[:, :-2]) / 2
-        down[1:-1] = (grey[2:] - grey[:-2]) / 2
-        return cls(grey, right, down)
-
-
-_Pyramid = tuple[_Level, _Level, np.ndarray]
-
-
-def _matched(here: _Pyramid, there: _Pyramid, at: np.ndarray, due: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _matched(here: Pyramid, there: Pyramid, at: np.ndarray, due: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n, 2) where points come to lie, and (n,) correlation of their surroundings there with those before."""
     if not len(at):
         return at, np.zeros(0, np.float32)
@@ -185,7 +141,7 @@ def _matched(here: _Pyramid, there: _Pyramid, at: np.ndarray, due: np.ndarray) -
     return at + shift, alike
 
 
-def _descended(here: _Pyramid, there: _Pyramid, at: np.ndarray, due: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _descended(here: Pyramid, there: Pyramid, at: np.ndarray, due: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shifts (n, 2) found from those that are due, and the correlation there."""
     shift, _ = _refined(here[1], there[1].grey, at / 2, due / 2, 3)
     return _refined(here[0], there[0].grey, at, shift * 2, RADIUS)
@@ -206,13 +162,13 @@ def _searched(one: np.ndarray, other: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _refined(
-    one: _Level, other: np.ndarray, at: np.ndarray, shift: np.ndarray, radius: int
+    one: Level, other: np.ndarray, at: np.ndarray, shift: np.ndarray, radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shifts (n, 2) to parts of a pixel, by Gauss-Newton on squares of this radius, and the correlation there."""
     side = np.arange(-radius, radius + 1, dtype=np.float32)
     dx, dy = np.tile(side, len(side)), np.repeat(side, len(side))
     x, y = at[:, :1] + dx, at[:, 1:] + dy
-    where = _Where(one.grey.shape, x, y)
+    where = Interpolation(one.grey.shape, x, y)
     before, right, down = (where.read(plane) for plane in (one.grey, one.right, one.down))
     before -= before.mean(axis=1, keepdims=True)
     right -= right.mean(axis=1, keepdims=True)
@@ -220,7 +176,7 @@ def _refined(
     a, b, c = (right * right).sum(1) + 1e-3, (right * down).sum(1), (down * down).sum(1) + 1e-3
     determinant = np.maximum(a * c - b * b, 1e-3)
     for left in range(_STEPS, -1, -1):
-        after = _Where(other.shape, x + shift[:, :1], y + shift[:, 1:]).read(other)
+        after = Interpolation(other.shape, x + shift[:, :1], y + shift[:, 1:]).read(other)
         after -= after.mean(axis=1, keepdims=True)
         if not left:
             break
@@ -232,41 +188,10 @@ def _refined(
     return shift, (before * after).sum(1) / np.sqrt(norms + 1.0)
 
 
-def _patches(grey: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(n, pixels) the surroundings of points, less their mean."""
-    side = np.arange(-RADIUS, RADIUS + 1, dtype=np.float32)
-    x, y = at[:, :1] + np.tile(side, len(side)), at[:, 1:] + np.repeat(side, len(side))
-    values = _Where(grey.shape, x, y).read(grey)
-    return np.asarray(values - values.mean(axis=1, keepdims=True))
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    norms = (one * one).sum(axis=1) * (other * other).sum(axis=1)
-    return np.asarray((one * other).sum(axis=1) / np.sqrt(norms + 1.0))
-
-
-class _Where:
-    """Places between pixels, to be read from several planes of one size."""
-
-    def __init__(self, shape: tuple[int, ...], x: np.ndarray, y: np.ndarray) -> None:
-        height, width = shape
-        x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
-        column, row = x.astype(np.int32), y.astype(np.int32)
-        self._first, self._width = row * width + column, width
-        self._x, self._y = x - column, y - row
-
-    def read(self, plane: np.ndarray) -> np.ndarray:
-        flat, k = plane.ravel(), self._first
-        upper = flat[k] * (1 - self._x) + flat[k + 1] * self._x
-        k = k + self._width
-        lower = flat[k] * (1 - self._x) + flat[k + 1] * self._x
-        return np.asarray(upper * (1 - self._y) + lower * self._y, np.float32)
-
-
-def _corners(level: _Level, taken: np.ndarray) -> np.ndarray:
+def _corners(level: Level, taken: np.ndarray) -> np.ndarray:
     """(n, 2) the best corner of each square, clear of the points there are (Shi and Tomasi 1994)."""
     height, width = level.grey.shape
-    xx, xy, yy = (_mean(p, 3) for p in (level.right**2, level.right * level.down, level.down**2))
+    xx, xy, yy = (box_mean(p, 3) for p in (level.right**2, level.right * level.down, level.down**2))
     least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     edge = int(_MARGIN) + 2
     least[:edge], least[-edge:], least[:, :edge], least[:, -edge:] = 0, 0, 0, 0
@@ -287,32 +212,3 @@ def _uncrowded(at: np.ndarray, kept: np.ndarray) -> np.ndarray:
     alone = np.zeros(len(at), bool)
     alone[np.unique(square, return_index=True)[1]] = True
     return alone
-
-
-def _mean(plane: np.ndarray, radius: int) -> np.ndarray:
-    """Mean over squares of this radius, the border repeated."""
-    side = 2 * radius + 1
-    for axis in (0, 1):
-        width = [(0, 0), (0, 0)]
-        width[axis] = (radius + 1, radius)
-        padded = np.pad(plane, width, mode="edge")
-        if axis == 0:
-            padded[0] = 0
-            summed = np.cumsum(padded, axis=0)
-            plane = (summed[side:] - summed[:-side]) / side
-        else:
-            padded[:, 0] = 0
-            summed = np.cumsum(padded, axis=1)
-            plane = (summed[:, side:] - summed[:, :-side]) / side
-    return plane
-
-
-def _halved(plane: np.ndarray) -> np.ndarray:
-    height, width = plane.shape
-    return np.asarray(plane.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)))
-
-
-def _histogram_distance(one: np.ndarray, other: np.ndarray, extent: tuple[float, float]) -> float:
-    """0..1: half the summed difference of two 16-bin histograms."""
-    a, b = (np.histogram(picture, 16, extent)[0] / picture.size for picture in (one, other))
-    return float(np.abs(a - b).sum() / 2)

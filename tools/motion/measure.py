@@ -16,11 +16,13 @@ from .body import Body, bodies
 from .camera import Camera, camera_of, measure_camera, shaking
 from .events import Event, events_of, reaches_out
 from .face import face_motion
-from .flow import Flow, follow, working_pictures
+from .flow import Flow, follow
+from .gait import net_velocity, steps_per_second
 from .objects import MovingObject, objects_of
 from .pair import measure_pair
 from .people import on_people, whole_people
-from .person import body_rhythm, measure_person, net_velocity, steps_per_second
+from .person import body_rhythm, measure_person
+from .pyramid import working_images
 from .result import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion, PersonMotion, Repetition
 from .signal import MAX_FRAME_GAP, Measure, Rhythm
 
@@ -69,7 +71,7 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> 
             `frames`.
     """
     fine = fine or frames
-    flow = follow(working_pictures(fine))
+    flow = follow(working_images(fine))
     camera = camera_of(flow, on_people(flow, fine, poses))
     shift, shots = _at_frames(camera, flow, fine, frames)
     if np.abs(shift).max(initial=0.0) < MIN_CAMERA_SHIFT * max(poses.size):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .camera import Camera
 from .flow import CELL, Flow
-from .growing import as_one, factor_of
+from .similarity import as_one, factor_of, fit_similarity
 
 FAR: Final = 2.5
 """Working pixels that a point must go, the camera's movement taken out, to count as moving."""
@@ -189,9 +189,9 @@ def _as_one(one: np.ndarray, other: np.ndarray) -> bool:
         split = int(here[: len(one)].sum())
         z, d = both[here, k - LAG], both[here, k] - both[here, k - LAG]
         gap = max(gap, float(np.abs(z[:split, None] - z[None, split:]).min()))
-        z, d = z - z.mean(), d - d.mean()
-        factor = (np.conj(z) * d).sum() / (np.abs(z) ** 2).sum()
-        moved, rest = moved + float((np.abs(d) ** 2).sum()), rest + float((np.abs(d - factor * z) ** 2).sum())
+        scale, shift = fit_similarity(z, d)
+        moved += float((np.abs(d - d.mean()) ** 2).sum())
+        rest += float((np.abs(d - scale * z - shift) ** 2).sum())
     return bool(moved > 0 and rest < AS_ONE * moved and gap < GAP)
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError
 
-from ..errors import BadInput
 from ..marked_json import marked_json
 from ..primitives import OBSERVED, PRIMITIVES
+from .measurements import MEASURED, Measurements, Observation, Repeated, adapter_of
 from .signal import MAX_FRAME_GAP
 
 MAX_PEOPLE: Final = 8
 """Most people the summary describes one by one."""
+
 MAX_OBJECTS: Final = 4
 """Most objects the summary describes one by one."""
+
 MIN_SPEED: Final = 0.1
 """Body heights per second from which a person's net movement is described."""
+
 _CAMERA: Final = {
     "camera_turns_left": "turns left",
     "camera_turns_right": "turns right",
@@ -30,13 +31,11 @@ _CAMERA: Final = {
     "camera_nears": "moves closer or zooms in",
     "camera_recedes": "moves away or zooms out",
 }
-MEASURED: Final = "MEASURED"
-"""Name of the line of JSON in a summary."""
+
 _LEGEND: Final = (
     "Motion primitives, observed ones as [support 0 to 1, start s, end s, by, meaning] in order of start; not "
     "measured: out of view, no second person or object, or frames too far apart."
 )
-_RANKS: Final = {name: rank for rank, name in enumerate(PRIMITIVES)}
 
 
 @dataclass(frozen=True)
@@ -172,103 +171,6 @@ class ObjectEvent:
     """Seconds."""
 
 
-Time = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-"""Seconds."""
-
-
-class Observation(NamedTuple):
-    """One observed primitive, as a row of JSON."""
-
-    support: Annotated[float, Field(ge=0, le=1)]
-    start: Time
-    end: Time
-    by: str
-    """As `MeasuredPrimitive.by`."""
-    meaning: str = ""
-    """As in `PRIMITIVES`."""
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """One repetition, as an object of JSON."""
-
-    by: str
-    """Such as `object 1`."""
-    times: Annotated[int, Field(ge=0)]
-    period: Time
-    """Seconds per cycle."""
-    start: Time
-    end: Time
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """The motion primitives of a clip at the precision that policies read: support to 0.01, times to 0.1 s.
-
-    Its JSON is `measured` of an evidence item of `track_motion`.
-    """
-
-    observed: dict[str, Observation] = field(default_factory=dict)
-    """By primitive, in order of start."""
-    not_observed: tuple[str, ...] = ()
-    """Primitives that were measurable and did not occur."""
-    not_measured: tuple[str, ...] = ()
-    """Primitives that were not measurable."""
-    other_starts: dict[str, tuple[Time, ...]] = field(default_factory=dict)
-    """Primitives of objects that occurred repeatedly: the other times at which they started."""
-    repeated: tuple[Repeated, ...] = ()
-    """Most salient first."""
-
-    @cached_property
-    def support(self) -> dict[str, float]:
-        """Support of each observed primitive, the clearest first."""
-        ranked = sorted((-row.support, _RANKS[name], name) for name, row in self.observed.items())
-        return {name: -support for support, _, name in ranked}
-
-    @cached_property
-    def spans(self) -> dict[str, tuple[float, float]]:
-        """Seconds from and to which each observed primitive was strongest."""
-        return {name: (row.start, row.end) for name, row in self.observed.items()}
-
-    @cached_property
-    def measured(self) -> tuple[str, ...]:
-        """The primitives that were measurable, observed or not."""
-        return tuple(dict.fromkeys([*self.support, *self.not_observed]))
-
-    @property
-    def order(self) -> tuple[tuple[str, float], ...]:
-        """Observed primitives and the seconds at which they started, in order; those of objects occur repeatedly."""
-        starts = [(row.start, name) for name, row in self.observed.items()]
-        starts += [(start, name) for name, others in self.other_starts.items() for start in others]
-        return tuple((name, start) for start, name in sorted(starts))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values that `from_json` reads; what is empty is left out."""
-        value: dict[str, Any] = _adapter(Measurements).dump_python(self, mode="json")
-        return {"observed": value.pop("observed"), **{key: inner for key, inner in value.items() if inner}}
-
-    @staticmethod
-    def from_json(value: Any) -> Measurements:
-        """Read `to_json`; primitives that this version does not know are dropped.
-
-        Raises:
-            BadInput: The value is of another form.
-        """
-        try:
-            found: Measurements = _adapter(Measurements).validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise BadInput(f"these are no measurements of track_motion: {where}: {first['msg']}") from None
-        return Measurements(
-            {name: row for name, row in found.observed.items() if name in PRIMITIVES},
-            tuple(name for name in found.not_observed if name in PRIMITIVES),
-            tuple(name for name in found.not_measured if name in PRIMITIVES),
-            {name: starts for name, starts in found.other_starts.items() if name in found.observed},
-            found.repeated,
-        )
-
-
 @dataclass(frozen=True)
 class Motion:
     """The motion in a clip.
@@ -331,7 +233,7 @@ class Motion:
 
     def to_json(self) -> str:
         """JSON that `from_json` reads."""
-        return str(_adapter(Motion).dump_json(self), "ascii")
+        return str(adapter_of(Motion).dump_json(self), "ascii")
 
     @staticmethod
     def from_json(text: str) -> Motion:
@@ -340,7 +242,7 @@ class Motion:
         Raises:
             pydantic.ValidationError: The text is not that of a `Motion`.
         """
-        motion: Motion = _adapter(Motion).validate_json(text)
+        motion: Motion = adapter_of(Motion).validate_json(text)
         return motion
 
     def summary(self) -> str:
@@ -370,11 +272,6 @@ class Motion:
         people = "1 person" if len(self.people) == 1 else f"{len(self.people)} people"
         when = f"from {self.times[0]:.1f} to {self.times[-1]:.1f} s in {len(self.times)} frames"
         return f"{people} {when}. {camera}{cuts}{thin if gap > MAX_FRAME_GAP else ''}"
-
-
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def _directions(right: float, down: float) -> str:

@@ -24,6 +24,12 @@ class Measure:
     end: float
 
 
+Measures = dict[str, Measure | None]
+"""Measures by primitive; None for what was not measurable."""
+SMOOTHING: Final = 0.8
+"""Seconds over which the path of a hand or a head is smoothed: what deviates from it back and forth is repetition."""
+
+
 def ramp(x: np.ndarray | float, none: float, full: float) -> np.ndarray:
     """0 at `none`, 1 at `full`, straight between; `none` may be the larger. NaN stays NaN."""
     return np.asarray(np.clip((np.asarray(x, float) - none) / (full - none), 0, 1))

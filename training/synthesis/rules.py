@@ -13,7 +13,7 @@ from ...graph.policies.kinematic.reading import read_measurements
 from ...graph.ranking import weigh
 from ...graph.records.content import content_text
 from ...tools.knowledge.entries import words
-from ...tools.motion.result import Measurements
+from ...tools.motion.measurements import Measurements
 from ...tools.primitives import PRIMITIVES
 from ..rewards import accuracy, well_formed
 

@@ -12,10 +12,8 @@ from ...graph.policies.kinematic.matching import order_fit
 from ...graph.policies.kinematic.policy import Read
 from ...graph.ranking import weigh
 from ...tools.knowledge import Definition, define
-from ...tools.primitives import PRIMITIVES
+from ...tools.primitives import OBSERVED, PRIMITIVES
 
-SEEN: Final = 0.3
-"""Support from which a primitive counts as seen."""
 FEWEST, MOST = 2, 5
 CLEAR: Final = 0.2
 """Fit with an order, -1 to 1, from which measured times speak for it, or against it."""
@@ -53,7 +51,7 @@ class InOrder:
 def parts(read: Read, label: str, shown: Mapping[str, str], chance: random.Random) -> list[Part]:
     """The sub-actions to name, the most telling first: what the right action consists of and the evidence shows."""
     own = _own(label, read)
-    seen = [name for name, support in read.observed.support.items() if support >= SEEN]
+    seen = [name for name, support in read.observed.support.items() if support >= OBSERVED]
     # Where nothing was measured, the frames are the evidence, and what they show is known.
     evident = seen if read.observed.measured else list(shown)
     found = sorted(evident, key=lambda name: own.index(name) if name in own else len(own))
@@ -119,7 +117,7 @@ def _in_question(name: str, label: str, read: Read, chance: random.Random) -> li
 
 def _own(label: str, read: Read) -> list[str]:
     """The primitives of an action, the most telling first."""
-    return list(dict.fromkeys(name for part in definition(label, read).sub_actions for name in part.primitives))
+    return list(definition(label, read).primitives)
 
 
 def in_order(label: str, read: Read, shown: Mapping[str, str], chance: random.Random) -> InOrder | None:

@@ -14,7 +14,7 @@ from itertools import combinations, product
 from typing import Any, Final
 
 from ....tools.knowledge import Definition, define
-from ....tools.motion.result import Measurements
+from ....tools.motion.measurements import Measurements
 
 LEADING: Final = 0.8
 """Chance that the primitives of the first-ranked sub-action show; later ranks fall towards `TRAILING`."""
@@ -99,9 +99,7 @@ def _after(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 def _usual(definitions: Collection[Definition]) -> dict[str, float]:
     """Chance that a primitive shows, for each that any of these definitions names, where one of them does not."""
-    named = Counter(
-        name for known in definitions for name in {name for part in known.sub_actions for name in part.primitives}
-    )
+    named = Counter(name for known in definitions for name in known.primitives)
     whole = len(definitions) + DOUBT
     return {name: max(UNSAID, (count + DOUBT * UNSAID) / whole) for name, count in named.items()}
 

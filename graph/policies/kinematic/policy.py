@@ -16,8 +16,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ....tools.knowledge import Definition
-from ....tools.motion.result import Measurements
-from ....tools.primitives import PRIMITIVES
+from ....tools.motion.measurements import Measurements
+from ....tools.primitives import OBSERVED, PRIMITIVES
 from ...prompts import CANDIDATES, requested
 from ...ranking import weigh
 from ..base import ChatPolicy
@@ -31,8 +31,6 @@ STANDS_IN = "estimate_pose"
 """Asked only where movement is not on offer: it draws poses for people who look at the run, and tells no more here."""
 FEW_ENOUGH_TO_EXPLAIN = 40
 MOST_SUB_ACTIONS = 5
-SEEN = 0.3
-"""Support from which a primitive is named as seen."""
 UNNAMED = 0.4
 """What a sub-action counts for a candidate whose definition does not name it."""
 MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
@@ -104,7 +102,7 @@ def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage])
 
 
 def _decompose(read: Read) -> AIMessage:
-    seen = {name: support for name, support in read.observed.support.items() if support >= SEEN}
+    seen = {name: support for name, support in read.observed.support.items() if support >= OBSERVED}
     shares = posterior(read.observed, read.definitions)
     weights = {name: support * _spread(name, read.definitions, shares) for name, support in seen.items()}
     telling = sorted(weights, key=lambda name: -weights[name])[:MOST_SUB_ACTIONS]
@@ -141,7 +139,7 @@ def _fit(read: Read, sub_action: str, label: str, shares: Mapping[str, float], b
     known = read.definitions.get(label)
     if known is None or not name:
         return 1.0
-    named = any(name in part.primitives for part in known.sub_actions)
+    named = name in known.primitives
     return round(10 * read.observed.support.get(name, 0.0) * (1.0 if named else UNNAMED) * shares[label] / best, 1)
 
 
@@ -150,7 +148,7 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
     table = {int(k): row for k, row in scores.items()} if rows else {0: scores}
     totals = weigh(table, rows)
     answer = max(totals, key=totals.__getitem__)
-    seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= SEEN]
+    seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= OBSERVED]
     believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
     ordered = [(label, order_fit(read.observed, read.definitions[label].order)) for label, _ in believed]
     in_time = ", ".join(f"{label} {fit:+.2f}" for label, fit in ordered if fit)
@@ -175,8 +173,6 @@ def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[st
 
 def _speaks_for(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> list[str]:
     """Up to three candidates: those whose definition names the primitive first, the most believed leading."""
-    named = [
-        label for label, known in definitions.items() if any(name in part.primitives for part in known.sub_actions)
-    ]
+    named = [label for label, known in definitions.items() if name in known.primitives]
     order = sorted(shares, key=lambda label: (label not in named, -shares[label]))
     return order[:3]

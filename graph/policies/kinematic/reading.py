@@ -15,7 +15,7 @@ from ....tools.errors import BadInput
 from ....tools.knowledge import Definition, SubAction, one_line
 from ....tools.knowledge.explain import DEFINITIONS
 from ....tools.marked_json import find_marked_json
-from ....tools.motion.result import MEASURED, Measurements, Observation
+from ....tools.motion.measurements import MEASURED, Measurements, Observation
 from ....tools.primitives import PRIMITIVES
 
 _MAX_TEXT: Final = 1000

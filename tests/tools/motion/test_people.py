@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from video_star.tools.library import tool
 from video_star.tools.motion.measure import measure_motion
-from video_star.tools.motion.result import MeasuredPrimitive, Measurements, Motion
+from video_star.tools.motion.measurements import Measurements
+from video_star.tools.motion.result import MeasuredPrimitive, Motion
 from video_star.tools.motion.signal import cycles, ramp
 from video_star.tools.primitives import PRIMITIVES
 from video_star.tools.video.clip import open_clip

@@ -1,4 +1,7 @@
-"""Parts of a thing that comes nearer, goes away or turns go different ways: which points one similarity tells."""
+"""Similarities (shift, scale and rotation) of points in the complex plane, and which points share one.
+
+Parts of an object that approaches, recedes or rotates move in different directions; one similarity tells them all.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,21 @@ LEAST_FACTOR: Final = 0.06
 BETTER: Final = 1.4
 """How many times more points must obey the similarity than go the same way."""
 LEAST_POINTS: Final = 5
+
+
+def fit_similarity(z: np.ndarray, moved: np.ndarray, weight: np.ndarray | None = None) -> tuple[complex, complex]:
+    """`scale` and `shift` of `moved = scale * z + shift` by least squares (Umeyama 1991, without reflections).
+
+    Args:
+        z: (n,) complex places.
+        moved: (n,) complex places afterwards.
+        weight: (n,) weights; None for equal ones.
+    """
+    a, b = np.average(z, weights=weight), np.average(moved, weights=weight)
+    counts = 1.0 if weight is None else weight
+    spread = float((counts * np.abs(z - a) ** 2).sum())
+    scale = complex((counts * np.conj(z - a) * (moved - b)).sum() / max(spread, 1e-9))
+    return scale, complex(b - scale * a)
 
 
 def as_one(paths: np.ndarray) -> np.ndarray:
@@ -88,9 +106,7 @@ def factor_of(z: np.ndarray, moved: np.ndarray, apart: float, close: float) -> c
         good = np.abs(rest) < close
         if good.sum() < 4:
             break
-        a, b = z[good] - z[good].mean(), d[good] - d[good].mean()
-        size = float((np.abs(a) ** 2).sum())
-        if size < apart**2:
+        if float((np.abs(z[good] - z[good].mean()) ** 2).sum()) < apart**2:
             break
-        factor = complex((np.conj(a) * b).sum() / size)
+        factor = fit_similarity(z[good], d[good])[0]
     return 1 + factor
