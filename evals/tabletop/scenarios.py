@@ -266,3 +266,4 @@ SCENARIOS: Final[dict[str, Callable[[np.random.Generator, bool], Scene]]] = {
     "opening": opening,
     "camera": camera_motion,
 }
+"""Name to scenario. The second argument: whether the camera moves; in `camera`, whether an object moves as well."""

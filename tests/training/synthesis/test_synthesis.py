@@ -218,17 +218,17 @@ async def test_a_second_model_must_agree(warm: Path, split: Path, tmp_path: Path
 async def test_the_scripted_teacher_varies_and_states_only_what_is_supported(
     warm: Path, split: Path, tmp_path: Path
 ) -> None:
-    chains: list[dict[str, Any]] = []
+    traces: list[dict[str, Any]] = []
     for seed in range(4):
         settings = Settings("scripted", seed=seed, tool_failure_rate=0.0, context={"frames": 2})
         made = await make(split, tmp_path / str(seed), 9, teacher=teacher_named("scripted"), settings=settings)
         assert made.accepted == 4 and made.rejected["wrong_answer"] == 3
-        chains += read(tmp_path / str(seed))
-    asked = {tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}
-    assert len({fingerprint(chain) for chain in chains}) == 16 and len(asked) >= 3
-    assert any("seen" in last(chain)["content"] and "hug" in last(chain)["content"] for chain in chains)
-    counts = {len(chain["recognition"]["sub_actions"]) for chain in chains}
-    assert len(counts) >= 3 and all(chain["recognition"]["status"] == "ok" for chain in chains)
+        traces += read(tmp_path / str(seed))
+    asked = {tuple(item["tool"] for item in trace["recognition"]["evidence"]) for trace in traces}
+    assert len({fingerprint(trace) for trace in traces}) == 16 and len(asked) >= 3
+    assert any("seen" in last(trace)["content"] and "hug" in last(trace)["content"] for trace in traces)
+    counts = {len(trace["recognition"]["sub_actions"]) for trace in traces}
+    assert len(counts) >= 3 and all(trace["recognition"]["status"] == "ok" for trace in traces)
 
 
 async def test_a_clip_may_have_several_traces_and_the_card_summarizes_them(
@@ -259,12 +259,12 @@ async def test_the_gallery_shows_diverse_traces_and_escapes_their_markup(
 ) -> None:
     settings = Settings("scripted", tool_failure_rate=0.0, context={"frames": 2})
     await make(split, tmp_path / "out", 9, teacher=teacher_named("scripted"), settings=settings)
-    chains = diverse(tmp_path / "out", 3)
-    assert len({tuple(item["tool"] for item in chain["recognition"]["evidence"]) for chain in chains}) == 3
-    first_says(dict(chains[0]), "<script>alert(1)</script> ![x](http://a.b/c.png) `code`")
-    called = next(m for m in chains[0]["messages"] if m.get("node") == "decompose" and m.get("tool_calls"))
+    traces = diverse(tmp_path / "out", 3)
+    assert len({tuple(item["tool"] for item in trace["recognition"]["evidence"]) for trace in traces}) == 3
+    replace_first(dict(traces[0]), "<script>alert(1)</script> ![x](http://a.b/c.png) `code`")
+    called = next(m for m in traces[0]["messages"] if m.get("node") == "decompose" and m.get("tool_calls"))
     called["tool_calls"][0]["args"]["sub_actions"][0]["name"] = "legs` <script>alert(2)</script>\n\n# head"
-    page(chains, MediaStore(tmp_path / "out" / "media"), tmp_path / "page.md")
+    page(traces, MediaStore(tmp_path / "out" / "media"), tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
     assert (
         text.count("\n## ") == 3
@@ -285,12 +285,12 @@ async def test_a_trace_continues_when_a_tool_fails(warm: Path, split: Path, tmp_
     shown = {name: PRIMITIVES[name] for name in ("steps", "travel")}
     teacher = teacher_named("scripted", ground_truth=lambda clip: shown)
     await make(split, tmp_path / "out", 9, teacher=teacher, settings=settings)
-    chains = list(read(tmp_path / "out"))
-    failed = [chain for chain in chains if chain["recognition"]["status"] == "degraded"]
-    assert failed and len(chains) >= 4
-    for chain in failed:
-        (lost,) = {item["tool"] for item in chain["recognition"]["evidence"] if item["status"] != "ok"}
-        turns = [str(message["content"]) for message in chain["messages"] if message.get("author") == "policy"]
+    traces = list(read(tmp_path / "out"))
+    failed = [trace for trace in traces if trace["recognition"]["status"] == "degraded"]
+    assert failed and len(traces) >= 4
+    for trace in failed:
+        (lost,) = {item["tool"] for item in trace["recognition"]["evidence"] if item["status"] != "ok"}
+        turns = [str(message["content"]) for message in trace["messages"] if message.get("author") == "policy"]
         assert any(lost in turn for turn in turns[1:])
 
 
@@ -299,8 +299,8 @@ KNOWLEDGE = Path(__file__).parents[3] / "evals" / "marionette" / "knowledge.yaml
 TRULY = {name: PRIMITIVES[name] for name in ("sit_down", "arm_raise", "wave", "hands_lower")}
 
 
-def taught(report: str, shown: dict[str, str], seed: int = 0) -> str:
-    """The last turn of a teacher for whom sitting down, then waving is right."""
+def last_turn(report: str, shown: dict[str, str], seed: int = 0) -> str:
+    """The last turn of a teacher for whom the right answer is sitting down, then waving."""
     known = read_entries(KNOWLEDGE.read_text(encoding="utf-8"), "marionette")
     named = enumerate((PRIMITIVES["sit_down"], PRIMITIVES["wave"]), 1)
     lists = [{"rank": rank, "name": name, "candidates": list(BOTH)} for rank, name in named]
@@ -317,25 +317,25 @@ def report(sat: tuple[float, float], waved: tuple[float, float], *not_observed: 
     return marked_json(MEASURED, Measurements(rows, ("jump", *not_observed)).to_json())
 
 
-def test_the_scripted_teacher_tells_the_order_where_it_decides_and_is_known() -> None:
+def test_the_scripted_teacher_states_the_order_if_it_decides_and_is_known() -> None:
     first, then = PRIMITIVES["sit_down"], PRIMITIVES["wave"]
     for seed in range(6):
-        measured = taught(report((0.2, 1.0), (1.4, 2.8)), TRULY if seed % 2 else {}, seed)
+        measured = last_turn(report((0.2, 1.0), (1.4, 2.8)), TRULY if seed % 2 else {}, seed)
         assert "measured at 0.2 to 1.0 s and 1.4 to 2.8 s" in measured and f"<answer>{BOTH[0]}</answer>" in measured
-        seen = taught(report((0.0, 3.0), (0.0, 3.0)), TRULY, seed)
+        seen = last_turn(report((0.0, 3.0), (0.0, 3.0)), TRULY, seed)
         assert "in the frames" in seen or "as the frames show" in seen
     assert any(first in line and then in line for line in measured.split("\n"))
-    missed = taught(report((0.0, 3.0), (0.0, 3.0), "arm_raise"), TRULY)
+    missed = last_turn(report((0.0, 3.0), (0.0, 3.0), "arm_raise"), TRULY)
     assert PRIMITIVES["arm_raise"] not in missed
-    unknown = taught(report((0.0, 3.0), (0.0, 3.0)), {})
+    unknown = last_turn(report((0.0, 3.0), (0.0, 3.0)), {})
     assert "revers" not in unknown and "the other way round" not in unknown
 
 
-def test_a_chain_whose_measured_order_speaks_for_the_reverse_is_lost() -> None:
-    assert f"<answer>{BOTH[1]}</answer>" in taught(report((1.8, 2.8), (0.2, 1.2)), TRULY)
+def test_a_trace_whose_measured_order_supports_the_reverse_answers_wrong() -> None:
+    assert f"<answer>{BOTH[1]}</answer>" in last_turn(report((1.8, 2.8), (0.2, 1.2)), TRULY)
 
 
-# What rules find, one change to a good chain at a time.
+# Each rule, on one change to a good trace.
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -353,19 +353,19 @@ def last(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def said(record: dict[str, Any], old: str, new: str) -> None:
+def replace_last(record: dict[str, Any], old: str, new: str) -> None:
     last(record)["content"] = last(record)["content"].replace(old, new)
 
 
-def first_says(record: dict[str, Any], text: str) -> None:
+def replace_first(record: dict[str, Any], text: str) -> None:
     next(m for m in record["messages"] if m.get("author") == "policy")["content"] = text
 
 
-def named(record: dict[str, Any], name: str) -> None:
+def rename_sub_action(record: dict[str, Any], name: str) -> None:
     record["recognition"]["sub_actions"][0]["name"] = name
 
 
-def turned(record: dict[str, Any]) -> None:
+def contradict(record: dict[str, Any]) -> None:
     for item in record["recognition"]["sub_actions"]:
         item["scores"] = {"walk": 1.0, "hug": 8.0}
 
@@ -375,35 +375,35 @@ def turned(record: dict[str, Any]) -> None:
     [
         (lambda r: r["recognition"].update(action="hug"), "wrong_answer"),
         (lambda r: r["recognition"].update(status="failed", error="PolicyBusy: no"), "failed"),
-        (lambda r: said(r, "<think>", "Well! <think>"), "form"),
-        (lambda r: said(r, "Measured", "Measured " * 1000), "form"),
+        (lambda r: replace_last(r, "<think>", "Well! <think>"), "form"),
+        (lambda r: replace_last(r, "Measured", "Measured " * 1000), "form"),
         (lambda r: r["recognition"].update(sub_actions=r["recognition"]["sub_actions"][:1]), "few_sub_actions"),
-        (lambda r: named(r, "juggling seven burning torches"), "unsupported"),
-        (lambda r: named(r, PRIMITIVES["invert"]), "unsupported"),
-        (lambda r: turned(r), "inconsistent"),
+        (lambda r: rename_sub_action(r, "juggling seven burning torches"), "unsupported"),
+        (lambda r: rename_sub_action(r, PRIMITIVES["invert"]), "unsupported"),
+        (lambda r: contradict(r), "inconsistent"),
         (lambda r: r["recognition"]["sub_actions"][0].update(scores={"walk": 9.0}), "inconsistent"),
-        (lambda r: said(r, "Measured", "The ground truth says so. Measured"), "leak"),
-        (lambda r: said(r, "Measured", "The correct action is walk. Measured"), "leak"),
-        (lambda r: said(r, "Measured", "As people_walking shows, measured"), "leak"),
-        (lambda r: said(r, "Measured", "In clip_0042.mp4 I measured"), "leak"),
-        (lambda r: first_says(r, "This is walk, but let me make sure."), "leak"),
+        (lambda r: replace_last(r, "Measured", "The ground truth says so. Measured"), "leak"),
+        (lambda r: replace_last(r, "Measured", "The correct action is walk. Measured"), "leak"),
+        (lambda r: replace_last(r, "Measured", "As people_walking shows, measured"), "leak"),
+        (lambda r: replace_last(r, "Measured", "In clip_0042.mp4 I measured"), "leak"),
+        (lambda r: replace_first(r, "This is walk, but let me make sure."), "leak"),
     ],
 )
-def test_each_rule_finds_what_it_is_for(good: dict[str, Any], edit: Edit, rule: str) -> None:
+def test_each_rule_finds_its_error(good: dict[str, Any], edit: Edit, rule: str) -> None:
     assert reasons(good, "walk", "a/people_walking.mp4") == {}
     bad = deepcopy(good)
     edit(bad)
     assert rule in reasons(bad, "walk", "a/people_walking.mp4")
 
 
-def test_where_people_stand_is_no_evidence_against_what_the_frames_show(good: dict[str, Any]) -> None:
+def test_positions_of_people_are_no_evidence_against_the_frames(good: dict[str, Any]) -> None:
     still = deepcopy(good)
     for message in still["messages"]:
         if message["role"] == "tool" and message.get("name") == "track_motion":
             message["name"], message["content"] = "estimate_pose", "1 person, knees at 170 degrees."
         elif message.get("node") == "fuse":
             message["content"] = "From estimate_pose:\n1 person, knees at 170 degrees."
-    named(still, "juggling seven burning torches")
+    rename_sub_action(still, "juggling seven burning torches")
     assert reasons(still, "walk", "x.mp4") == {}
     (fused,) = [m for m in still["messages"] if m.get("node") == "fuse"][:1]
     fused["content"] = "From describe_video:\nSomebody walks.\nFrom estimate_pose:\njuggling seven burning torches"
@@ -419,21 +419,21 @@ def test_a_record_of_before_is_judged_by_its_text(good: dict[str, Any]) -> None:
     reply["content"] = "OBSERVED, with support from 0 to 1:\n" + "\n".join(
         f"- {name} 0.90, 0.0 to 1.0 s, person 1: {meaning}" for name, meaning in PRIMITIVES.items() if name != "invert"
     )
-    named(old, PRIMITIVES["wave"])
+    rename_sub_action(old, PRIMITIVES["wave"])
     assert "unsupported" not in reasons(old, "walk", "x.mp4")
     reply["content"] += "\nNOT SEEN: invert"
-    named(old, PRIMITIVES["invert"])
+    rename_sub_action(old, PRIMITIVES["invert"])
     assert "looked for" in reasons(old, "walk", "x.mp4")["unsupported"]
 
 
 def test_naming_several_candidates_before_evidence_is_no_leak(good: dict[str, Any]) -> None:
     weighing = deepcopy(good)
-    first_says(weighing, "It may be walk or wave: are the legs or the arms in motion?")
+    replace_first(weighing, "It may be walk or wave: are the legs or the arms in motion?")
     assert reasons(weighing, "walk", "x.mp4") == {}
 
 
-def test_chains_that_say_the_same_are_one(good: dict[str, Any]) -> None:
+def test_identical_traces_have_one_fingerprint(good: dict[str, Any]) -> None:
     same, other = deepcopy(good), deepcopy(good)
     same["id"] = "another"
-    first_says(other, "Something else.")
+    replace_first(other, "Something else.")
     assert fingerprint(same) == fingerprint(good) != fingerprint(other)
