@@ -127,7 +127,7 @@ MUTANTS = [
         "tests/training/test_rewards.py",
     ),
     Mutant(
-        "reward: any score of the right label is a hit",
+        "reward: any score of the right label makes a sub-action correct",
         "training/rewards.py",
         "return correct > 0 and correct >= max(scores.values())",
         "return correct > 0",
