@@ -17,7 +17,7 @@ demo: $(VENV)/.core ## recognize the bundled clip, with the core dependencies al
 	$(BIN)/video-star demo --out $(DEMO)
 
 quick: $(VENV)/.full ## the quick tests: no servers, no training, no browser, no torch
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 # Two processes for two cores. More threads in each would wait for a core by spinning, and make tests many times slower.
 quick test: export OMP_NUM_THREADS := 1

@@ -1,4 +1,4 @@
-"""The command line in a test's hands: the installed script in a process of its own, or the same in this process."""
+"""Run the command line in tests: the installed script as a process, or its app in this process."""
 
 import os
 import subprocess

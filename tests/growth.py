@@ -1,4 +1,4 @@
-"""How the cost of work grows with its input, in processor time, which other load on the machine does not change."""
+"""How processor time grows with the size of the input. Unlike wall-clock time, it hardly depends on other load."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,10 @@ NEGLIGIBLE = 0.01
 
 
 def growth(work: Callable[[int], object], size: int) -> float:
-    """Processor time at twice `size` divided by the time at `size`, each the least of three.
+    """The processor time of `work(2 * size)` divided by that of `work(size)`, each the least of three.
 
-    About 1 for constant work, 2 for linear and 4 for quadratic work. Times under 10 ms count as 10 ms: choose `size`
-    so that work of the wrong order takes far longer.
+    It is about 1 for constant, 2 for linear and 4 for quadratic work. Times below 10 ms count as 10 ms: choose `size`
+    such that quadratic work would take much longer.
     """
     least = dict.fromkeys((size, 2 * size), float("inf"))
     for _ in range(3):

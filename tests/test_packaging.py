@@ -1,4 +1,4 @@
-"""What is shipped and what it costs to import, checked on a wheel built from the working tree."""
+"""The contents of a wheel built from the working tree, the requirements, and the cost of imports."""
 
 import ast
 import json
@@ -27,11 +27,11 @@ BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(
 
 @pytest.fixture(scope="module")
 def tree() -> list[Path]:
-    """Every file that is or would be tracked, relative to the root."""
+    """Every file that git tracks or would track, relative to the root."""
     if not (ROOT / ".git").exists():
         pytest.skip("needs a git checkout, to tell the project's files from others")
-    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [Path(name) for name in listed if (ROOT / name).exists() or (ROOT / name).is_symlink()]
 
 
@@ -47,7 +47,7 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def wheel(tree: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of the tree, by the backend that pyproject.toml names."""
+    """A wheel built from a copy of the tree by the build backend of pyproject.toml."""
     pytest.importorskip("setuptools", minversion="77", reason="needs the build backend, setuptools 77 or later")
     copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
     for path in tree:
@@ -67,7 +67,7 @@ def packed(wheel: Path) -> set[str]:
 
 
 def shipped(tree: list[Path]) -> set[str]:
-    """Where the wheel holds each file of the sub-packages: code, and the data it reads."""
+    """The paths in the wheel of the code and data of the sub-packages."""
     return {f"video_star/{path}" for path in tree if path.parts[0] in FOLDERS and path.suffix != ".md"}
 
 
@@ -91,7 +91,7 @@ def test_the_wheel_holds_nothing_else(tree: list[Path], packed: set[str]) -> Non
 def test_an_installed_wheel_works_away_from_the_sources(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    tried = """
+    program = """
 import importlib.util, sys, video_star
 from video_star import recognize
 from video_star.tools.video.source import CLIPS
@@ -100,7 +100,7 @@ assert importlib.util.find_spec("graph") is None and importlib.util.find_spec("t
 print(recognize(CLIPS / "people_walking.mp4", ["walk", "hug"], start=0, end=0.5).action)
 """
     ended = subprocess.run(
-        [sys.executable, "-c", tried, str(tmp_path / "site")],
+        [sys.executable, "-c", program, str(tmp_path / "site")],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         capture_output=True,
@@ -135,7 +135,7 @@ def test_langgraph_json_names_a_graph_and_an_app_that_exist(settings: dict[str, 
 
 
 def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
-    """The absolute names that a module imports; `top_level` leaves out what waits for a function or a type checker."""
+    """The absolute names that a module imports; `top_level` omits those inside functions and under TYPE_CHECKING."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     package = ("video_star", *path.parent.parts) if path.parts[0] in FOLDERS else path.parent.parts
     for node in tree.body if top_level else ast.walk(tree):
@@ -189,7 +189,7 @@ def test_importing_the_package_alone_loads_nothing() -> None:
 
 
 def cpu_seconds(*command: str | Path) -> float:
-    """Processor time of a command, its own and that of the system for it."""
+    """User and system time of a command."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -198,7 +198,7 @@ def cpu_seconds(*command: str | Path) -> float:
 
 
 def least(*commands: Sequence[str | Path]) -> list[float]:
-    """The least processor time of each command in three rounds; in turn, so that a busy moment affects all."""
+    """The least processor time of each command in three rounds, in which the commands take turns."""
     rounds = [[cpu_seconds(*command) for command in commands] for _ in range(3)]
     return [min(column) for column in zip(*rounds, strict=True)]
 
@@ -224,12 +224,12 @@ REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[[a-z,]+\])?==\S+( ; .+?)
 @pytest.mark.parametrize("name", ["core.txt", "all.txt"])
 def test_requirements_are_pinned_by_hash(name: str) -> None:
     lines = (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
-    said = [line for line in lines if line and not line.lstrip().startswith("#")]
-    pinned = [k for k, line in enumerate(said) if not line.startswith(" ")]
+    entries = [line for line in lines if line and not line.lstrip().startswith("#")]
+    pinned = [k for k, line in enumerate(entries) if not line.startswith(" ")]
     assert len(pinned) > 40
     for k in pinned:
-        assert REQUIREMENT.match(said[k]), said[k]
-        assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", said[k + 1])
+        assert REQUIREMENT.match(entries[k]), entries[k]
+        assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", entries[k + 1])
 
 
 def test_the_core_needs_no_torch_and_no_opencv() -> None:

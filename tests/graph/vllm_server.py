@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU, started by the very command that `video-star serve` prints."""
+"""A real vLLM server on the CPU, started by the command that `video-star serve` prints."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ OPTIONS = (
 
 
 class VllmServer:
-    """vLLM with a checkpoint, on a port of its own; it can be killed and started again."""
+    """A vLLM server of a checkpoint on a free port, which can be killed and restarted."""
 
     def __init__(self, python: str, checkpoint: Path, log: Path) -> None:
         with socket.socket() as free:
@@ -57,7 +57,7 @@ class VllmServer:
             time.sleep(1)
 
     def kill(self) -> None:
-        """Take it away without a word, as a crash does."""
+        """Kill the server without a shutdown, as in a crash."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
