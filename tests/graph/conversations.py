@@ -58,12 +58,12 @@ def scripts() -> dict[str, tuple[list[Any] | None, list[str], dict[str, Any]]]:
 
 
 @dataclass
-class Held:
+class Conversation:
     """The conversation of a recorded run, in the form of the record and in the form of the chat template."""
 
     recorded: list[dict[str, Any]]
     tools: list[Any]
-    pictures: list[Image.Image]
+    images: list[Image.Image]
 
     @property
     def chat(self) -> list[dict[str, Any]]:
@@ -73,13 +73,13 @@ class Held:
     def wired(self) -> list[dict[str, Any]]:
         """The chat as an OpenAI-compatible client sends it: text as a string, images as data, arguments as JSON."""
         sent = deepcopy(self.chat)
-        pictures = iter(self.pictures)
+        images = iter(self.images)
         for message in sent:
             parts = message["content"]
             if [part["type"] for part in parts] == ["text"]:
                 message["content"] = parts[0]["text"]
             else:
-                made = [part if part["type"] == "text" else _wired(next(pictures)) for part in parts]
+                made = [part if part["type"] == "text" else _wired(next(images)) for part in parts]
                 message["content"] = made or None
             for call in message.get("tool_calls", ()):
                 call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
@@ -95,7 +95,7 @@ def _wired(picture: Image.Image) -> dict[str, Any]:
     }
 
 
-def record_all(clip: Path) -> dict[str, Held]:
+def record_all(clip: Path) -> dict[str, Conversation]:
     """Record all runs; their images are in the store of this process."""
     found = {}
     for name, (script, actions, settings) in scripts().items():
@@ -103,6 +103,6 @@ def record_all(clip: Path) -> dict[str, Held]:
         run = run_record(clip, actions, start=0.0, end=1.0, graph=graph, frames=4, pixels=128 * 96, **settings)
         record = wait_for(run)
         urls, store = image_urls(record["messages"]), default_store()
-        pictures = [Image.open(io.BytesIO(store.get(url))).convert("RGB") for url in urls]
-        found[name] = Held(record["messages"], record["tools"], pictures)
+        images = [Image.open(io.BytesIO(store.get(url))).convert("RGB") for url in urls]
+        found[name] = Conversation(record["messages"], record["tools"], images)
     return found

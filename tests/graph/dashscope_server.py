@@ -95,7 +95,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[Body] = []
+        self.requests: list[Body] = []
         self.headers: list[dict[str, str]] = []
         self.hung_up = threading.Event()
         """Set when the client left before it was answered."""
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(body)
+        self.server.requests.append(body)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         streams = self.headers.get("X-DashScope-SSE") == "enable"
         if self.path != PATH:

@@ -20,7 +20,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     answer: Callable[[Body], Reply]
-    asked: list[Body]
+    requests: list[Body]
     keys: list[str | None]
 
     @property
@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/v1/chat/completions":
-            self.server.asked.append(request)
+            self.server.requests.append(request)
             self.server.keys.append(self.headers["Authorization"])
             status, body = self.server.answer(request)
         else:

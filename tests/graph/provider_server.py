@@ -301,7 +301,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     wire: Wire
     script: list[Turn | int | bytes]
-    asked: list[Body]
+    requests: list[Body]
     streamed: list[bool]
     refused: list[str]
     """What was wrong with requests."""
@@ -323,7 +323,7 @@ class Handler(BaseHTTPRequestHandler):
         wire = self.server.wire
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         stream = bool(request.get("stream")) or "streamGenerateContent" in self.path
-        self.server.asked.append(request)
+        self.server.requests.append(request)
         self.server.streamed.append(stream)
         time.sleep(self.server.seconds)
         status, data = self._answer(request, stream)
@@ -359,7 +359,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving(wire: Wire) -> Iterator[Server]:
     """A server of this provider, running."""
     server = Server(("127.0.0.1", 0), Handler)
-    server.wire, server.script, server.asked, server.streamed, server.refused = wire, list(GOOD), [], [], []
+    server.wire, server.script, server.requests, server.streamed, server.refused = wire, list(GOOD), [], [], []
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield server
     server.shutdown()

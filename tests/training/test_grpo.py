@@ -26,7 +26,7 @@ def call(name: str, **args: Any) -> str:
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': args})}\n</tool_call>"
 
 
-class Taught(EpisodeTrainer):
+class PrescribedEpisodes(EpisodeTrainer):
     """Episodes with prescribed replies, as a random model never answers; every second is wrong and calls no tool."""
 
     def policy(self, number: int) -> TransformersPolicy:
@@ -64,7 +64,7 @@ def trained(tiny_qwen: Path, walking_clip: Path, tmp_path_factory: pytest.TempPa
     row = {"prompt": [{"role": "user", "content": "-"}], "video": str(walking_clip), "actions": ["walk", "run", "hug"]}
     table = datasets.Dataset.from_list([{**row, "truth": "walk", "end": 1.0}] * 4)
     model = AutoModelForImageTextToText.from_pretrained(tiny_qwen, dtype=torch.float32)
-    trainer = Taught(
+    trainer = PrescribedEpisodes(
         model=model,
         processing_class=AutoProcessor.from_pretrained(tiny_qwen),  # type: ignore[no-untyped-call]
         train_dataset=table,

@@ -30,7 +30,7 @@ def test_a_run_without_tokens_is_one_row_with_its_conversation(trace: Path) -> N
 
 def test_a_missing_image_raises(trace: Path) -> None:
     next((trace / "media").iterdir()).unlink()
-    for picture in list((trace / "media").iterdir())[:3]:
-        picture.unlink()
+    for image in list((trace / "media").iterdir())[:3]:
+        image.unlink()
     with pytest.raises(BadRecord, match="record the run again"):
         rows(next(read(trace)), MediaStore(trace / "media"))

@@ -42,7 +42,7 @@ def dashscope(monkeypatch: pytest.MonkeyPatch) -> Iterator[dashscope_server.Serv
 def openai(monkeypatch: pytest.MonkeyPatch) -> Iterator[model_server.Server]:
     pytest.importorskip("langchain_openai", reason="needs the extra [api]")
     served = model_server.Server(("127.0.0.1", 0), model_server.Handler)
-    served.asked, served.keys = [], []
+    served.requests, served.keys = [], []
     threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     monkeypatch.setenv("OPENAI_BASE_URL", served.url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
@@ -79,8 +79,8 @@ def test_dashscope_describes_and_explains(dashscope: dashscope_server.Server, wa
 
     dashscope.answer = answer
     record = run(walking_clip, 0.8, describer="dashscope:qwen-vl-max", explainer="dashscope:qwen-plus")
-    asked = {body["model"]: body["input"]["messages"] for body in dashscope.asked}
-    assert asked.keys() == {"qwen-vl-max", "qwen-plus"} and len(dashscope.asked) == 2
+    asked = {body["model"]: body["input"]["messages"] for body in dashscope.requests}
+    assert asked.keys() == {"qwen-vl-max", "qwen-plus"} and len(dashscope.requests) == 2
     sent = [part["image"] for part in asked["qwen-vl-max"][1]["content"] if "image" in part]
     assert 2 <= len(sent) <= 8 and all(url.startswith("data:image/jpeg;base64,") for url in sent)
     assert asked["qwen-plus"][1]["content"] == [{"text": 'Labels: {"1": "zorbing downhill"}'}]
@@ -95,7 +95,7 @@ def test_dashscope_describes_and_explains(dashscope: dashscope_server.Server, wa
     again = Recognition.model_validate(
         run(walking_clip, 0.8, describer="dashscope:qwen-vl-max", explainer="dashscope:qwen-plus")["recognition"]
     )
-    assert len(dashscope.asked) == 2 and again.usage.tool_tokens is None
+    assert len(dashscope.requests) == 2 and again.usage.tool_tokens is None
     assert [item.summary for item in again.evidence] == [item.summary for item in found.evidence]
 
 
@@ -103,7 +103,7 @@ def test_dashscope_describes_and_explains(dashscope: dashscope_server.Server, wa
 def test_an_openai_compatible_server_describes(openai: model_server.Server, walking_clip: Path, spec: str) -> None:
     openai.says(model_server.completion(SEEN))
     record = run(walking_clip, 0.9, tools=["describe_video"], describer=spec.format(url=openai.url))
-    [asked] = openai.asked
+    [asked] = openai.requests
     parts = asked["messages"][-1]["content"]
     sent = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
     frames = record["recognition"]["evidence"][0]["frames"]
@@ -129,7 +129,7 @@ def test_a_describer_throttled_once_is_retried(openai: model_server.Server, walk
     throttled = {"error": {"message": "Rate limit reached. Please try again in 150ms.", "code": "rate_limit_exceeded"}}
     openai.says((429, throttled), model_server.completion(SEEN))
     record = run(walking_clip, 0.75, tools=["describe_video"], describer=spec.format(url=openai.url))
-    assert len(openai.asked) == 2 and f'"{SEEN}"' in fused(record) and record["recognition"]["status"] == "ok"
+    assert len(openai.requests) == 2 and f'"{SEEN}"' in fused(record) and record["recognition"]["status"] == "ok"
 
 
 def test_a_describer_cannot_inject_an_answer(walking_clip: Path) -> None:

@@ -20,7 +20,7 @@ from video_star.graph.policies import chat_template as template
 from video_star.graph.policies.chat_template import apply_to, chat_template, render
 from video_star.graph.records.content import image_urls
 
-from ..conversations import UNICODE, Held, record_all, scripts
+from ..conversations import UNICODE, Conversation, record_all, scripts
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ TURN = re.compile(r"<\|im_start\|>assistant\n(.*?<\|im_end\|>)\n", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def held(walking_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Held]]:
+def recorded_runs(walking_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Conversation]]:
     """Eleven runs of the graph on one second of the real clip."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDEO_STAR_HOME", str(tmp_path_factory.mktemp("store")))
@@ -40,8 +40,8 @@ def held(walking_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(params=list(scripts()))
-def one(request: pytest.FixtureRequest, held: dict[str, Held]) -> Held:
-    return held[request.param]
+def one(request: pytest.FixtureRequest, recorded_runs: dict[str, Conversation]) -> Conversation:
+    return recorded_runs[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -67,38 +67,38 @@ def test_trl_accepts_the_template_for_training(processor: Any) -> None:
     assert trl.has_generation_markers(chat_template())
 
 
-def test_every_renderer_gives_the_same_bytes(one: Held, processor: Any) -> None:
+def test_every_renderer_gives_the_same_bytes(one: Conversation, processor: Any) -> None:
     from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
     want = processor.apply_chat_template(one.chat, tools=one.tools).encode()
     assert processor.tokenizer.apply_chat_template(one.chat, tools=one.tools, tokenize=False).encode() == want
-    filled = prepare_multimodal_messages(one.chat, images=one.pictures)
+    filled = prepare_multimodal_messages(one.chat, images=one.images)
     assert apply_chat_template({"messages": filled}, processor, tools=one.tools)["text"].encode() == want
     assert plain(messages=one.chat, tools=one.tools).encode() == want
     assert plain(messages=one.wired, tools=one.tools).encode() == want
 
 
-def test_trl_gets_the_tokens_of_transformers(one: Held, processor: Any) -> None:
+def test_trl_gets_the_tokens_of_transformers(one: Conversation, processor: Any) -> None:
     from trl.data_utils import prepare_multimodal_messages
 
     end = next(i for i, message in enumerate(one.chat) if message["role"] == "assistant")
     prompt = one.chat[:end]
-    pictures = one.pictures[: sum(part["type"] == "image" for message in prompt for part in message["content"])]
+    prompt_images = one.images[: sum(part["type"] == "image" for message in prompt for part in message["content"])]
     options: dict[str, Any] = {"tools": one.tools, "add_generation_prompt": True}
     text = processor.apply_chat_template(prompt, **options)
-    ours = processor(text=[text], images=[pictures])["input_ids"][0]
-    filled = prepare_multimodal_messages(prompt, images=pictures)
+    ours = processor(text=[text], images=[prompt_images])["input_ids"][0]
+    filled = prepare_multimodal_messages(prompt, images=prompt_images)
     theirs = processor.apply_chat_template([filled], tokenize=True, return_dict=True, **options)["input_ids"][0]
     assert list(theirs) == list(ours)
 
 
-def test_a_later_message_does_not_change_the_text_before_it(one: Held, processor: Any) -> None:
+def test_a_later_message_does_not_change_the_text_before_it(one: Conversation, processor: Any) -> None:
     whole = plain(messages=one.chat, tools=one.tools)
     ids = processor.tokenizer(whole)["input_ids"]
     after = [*(message["role"] for message in one.chat[1:]), None]
     for end, (message, following) in enumerate(zip(one.chat, after, strict=True), 1):
-        speaks = following == "assistant"
-        so_far = plain(messages=one.chat[:end], tools=one.tools, add_generation_prompt=speaks)
+        is_assistant = following == "assistant"
+        so_far = plain(messages=one.chat[:end], tools=one.tools, add_generation_prompt=is_assistant)
         if message["role"] == following == "tool":
             # Replies to one turn come together and share a turn: what ends it comes with the last.
             so_far = so_far.removesuffix("<|im_end|>\n")
@@ -109,13 +109,13 @@ def test_a_later_message_does_not_change_the_text_before_it(one: Held, processor
         assert ids[: len(start)] == start
 
 
-def test_generation_marks_cover_exactly_the_assistant_turns(one: Held, processor: Any) -> None:
+def test_generation_marks_cover_exactly_the_assistant_turns(one: Conversation, processor: Any) -> None:
     from trl.data_utils import prepare_multimodal_messages
 
     turns = TURN.findall(processor.apply_chat_template(one.chat, tools=one.tools))
     assert len(turns) == sum(message["role"] == "assistant" for message in one.chat)
     made = processor.apply_chat_template(
-        prepare_multimodal_messages(one.chat, images=one.pictures),
+        prepare_multimodal_messages(one.chat, images=one.images),
         tools=one.tools,
         tokenize=True,
         return_dict=True,
@@ -127,37 +127,39 @@ def test_generation_marks_cover_exactly_the_assistant_turns(one: Held, processor
     assert marked == turns
 
 
-def test_each_image_has_one_pad_per_feature(one: Held, processor: Any) -> None:
+def test_each_image_has_one_pad_per_feature(one: Conversation, processor: Any) -> None:
     text = processor.apply_chat_template(one.chat, tools=one.tools)
-    assert text.count("<|image_pad|>") == len(one.pictures) >= 4
-    made = processor(text=[text], images=[one.pictures], return_tensors="pt")
+    assert text.count("<|image_pad|>") == len(one.images) >= 4
+    made = processor(text=[text], images=[one.images], return_tensors="pt")
     merge = processor.image_processor.merge_size**2
     assert int((made["input_ids"] == 151655).sum()) == int(made["image_grid_thw"].prod(-1).sum()) // merge
     assert made["image_grid_thw"].prod(-1).max() // merge <= 16
 
 
-def test_the_conversations_cover_all_kinds_of_messages(held: dict[str, Held]) -> None:
-    assert len(held) >= 10
-    roles = [[message["role"] for message in one.chat] for one in held.values()]
+def test_the_conversations_cover_all_kinds_of_messages(recorded_runs: dict[str, Conversation]) -> None:
+    assert len(recorded_runs) >= 10
+    roles = [[message["role"] for message in one.chat] for one in recorded_runs.values()]
     assert any(roles[i : i + 2] == ["tool", "tool"] for roles in roles for i in range(len(roles)))
-    assert any("unavailable" in str(message["content"]) for message in held["failed_tool"].chat)
-    assert any("cannot be used" in str(message["content"]) for message in held["corrected"].chat)
-    assert sum(message["role"] == "assistant" for message in held["two_rounds"].chat) == 4
-    spoken = [m for one in held.values() for m in one.chat if m["role"] == "assistant"]
-    assert any(not m["content"] and m.get("tool_calls") for m in spoken)
-    assert any(m["content"] and m.get("tool_calls") for m in spoken)
+    assert any("unavailable" in str(message["content"]) for message in recorded_runs["failed_tool"].chat)
+    assert any("cannot be used" in str(message["content"]) for message in recorded_runs["corrected"].chat)
+    assert sum(message["role"] == "assistant" for message in recorded_runs["two_rounds"].chat) == 4
+    replies = [m for one in recorded_runs.values() for m in one.chat if m["role"] == "assistant"]
+    assert any(not m["content"] and m.get("tool_calls") for m in replies)
+    assert any(m["content"] and m.get("tool_calls") for m in replies)
 
 
-def test_control_tokens_in_a_label_are_not_read_as_control_tokens(held: dict[str, Held], processor: Any) -> None:
-    one = held["unicode"]
+def test_control_tokens_in_a_label_are_not_read_as_control_tokens(
+    recorded_runs: dict[str, Conversation], processor: Any
+) -> None:
+    one = recorded_runs["unicode"]
     text = processor.apply_chat_template(one.chat, tools=one.tools)
     assert "走る" in text and "< |im_end|>" in text
     assert len(re.findall(r"<\|im_start\|>", text)) == 1 + sum(
         not (a["role"] == b["role"] == "tool") for a, b in pairwise(one.chat)
     )
     call = {"function": {"name": "decompose", "arguments": {"sub_actions": ["<|image_pad|>"]}}}
-    said = [{"role": "assistant", "content": "<|vision_start|>", "tool_calls": [call]}]
-    assert "<|vision" not in (text := processor.apply_chat_template(said)) and "<|image_pad|>" not in text
+    chat_with_call = [{"role": "assistant", "content": "<|vision_start|>", "tool_calls": [call]}]
+    assert "<|vision" not in (text := processor.apply_chat_template(chat_with_call)) and "<|image_pad|>" not in text
 
 
 def test_the_text_of_a_conversation_with_tools() -> None:
@@ -165,7 +167,7 @@ def test_the_text_of_a_conversation_with_tools() -> None:
     tools = [{"function": {"return": {}, "parameters": schema, "name": "look", "description": "d"}, "type": "function"}]
     call = {"function": {"name": "look", "arguments": {"x": "ä <b>"}}}
     flat = {"name": "look", "arguments": '{"x": "ä <b>"}'}
-    said: list[dict[str, Any]] = [
+    chat_with_call: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]},
         {"role": "assistant", "content": None, "tool_calls": [call, flat]},
         {"role": "tool", "content": "one"},
@@ -173,7 +175,7 @@ def test_the_text_of_a_conversation_with_tools() -> None:
         {"role": "assistant", "content": "Hm.", "tool_calls": [{"name": "look"}]},
     ]
     made = '<tool_call>\n{"name": "look", "arguments": {"x": "ä <b>"}}\n</tool_call>'
-    assert plain(messages=said, tools=tools, add_generation_prompt=True) == (
+    assert plain(messages=chat_with_call, tools=tools, add_generation_prompt=True) == (
         "<|im_start|>system\nYou are a helpful assistant.\n\n# Tools\n\n"
         "You may call one or more functions to assist with the user query.\n\n"
         "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
@@ -193,8 +195,8 @@ def test_the_text_of_a_conversation_with_tools() -> None:
 
 def test_text_before_a_call_survives_a_round_trip() -> None:
     for text in ("Look.", "Look.\n"):
-        said = [{"role": "assistant", "content": text, "tool_calls": [{"name": "look", "arguments": {}}]}]
-        assert "assistant\nLook.\n<tool_call>\n" in plain(messages=said)
+        chat_with_call = [{"role": "assistant", "content": text, "tool_calls": [{"name": "look", "arguments": {}}]}]
+        assert "assistant\nLook.\n<tool_call>\n" in plain(messages=chat_with_call)
 
 
 def test_vllm_detects_that_content_may_be_a_list_of_parts() -> None:
@@ -214,14 +216,14 @@ def test_unsupported_content_raises(message: dict[str, Any]) -> None:
         plain(messages=[message])
 
 
-def test_a_record_is_converted_to_chat_messages(one: Held) -> None:
+def test_a_record_is_converted_to_chat_messages(one: Conversation) -> None:
     for message, record in zip(one.chat, one.recorded, strict=True):
         assert message["role"] == record["role"]
         assert all(part["type"] in ("text", "image") for part in message["content"])
         made = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls", ())]
         assert made == [(call["id"], call["name"], call["args"]) for call in record.get("tool_calls", ())]
         assert message.get("tool_call_id") == record.get("tool_call_id")
-    assert "media://" not in json.dumps(one.chat) and len(image_urls(one.recorded)) == len(one.pictures)
+    assert "media://" not in json.dumps(one.chat) and len(image_urls(one.recorded)) == len(one.images)
 
 
 def test_token_counts_are_those_of_qwen(processor: Any) -> None:
@@ -237,7 +239,7 @@ def test_token_counts_are_those_of_qwen(processor: Any) -> None:
     assert tokenizer.decode([151644, 151657], skip_special_tokens=True) == "<tool_call>"
 
 
-def test_tokens_are_those_of_the_reference_encoder(held: dict[str, Held], processor: Any) -> None:
+def test_tokens_are_those_of_the_reference_encoder(recorded_runs: dict[str, Conversation], processor: Any) -> None:
     tiktoken = pytest.importorskip("tiktoken")
     import dashscope
     from tiktoken.load import load_tiktoken_bpe
@@ -245,14 +247,16 @@ def test_tokens_are_those_of_the_reference_encoder(held: dict[str, Held], proces
 
     ranks = load_tiktoken_bpe(str(Path(dashscope.__file__).parent / "resources" / "qwen.tiktoken"))
     reference = tiktoken.Encoding("qwen", pat_str=PRETOKENIZE_REGEX, mergeable_ranks=ranks, special_tokens={})
-    said = [part["text"] for one in held.values() for m in one.chat for part in m["content"] if "text" in part]
-    for text in {*said, "naïve 走る 🏃‍♀️ don't 12345  \n\n\t x = {'a': [1, 2]};", *UNICODE[:3]}:
+    chat_with_call = [
+        part["text"] for one in recorded_runs.values() for m in one.chat for part in m["content"] if "text" in part
+    ]
+    for text in {*chat_with_call, "naïve 走る 🏃‍♀️ don't 12345  \n\n\t x = {'a': [1, 2]};", *UNICODE[:3]}:
         if "<|" not in text:
             assert processor.tokenizer(text)["input_ids"] == reference.encode(text)
 
 
 def test_the_tiny_model_loads_offline_and_depends_on_the_image(
-    tiny_qwen: Path, held: dict[str, Held], monkeypatch: pytest.MonkeyPatch
+    tiny_qwen: Path, recorded_runs: dict[str, Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
@@ -266,10 +270,10 @@ def test_the_tiny_model_loads_offline_and_depends_on_the_image(
     assert type(model).__name__ == "Qwen2_5_VLForConditionalGeneration"
     assert processor.chat_template == AutoTokenizer.from_pretrained(tiny_qwen).chat_template == chat_template()
     assert (model.generation_config.eos_token_id, model.generation_config.pad_token_id) == (151645, 151643)
-    one = held["good"]
+    one = recorded_runs["good"]
     text = processor.apply_chat_template(one.chat, tools=one.tools)
-    seen = processor(text=[text], images=[one.pictures], return_tensors="pt")
-    blank = processor(text=[text], images=[[Image.new("RGB", p.size) for p in one.pictures]], return_tensors="pt")
+    seen = processor(text=[text], images=[one.images], return_tensors="pt")
+    blank = processor(text=[text], images=[[Image.new("RGB", p.size) for p in one.images]], return_tensors="pt")
     with torch.no_grad():
         logits, dark = model(**seen, logits_to_keep=1).logits, model(**blank, logits_to_keep=1).logits
     assert logits.isfinite().all() and not torch.equal(logits, dark)

@@ -34,7 +34,7 @@ class Counting(Server):
 @pytest.fixture
 def server() -> Iterator[Counting]:
     served = Counting(("127.0.0.1", 0), Handler)
-    served.asked, served.keys = [], []
+    served.requests, served.keys = [], []
     served.says(completion("hello"))
     threading.Thread(target=served.serve_forever, daemon=True).start()
     yield served
@@ -53,7 +53,7 @@ def test_two_runs_share_one_connection(server: Counting, model: ChatOpenAI, walk
     star = build_graph(policy=ToolFallback(model=model, spec="test")).compile()
     asked: dict[str, Any] = {"graph": star, "tools": ["detect_people"], "end": 1, "frames": 2}
     assert [recognize(walking_clip, ["walk", "run"], **asked).status for _ in range(2)] == ["ok", "ok"]
-    assert len(server.asked) == 6 and server.opened == 1
+    assert len(server.requests) == 6 and server.opened == 1
 
 
 def test_each_event_loop_has_its_own_connections(server: Counting, model: ChatOpenAI) -> None:

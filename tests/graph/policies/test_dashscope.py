@@ -58,10 +58,10 @@ class TestRuns:
         server.says(*GOOD)
         found = ask(walking_clip)
         assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
-        assert found.usage.policy_calls == len(server.asked) == 3
+        assert found.usage.policy_calls == len(server.requests) == 3
         assert (found.usage.tokens.input, found.usage.tokens.output) == (3 * 1270, 60)
         assert [item.tool for item in found.evidence] == ["detect_people"] and found.sub_actions[0].name == "legs swing"
-        first, second, last = ([message for message in each["input"]["messages"]] for each in server.asked)
+        first, second, last = ([message for message in each["input"]["messages"]] for each in server.requests)
         assert [m["role"] for m in last] == ["system", "user", "assistant", "tool", "user", "assistant", "tool"]
         assert second[: len(first)] == first and last[: len(second)] == second
         assert last[2]["content"] == [{"text": "Who is there?"}]
@@ -71,8 +71,8 @@ class TestRuns:
         pictures = [(m["role"], url) for m in last for url in images(m)]
         assert len(pictures) > 2 and {role for role, _ in pictures} == {"user"}
         assert all(url.startswith("data:image/jpeg;base64,") for _, url in pictures)
-        parameters = server.asked[0]["parameters"]
-        assert server.asked[0]["model"] == "qwen3-vl-plus" and parameters["result_format"] == "message"
+        parameters = server.requests[0]["parameters"]
+        assert server.requests[0]["model"] == "qwen3-vl-plus" and parameters["result_format"] == "message"
         assert [tool["function"]["name"] for tool in parameters["tools"]] == ["detect_people", "decompose"]
         assert (parameters["temperature"], parameters["seed"]) == (0.0, 0) and parameters["parallel_tool_calls"] is True
         assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
@@ -81,7 +81,7 @@ class TestRuns:
         server.says(*GOOD)
         graph = build_graph(policy=make("qwen3-vl-plus")).compile()
         record = await run_record(walking_clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"])
-        sent = [url for message in server.asked[-1]["input"]["messages"] for url in images(message)]
+        sent = [url for message in server.requests[-1]["input"]["messages"] for url in images(message)]
         shown = [
             block["url"]
             for message in record["messages"]
@@ -98,7 +98,7 @@ class TestRuns:
         server.says(*GOOD, *GOOD)
         graph = build_graph(policy=make("qwen3-vl-plus")).compile()
         runs = [recognize(walking_clip, ["walk", "run"], end=1, graph=graph, tools=["detect_people"]) for _ in range(2)]
-        assert [run.status for run in runs] == ["ok", "ok"] and len(server.asked) == 6
+        assert [run.status for run in runs] == ["ok", "ok"] and len(server.requests) == 6
 
     def test_a_model_without_tool_calling_gets_tools_as_text(self, server: Server, walking_clip: Path) -> None:
         as_text = [Turn(render_hermes("", [{"name": name, "args": args}])) for name, args in (LOOK, NAME)]
@@ -112,26 +112,26 @@ class TestRuns:
 
         server.answer = answer
         found = ask(walking_clip, "dashscope:qwen2.5-vl-takes-none")
-        assert found.action == "walk" and found.status == "ok" and len(server.asked) == 4
-        system, user = server.asked[1]["input"]["messages"]
+        assert found.action == "walk" and found.status == "ok" and len(server.requests) == 4
+        system, user = server.requests[1]["input"]["messages"]
         assert system["content"][0]["text"].count("<tools>") and images(user)
 
     def test_throttled_requests_are_retried(self, server: Server, walking_clip: Path) -> None:
         server.says(GOOD[0], refusal(429, "Throttling.RateQuota", "Requests rate limit exceeded."), *GOOD[1:])
         found = ask(walking_clip)
-        assert found.status == "ok" and len(server.asked) == 4
+        assert found.status == "ok" and len(server.requests) == 4
 
     def test_a_permanent_failure_fails_the_run_at_once(self, server: Server, walking_clip: Path) -> None:
         server.says(GOOD[0], refusal(400, "Arrearage", "Access denied, please make sure your account is in good stand"))
         found = ask(walking_clip)
-        assert found.status == "failed" and "unpaid bills" in str(found.error) and len(server.asked) == 2
+        assert found.status == "failed" and "unpaid bills" in str(found.error) and len(server.requests) == 2
         assert found.evidence[0].status == "ok"
 
     def test_the_time_limit_of_a_turn_leaves_no_task_and_no_connection(
         self, server: Server, walking_clip: Path
     ) -> None:
         found = ask(walking_clip, policy_seconds=1)
-        assert found.status == "failed" and "policy_seconds" in str(found.error) and len(server.asked) == 3
+        assert found.status == "failed" and "policy_seconds" in str(found.error) and len(server.requests) == 3
         assert server.hung_up.wait(120)
 
 
@@ -173,8 +173,8 @@ async def test_a_stream_adds_up_to_the_complete_answer(server: Server) -> None:
         metadata = message.response_metadata
         assert metadata["request_id"] == "a75a1b22-e512-957d-891b-37db858ae738"
         assert metadata["finish_reason"] == "tool_calls" and metadata["model_name"] == "qwen3-vl-plus"
-    assert "incremental_output" not in server.asked[0]["parameters"] and server.asked[1]["parameters"]
-    assert server.asked[1]["parameters"]["incremental_output"] is True
+    assert "incremental_output" not in server.requests[0]["parameters"] and server.requests[1]["parameters"]
+    assert server.requests[1]["parameters"]["incremental_output"] is True
     assert "x-dashscope-sse" not in server.headers[0] and server.headers[1]["x-dashscope-sse"] == "enable"
 
 
@@ -196,7 +196,7 @@ async def test_a_refusal_of_tools_in_a_stream_falls_back_to_text(server: Server)
     policy = ToolFallback(model=make("qwen2.5-vl"), spec="dashscope:qwen2.5-vl-streams").bind_tools(TOOLS)
     heard = collected([chunk async for chunk in policy.astream("who?")])
     assert [(call["name"], call["args"]) for call in heard.tool_calls] == [LOOK]
-    assert ["tools" in asked["parameters"] for asked in server.asked] == [True, False]
+    assert ["tools" in asked["parameters"] for asked in server.requests] == [True, False]
 
 
 async def test_an_abandoned_stream_leaves_no_task_and_no_connection(server: Server) -> None:
@@ -213,7 +213,7 @@ async def test_an_abandoned_stream_leaves_no_task_and_no_connection(server: Serv
 
 async def test_a_cancelled_call_leaves_no_task_and_no_connection(server: Server) -> None:
     call = asyncio.create_task(make("qwen3-vl-plus").ainvoke("there?"))
-    while not server.asked:
+    while not server.requests:
         await asyncio.sleep(0.01)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -246,7 +246,7 @@ async def test_invoke_works_inside_a_running_event_loop(server: Server) -> None:
     policy = make("qwen3-vl-plus", temperature=0.5, seed=7)
     assert policy.invoke("there?").text == "yes" and [c.text for c in policy.stream("there?")][0] == "yes"
     assert (await asyncio.to_thread(policy.invoke, "there?")).text == "yes"
-    assert all((a["parameters"]["temperature"], a["parameters"]["seed"]) == (0.5, 7) for a in server.asked)
+    assert all((a["parameters"]["temperature"], a["parameters"]["seed"]) == (0.5, 7) for a in server.requests)
 
 
 async def test_messages_have_the_documented_format(server: Server) -> None:
@@ -259,7 +259,7 @@ async def test_messages_have_the_documented_format(server: Server) -> None:
         ToolMessage("two people", tool_call_id="c1"),
     ]
     await make("qwen3-vl-plus").ainvoke(conversation, stop=["</answer>"])
-    assert server.asked[0]["input"]["messages"] == [
+    assert server.requests[0]["input"]["messages"] == [
         {"role": "system", "content": [{"text": "You see."}]},
         {
             "role": "user",
@@ -274,7 +274,7 @@ async def test_messages_have_the_documented_format(server: Server) -> None:
         },
         {"role": "tool", "content": [{"text": "two people"}], "tool_call_id": "c1"},
     ]
-    assert server.asked[0]["parameters"]["stop"] == ["</answer>"]
+    assert server.requests[0]["parameters"]["stop"] == ["</answer>"]
     with pytest.raises(ValueError, match="type 'video'"):
         await make("qwen3-vl-plus").ainvoke([HumanMessage([{"type": "video", "url": "https://host/1.mp4"}])])
 
@@ -285,7 +285,7 @@ async def test_a_text_that_names_a_file_uploads_no_file(server: Server, tmp_path
     server.says(Turn("yes"))
     for text in (str(secret), f"file://{secret}", "file:///nowhere"):
         await make("qwen3-vl-plus").ainvoke(text)
-        assert server.asked[-1]["input"]["messages"][0]["content"] == [{"text": text}]
+        assert server.requests[-1]["input"]["messages"][0]["content"] == [{"text": text}]
     assert "x-dashscope-ossresourceresolve" not in server.headers[-1]
 
 
@@ -300,14 +300,14 @@ async def test_a_text_that_names_a_file_uploads_no_file(server: Server, tmp_path
 async def test_tool_choice_is_sent(server: Server, choice: str, sent: Any) -> None:
     server.says(Turn("yes"))
     await make("qwen3-vl-plus").bind_tools(TOOLS, tool_choice=choice).ainvoke("there?")
-    assert server.asked[0]["parameters"]["tool_choice"] == sent
+    assert server.requests[0]["parameters"]["tool_choice"] == sent
 
 
 async def test_any_is_supported_for_a_single_tool_only(server: Server) -> None:
     server.says(Turn("yes"))
     policy = make("qwen3-vl-plus")
     await policy.bind_tools(TOOLS[1:], tool_choice="any").ainvoke("there?")
-    assert server.asked[0]["parameters"]["tool_choice"]["function"] == {"name": "decompose"}
+    assert server.requests[0]["parameters"]["tool_choice"]["function"] == {"name": "decompose"}
     with pytest.raises(ValueError, match="'any' with the tools detect_people, decompose; name one"):
         policy.bind_tools(TOOLS, tool_choice="any")
 

@@ -80,7 +80,7 @@ async def test_a_refusal_is_reported_with_a_remedy(
     policy = make("qwen3-vl-plus")
     with pytest.raises(PolicyUnavailable, match=remedy) as failure:
         await (collect(policy) if streams else policy.ainvoke("there?"))
-    assert type(failure.value) is kind and len(server.asked) == 1
+    assert type(failure.value) is kind and len(server.requests) == 1
     assert str(failure.value).startswith(f"{server.url} answered {code}: ") and "request req-1" in str(failure.value)
     assert KEY not in told(failure.value)
     assert refuses_tools(failure.value) is (message == "The tool call is not supported.")
@@ -147,7 +147,7 @@ async def test_errors_of_a_gateway_are_classified(server: Server, reply: Raw, ki
     server.says(reply)
     with pytest.raises(PolicyUnavailable, match=remedy) as failure:
         await make("qwen3-vl-plus").ainvoke("there?")
-    assert type(failure.value) is kind and len(server.asked) == 1 and KEY not in told(failure.value)
+    assert type(failure.value) is kind and len(server.requests) == 1 and KEY not in told(failure.value)
 
 
 async def test_a_stream_that_ends_early_raises(server: Server) -> None:
@@ -166,7 +166,7 @@ async def test_a_slow_server_fails_the_run_in_time(server: Server, streams: bool
     with pytest.raises(PolicyBusy, match="no answer within 0.3 s"):
         await (collect(policy) if streams else policy.ainvoke("there?"))
     gate.set()
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
@@ -179,7 +179,7 @@ async def test_the_sdk_does_not_retry_a_dropped_request(server: Server, streams:
     policy = make("qwen3-vl-plus")
     with pytest.raises(PolicyBusy, match=f"no answer from {server.url}: .*DASHSCOPE_HTTP_BASE_URL") as failure:
         await (collect(policy) if streams else policy.ainvoke("there?"))
-    assert len(server.asked) == 1 and KEY not in told(failure.value)
+    assert len(server.requests) == 1 and KEY not in told(failure.value)
 
 
 async def test_an_unreachable_server_is_reported_with_a_remedy(server: Server) -> None:
@@ -193,7 +193,7 @@ async def test_an_unreachable_server_is_reported_with_a_remedy(server: Server) -
 @pytest.fixture
 def openai_mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[compatible.Server]:
     served = compatible.Server(("127.0.0.1", 0), compatible.Handler)
-    served.asked, served.keys = [], []
+    served.requests, served.keys = [], []
     threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     monkeypatch.setenv("DASHSCOPE_BASE_URL", served.url)
     monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
@@ -221,12 +221,12 @@ class TestCompatibleMode:
         openai_mode.says(*compatible.GOOD)
         found = self.ask(walking_clip)
         assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
-        assert set(openai_mode.keys) == {f"Bearer {KEY}"} and len(openai_mode.asked) == 3
+        assert set(openai_mode.keys) == {f"Bearer {KEY}"} and len(openai_mode.requests) == 3
 
     def test_throttled_requests_are_retried(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
         throttled = refused(429, "limit_requests", "You exceeded your current requests list.")
         openai_mode.says(compatible.GOOD[0], throttled, *compatible.GOOD[1:])
-        assert self.ask(walking_clip).status == "ok" and len(openai_mode.asked) == 4
+        assert self.ask(walking_clip).status == "ok" and len(openai_mode.requests) == 4
 
     @pytest.mark.parametrize(
         ("reply", "says"),
@@ -245,7 +245,7 @@ class TestCompatibleMode:
         openai_mode.says(compatible.GOOD[0], reply)
         found = self.ask(walking_clip)
         assert found.status == "failed" and found.error_type == "PolicyUnavailable" and says in str(found.error)
-        assert len(openai_mode.asked) == 2 and KEY not in str(found.error)
+        assert len(openai_mode.requests) == 2 and KEY not in str(found.error)
 
     def test_a_slow_server_fails_the_run_in_time(self, openai_mode: compatible.Server, walking_clip: Path) -> None:
         gate = threading.Event()
@@ -259,9 +259,9 @@ class TestCompatibleMode:
             found = self.ask(walking_clip, policy_seconds=1)
         finally:
             gate.set()
-        assert found.status == "failed" and "policy_seconds" in str(found.error) and len(openai_mode.asked) == 3
+        assert found.status == "failed" and "policy_seconds" in str(found.error) and len(openai_mode.requests) == 3
 
     async def test_the_compatible_mode_does_not_stream(self, openai_mode: compatible.Server) -> None:
         openai_mode.says(compatible.completion("yes"))
         chunks = [chunk.text async for chunk in served_model(dashscope_server("qwen3-vl-plus")).astream("there?")]
-        assert chunks[0] == "yes" and "".join(chunks) == "yes" and not openai_mode.asked[0].get("stream")
+        assert chunks[0] == "yes" and "".join(chunks) == "yes" and not openai_mode.requests[0].get("stream")

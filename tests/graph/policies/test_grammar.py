@@ -71,7 +71,7 @@ def engine(tiny_qwen: Path, tokenizer: Any) -> Engine:
     )
 
 
-def asked(tokenizer: Any, grammar: str | None = None, *, most: int = 1500, **options: Any) -> Request:
+def make_request(tokenizer: Any, grammar: str | None = None, *, most: int = 1500, **options: Any) -> Request:
     ids = tuple(tokenizer.encode("<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\n"))
     return Request(ids, None, None, options.pop("temperature", 1.0), most, grammar=grammar, **options)
 
@@ -106,7 +106,7 @@ def message(text: str) -> AIMessage:
     return AIMessage(said, tool_calls=calls, invalid_tool_calls=invalid)
 
 
-def holds(grammars: Grammars, tokenizer: Any, actions: Sequence[str], times: int) -> None:
+def check_all(grammars: Grammars, tokenizer: Any, actions: Sequence[str], times: int) -> None:
     """Every constrained turn is parsed without a correction, for any names of candidates."""
     candidates = Candidates.of(actions)
     for text in texts(grammars, tokenizer, decompose_form(actions, REASONING), times):
@@ -140,7 +140,7 @@ def test_each_tool_is_called_at_most_once_with_valid_arguments(
 
 @pytest.mark.parametrize("actions", [PLAIN, NASTY, ["hug"], [f"label number {k}" for k in range(400)]])
 def test_constrained_turns_need_no_correction(grammars: Grammars, tokenizer: Any, actions: list[str]) -> None:
-    holds(grammars, tokenizer, actions, 6)
+    check_all(grammars, tokenizer, actions, 6)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
@@ -152,7 +152,7 @@ def test_labels_of_any_characters_can_be_used_in_a_grammar(
         actions = checked_actions(given_actions)
     except BadActions:
         return
-    holds(grammars, tokenizer, actions, 2)
+    check_all(grammars, tokenizer, actions, 2)
 
 
 def test_every_label_can_be_answered(grammars: Grammars, tokenizer: Any) -> None:
@@ -167,7 +167,7 @@ def test_every_label_can_be_answered(grammars: Grammars, tokenizer: Any) -> None
 
 def test_a_constrained_model_follows_the_grammar(engine: Engine, tokenizer: Any) -> None:
     form = score_form([{"candidates": NASTY[:2]}], NASTY, REASONING)
-    futures = [engine.submit(asked(tokenizer, form.grammar)) for _ in range(2)]
+    futures = [engine.submit(make_request(tokenizer, form.grammar)) for _ in range(2)]
     for done in [future.result(timeout=120) for future in futures]:
         text = tokenizer.decode(done.ids[:-1], skip_special_tokens=False)
         scored = parse_score_turn(text, Candidates.of(NASTY), ["arm swings"])
@@ -177,7 +177,7 @@ def test_a_constrained_model_follows_the_grammar(engine: Engine, tokenizer: Any)
 def test_rows_with_and_without_grammar_share_a_batch(engine: Engine, tokenizer: Any) -> None:
     grammars = ['root ::= "yes" | "no"', None, "root ::= [0-9]{3}", None]
     before = len(engine.batches)
-    futures = [engine.submit(asked(tokenizer, grammar, most=12)) for grammar in grammars]
+    futures = [engine.submit(make_request(tokenizer, grammar, most=12)) for grammar in grammars]
     found = [future.result(timeout=60) for future in futures]
     assert engine.batches[before:] == [4]
     said = [tokenizer.decode(done.ids, skip_special_tokens=True) for done in found]
@@ -187,69 +187,69 @@ def test_rows_with_and_without_grammar_share_a_batch(engine: Engine, tokenizer: 
 
 def test_temperatures_share_a_batch(engine: Engine, tokenizer: Any) -> None:
     before = len(engine.batches)
-    futures = [engine.submit(asked(tokenizer, most=8, temperature=warmth)) for warmth in (0.0, 1.0, 0.0, 2.0)]
+    futures = [engine.submit(make_request(tokenizer, most=8, temperature=warmth)) for warmth in (0.0, 1.0, 0.0, 2.0)]
     found = [future.result(timeout=60).ids for future in futures]
     assert engine.batches[before:] == [4]
     assert found[0] == found[2] and len({*found}) == 3
 
 
 def test_log_probabilities_are_normalised_over_allowed_tokens(engine: Engine, tokenizer: Any) -> None:
-    done = engine.submit(asked(tokenizer, 'root ::= "yes"', temperature=0.7)).result(timeout=60)
+    done = engine.submit(make_request(tokenizer, 'root ::= "yes"', temperature=0.7)).result(timeout=60)
     assert done.logprobs[-1] == pytest.approx(0.0, abs=1e-5)
-    free = engine.submit(asked(tokenizer, most=5)).result(timeout=60)
+    free = engine.submit(make_request(tokenizer, most=5)).result(timeout=60)
     assert max(free.logprobs) < -1
 
 
 def test_sampling_ignores_the_cut_offs_of_the_generation_config(engine: Engine, tokenizer: Any) -> None:
-    futures = [engine.submit(asked(tokenizer, most=1)) for _ in range(64)]
+    futures = [engine.submit(make_request(tokenizer, most=1)) for _ in range(64)]
     assert len({future.result(timeout=60).ids for future in futures}) > 50
 
 
 def test_a_bad_grammar_fails_its_own_request_only(engine: Engine, tokenizer: Any) -> None:
-    bad = engine.submit(asked(tokenizer, "root ::= missing"))
-    good = engine.submit(asked(tokenizer, most=3))
+    bad = engine.submit(make_request(tokenizer, "root ::= missing"))
+    good = engine.submit(make_request(tokenizer, most=3))
     with pytest.raises(PolicyUnavailable, match="missing"):
         bad.result(timeout=60)
     assert len(good.result(timeout=60).ids) == 3
 
 
 def test_cancelled_requests_are_not_generated(engine: Engine, tokenizer: Any) -> None:
-    heard: list[int] = []
+    emitted: list[int] = []
     started: Future[None] = Future()
 
-    def hear(token: int) -> None:
-        heard.append(token)
+    def listen(token: int) -> None:
+        emitted.append(token)
         if not started.done():
             started.set_result(None)
 
-    running = engine.submit(asked(tokenizer, most=5000, on_token=hear))
+    running = engine.submit(make_request(tokenizer, most=5000, on_token=listen))
     started.result(timeout=60)
-    waiting = engine.submit(asked(tokenizer, on_token=hear))
+    waiting = engine.submit(make_request(tokenizer, on_token=listen))
     waiting.cancel()
     running.cancel()
-    assert len(engine.submit(asked(tokenizer, most=2)).result(timeout=60).ids) == 2
-    assert len(heard) < 4000
+    assert len(engine.submit(make_request(tokenizer, most=2)).result(timeout=60).ids) == 2
+    assert len(emitted) < 4000
     with pytest.raises(CancelledError):
         running.result(timeout=1)
 
 
 def test_tokens_are_emitted_in_order_up_to_the_end_of_the_turn(engine: Engine, tokenizer: Any) -> None:
-    heard: list[list[int]] = [[], [], []]
+    emitted: list[list[int]] = [[], [], []]
     requests = [
-        asked(tokenizer, 'root ::= "yes"', on_token=heard[0].append),
-        asked(tokenizer, most=7, on_token=heard[1].append),
-        asked(tokenizer, most=20, on_token=heard[2].append),
+        make_request(tokenizer, 'root ::= "yes"', on_token=emitted[0].append),
+        make_request(tokenizer, most=7, on_token=emitted[1].append),
+        make_request(tokenizer, most=20, on_token=emitted[2].append),
     ]
     found: list[Completion] = [f.result(timeout=60) for f in [engine.submit(request) for request in requests]]
-    assert heard == [list(done.ids) for done in found]
-    assert heard[0][-1] == engine.end and [len(ids) for ids in heard[1:]] == [7, 20]
+    assert emitted == [list(done.ids) for done in found]
+    assert emitted[0][-1] == engine.end and [len(ids) for ids in emitted[1:]] == [7, 20]
 
 
 def test_an_error_in_a_callback_fails_its_own_turn_only(engine: Engine, tokenizer: Any) -> None:
     def fail(token: int) -> None:
         raise ValueError("gone")
 
-    one, other = (engine.submit(asked(tokenizer, most=4, on_token=on)) for on in (fail, None))
+    one, other = (engine.submit(make_request(tokenizer, most=4, on_token=on)) for on in (fail, None))
     with pytest.raises(ValueError, match="gone"):
         one.result(timeout=60)
     assert len(other.result(timeout=60).ids) == 4
@@ -267,7 +267,7 @@ def test_a_batch_that_runs_out_of_memory_is_halved(
 
     monkeypatch.setattr(engine._model, "generate", small)
     before = len(engine.batches)
-    futures = [engine.submit(asked(tokenizer, most=3)) for _ in range(7)]
+    futures = [engine.submit(make_request(tokenizer, most=3)) for _ in range(7)]
     assert [len(future.result(timeout=60).ids) for future in futures] == [3] * 7
     assert sum(engine.batches[before:]) == 7 and max(engine.batches[before:]) <= 2
 

@@ -57,8 +57,8 @@ def asking(text: str, pictures: int = 1, seed: int = 0) -> list[BaseMessage]:
 
 
 def track(message: AIMessage) -> dict[str, Any]:
-    kept: dict[str, Any] = message.response_metadata[TOKEN_TRACK]
-    return kept
+    recorded: dict[str, Any] = message.response_metadata[TOKEN_TRACK]
+    return recorded
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ async def test_log_probabilities_are_those_of_the_model(
     tiny_qwen: Path, loaded: Loaded, model: Any, walking_clip: Path
 ) -> None:
     reply = await TransformersPolicy(path=str(tiny_qwen), forced=lambda _: "It is a walk.").ainvoke(asking("What?", 2))
-    kept = track(reply)
-    ids = torch.tensor([kept["prompt_ids"] + kept["completion_ids"]])
+    recorded = track(reply)
+    ids = torch.tensor([recorded["prompt_ids"] + recorded["completion_ids"]])
     pixels, grid = loaded.pixels(to_template(asking("What?", 2))[1])
     with torch.no_grad():
         logits = model(
@@ -116,20 +116,20 @@ async def test_log_probabilities_are_those_of_the_model(
         ).logits[0]
     barred = loaded.tokenizer.convert_tokens_to_ids(list(VISION_TOKENS))
     logits[:, barred] = float("-inf")
-    expected = torch.log_softmax(logits.float(), -1)[len(kept["prompt_ids"]) - 1 : -1]
-    values = expected.gather(1, torch.tensor(kept["completion_ids"])[:, None])[:, 0]
-    assert torch.allclose(values, torch.tensor(kept["logprobs"]), atol=2e-3)
+    expected = torch.log_softmax(logits.float(), -1)[len(recorded["prompt_ids"]) - 1 : -1]
+    values = expected.gather(1, torch.tensor(recorded["completion_ids"])[:, None])[:, 0]
+    assert torch.allclose(values, torch.tensor(recorded["logprobs"]), atol=2e-3)
 
 
 async def test_there_is_one_pad_per_feature_and_none_is_sampled(tiny_qwen: Path, loaded: Loaded) -> None:
     policy = TransformersPolicy(path=str(tiny_qwen), temperature=1.0, max_new_tokens=60)
-    kept = track(await policy.ainvoke(asking("What?", 3)))
+    recorded = track(await policy.ainvoke(asking("What?", 3)))
     pad = loaded.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     _, grid = loaded.pixels(to_template(asking("What?", 3))[1])
     assert grid is not None
-    assert kept["prompt_ids"].count(pad) == int((grid.prod(1) // 4).sum())
+    assert recorded["prompt_ids"].count(pad) == int((grid.prod(1) // 4).sum())
     barred = set(loaded.tokenizer.convert_tokens_to_ids(list(VISION_TOKENS)))
-    assert len(kept["completion_ids"]) > 1 and not barred & set(kept["completion_ids"])
+    assert len(recorded["completion_ids"]) > 1 and not barred & set(recorded["completion_ids"])
 
 
 async def test_concurrent_runs_share_a_batch_and_get_the_same_tokens_as_alone(tiny_qwen: Path, loaded: Loaded) -> None:
@@ -195,8 +195,8 @@ async def test_a_streamed_turn_equals_one_that_is_not_streamed(tiny_qwen: Path, 
 
 
 async def test_a_streamed_turn_has_calls_tokens_and_usage(tiny_qwen: Path) -> None:
-    said = f"Ein 走る 🏃\n{call('detect_people', end=0.5)}"
-    policy = TransformersPolicy(path=str(tiny_qwen), forced=lambda _: said)
+    written = f"Ein 走る 🏃\n{call('detect_people', end=0.5)}"
+    policy = TransformersPolicy(path=str(tiny_qwen), forced=lambda _: written)
     chunks = [chunk async for chunk in policy.astream(asking("Wer?"))]
     whole = sum(chunks[1:], chunks[0])
     alone = await policy.ainvoke(asking("Wer?"))
@@ -229,11 +229,11 @@ async def test_a_run_resumes_from_the_ids_in_the_store(tiny_qwen: Path, walking_
     """As in a new process, which has only the thread and the store."""
     policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=8)
     first = await policy.ainvoke(asking("What?"))
-    kept = first.response_metadata.pop(TOKEN_TRACK)
-    first.additional_kwargs["video_star"] = {"tokens": default_store().put_json(kept)}
+    recorded = first.response_metadata.pop(TOKEN_TRACK)
+    first.additional_kwargs["video_star"] = {"tokens": default_store().put_json(recorded)}
     again = AIMessage.model_validate_json(first.model_dump_json())
     read = track(await policy.ainvoke([*asking("What?"), again, HumanMessage("Go on.")]))["prompt_ids"]
-    assert read[: len(kept["prompt_ids"]) + 8] == [*kept["prompt_ids"], *kept["completion_ids"]]
+    assert read[: len(recorded["prompt_ids"]) + 8] == [*recorded["prompt_ids"], *recorded["completion_ids"]]
 
 
 async def test_ids_of_another_vocabulary_are_not_used(tiny_qwen: Path) -> None:

@@ -41,7 +41,7 @@ NODES = {"tool_select", "tool_exec", "fuse", "decompose", "score"}
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     served = Server(("127.0.0.1", 0), Handler)
-    served.asked, served.keys = [], []
+    served.requests, served.keys = [], []
     threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     monkeypatch.setenv("DASHSCOPE_BASE_URL", served.url)
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-test")
@@ -71,7 +71,7 @@ async def test_the_token_ids_of_the_server_are_recorded(server: Server) -> None:
     for reply in (await policy.ainvoke("there?"), policy.invoke("there?")):
         assert reply.response_metadata["token_track"] == expected
         assert "logprobs" not in reply.response_metadata and "tools" not in reply.response_metadata
-    for asked in server.asked:
+    for asked in server.requests:
         assert asked["return_token_ids"] is True and asked["logprobs"] is True and not asked.get("stream")
         assert (asked["model"], asked["temperature"], asked["seed"]) == ("tiny", 0.5, 7)
 
@@ -96,8 +96,8 @@ def test_vllm_completes_a_run(server: Server, walking_clip: Path) -> None:
     server.says(*(with_tokens(reply, [1, 2, 3], [(4, -0.5)]) for reply in GOOD))
     found = ask(server, walking_clip)
     assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
-    assert found.usage.tokens.input == 300 and found.usage.policy_calls == len(server.asked) == 3
-    last = server.asked[-1]["messages"]
+    assert found.usage.tokens.input == 300 and found.usage.policy_calls == len(server.requests) == 3
+    last = server.requests[-1]["messages"]
     assert [m["role"] for m in last] == ["system", "user", "assistant", "tool", "user", "assistant", "tool"]
     pictures = [(m["role"], url) for m in last for url in images(m)]
     assert len(pictures) > 2
@@ -111,7 +111,7 @@ def test_runs_on_different_event_loops_succeed(
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     server.says(*GOOD, *GOOD)
-    assert [ask(server, walking_clip, spec).status for _ in range(2)] == ["ok", "ok"] and len(server.asked) == 6
+    assert [ask(server, walking_clip, spec).status for _ in range(2)] == ["ok", "ok"] and len(server.requests) == 6
 
 
 def prompted_only(asked: list[Body]) -> None:
@@ -141,10 +141,10 @@ def test_tools_are_sent_as_text_if_the_spec_says_so(server: Server, walking_clip
     server.says(*AS_TEXT, GOOD[2], *GOOD)
     found = ask(server, walking_clip, spec)
     assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
-    assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.asked) == 3
-    prompted_only(server.asked)
+    assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.requests) == 3
+    prompted_only(server.requests)
     native = spec.replace("tools=prompted&", "").removesuffix("?tools=prompted")
-    assert ask(server, walking_clip, native).status == "ok" and "tools" in server.asked[3]
+    assert ask(server, walking_clip, native).status == "ok" and "tools" in server.requests[3]
 
 
 def test_as_text_each_prompt_extends_the_last_prompt_and_reply(server: Server, walking_clip: Path) -> None:
@@ -154,7 +154,7 @@ def test_as_text_each_prompt_extends_the_last_prompt_and_reply(server: Server, w
     ]
     server.says(*(completion(text) for text in written), GOOD[2])
     assert ask(server, walking_clip, "vllm:tiny@{url}?tools=prompted").status == "ok"
-    first, second, third = (request["messages"] for request in server.asked)
+    first, second, third = (request["messages"] for request in server.requests)
     for before, text, after in ((first, written[0], second), (second, written[1], third)):
         assert after[: len(before) + 1] == [*before, {"role": "assistant", "content": text}]
 
@@ -166,11 +166,11 @@ def test_after_a_refusal_the_server_gets_tools_as_text(server: Server, walking_c
     texts, server.answer = [*AS_TEXT, GOOD[2]] * 2, answer
     found = ask(server, walking_clip)
     assert found.action == "walk" and found.status == "ok" and set(found.usage.seconds) == NODES
-    assert len(server.asked) == 4 and server.asked[0]["tools"]
-    prompted_only(server.asked[1:])
+    assert len(server.requests) == 4 and server.requests[0]["tools"]
+    prompted_only(server.requests[1:])
     # Also under another seed, which is another client.
     assert ask(server, walking_clip, seed=1).status == "ok"
-    assert len(server.asked) == 7
+    assert len(server.requests) == 7
     texts.append(AS_TEXT[0])
     policy = resolve_policy(f"vllm:tiny@{server.url}").bind_tools([tool_schema("detect_people")])
     reply = policy.invoke("who?")
@@ -180,36 +180,38 @@ def test_after_a_refusal_the_server_gets_tools_as_text(server: Server, walking_c
 def test_a_refusal_of_the_text_form_is_reported(server: Server, walking_clip: Path) -> None:
     server.says(TOOLS_REFUSED)
     found = ask(server, walking_clip)
-    assert found.status == "failed" and found.error_type == "PolicyUnavailable" and len(server.asked) == 2
+    assert found.status == "failed" and found.error_type == "PolicyUnavailable" and len(server.requests) == 2
     server.says(*GOOD)
-    assert ask(server, walking_clip).status == "ok" and server.asked[2]["tools"]
+    assert ask(server, walking_clip).status == "ok" and server.requests[2]["tools"]
 
 
 def test_a_malformed_call_in_text_is_corrected_once(server: Server, walking_clip: Path) -> None:
     server.says(completion('<tool_call>\n{"name": "detect_people", args}\n</tool_call>'), *AS_TEXT, GOOD[2])
     found = ask(server, walking_clip, "vllm:tiny@{url}?tools=prompted")
-    assert found.status == "ok" and len(server.asked) == 4
+    assert found.status == "ok" and len(server.requests) == 4
     assert "the call of detect_people is not valid JSON" in found.notes[0]
-    again = server.asked[1]["messages"]
+    again = server.requests[1]["messages"]
     assert [m["role"] for m in again] == ["system", "user", "assistant", "user"] and "corrected" in again[-1]["content"]
 
 
 def test_a_call_in_the_text_of_a_reply_is_parsed(server: Server, walking_clip: Path) -> None:
     server.says(*AS_TEXT, GOOD[2])
     found = ask(server, walking_clip)
-    assert found.status == "ok" and found.evidence[0].tool == "detect_people" and len(server.asked) == 3
+    assert found.status == "ok" and found.evidence[0].tool == "detect_people" and len(server.requests) == 3
 
 
 def test_throttled_requests_are_retried(server: Server, walking_clip: Path) -> None:
     throttled = refusal(429, "Requests rate limit exceeded, please try again later.", code="limit_requests")
     server.says(throttled, *GOOD)
-    assert ask(server, walking_clip, "dashscope:qwen-vl-max?api=compatible").status == "ok" and len(server.asked) == 4
+    assert (
+        ask(server, walking_clip, "dashscope:qwen-vl-max?api=compatible").status == "ok" and len(server.requests) == 4
+    )
 
 
 def test_retries_stop_after_repeated_failures(server: Server, walking_clip: Path) -> None:
     server.says(GOOD[0], refusal(500, "EngineCore encountered an issue."))
     found = ask(server, walking_clip)
-    assert found.status == "failed" and found.error_type == "PolicyBusy" and len(server.asked) == 4
+    assert found.status == "failed" and found.error_type == "PolicyBusy" and len(server.requests) == 4
     assert "EngineCore" in str(found.error) and found.evidence[0].status == "ok"
 
 
@@ -225,7 +227,7 @@ def test_a_slow_server_fails_the_run_in_time(server: Server, walking_clip: Path)
         found = ask(server, walking_clip, policy_seconds=1)
     finally:
         gate.set()
-    assert found.status == "failed" and "policy_seconds" in str(found.error) and len(server.asked) == 3
+    assert found.status == "failed" and "policy_seconds" in str(found.error) and len(server.requests) == 3
 
 
 def test_an_unreachable_server_is_reported_with_a_remedy(server: Server, walking_clip: Path) -> None:
@@ -261,14 +263,14 @@ async def test_an_invalid_completion_raises_a_typed_error(server: Server, reply:
 def test_malformed_json_fails_the_run_at_once(server: Server, walking_clip: Path) -> None:
     server.says(GOOD[0], (200, b'{"choices": [{"mess'))
     found = ask(server, walking_clip)
-    assert found.status == "failed" and found.error_type == "PolicyUnavailable" and len(server.asked) == 2
+    assert found.status == "failed" and found.error_type == "PolicyUnavailable" and len(server.requests) == 2
 
 
 @pytest.mark.parametrize("finish", ["content_filter", "length"])
 def test_a_truncated_turn_fails_with_the_reason(server: Server, walking_clip: Path, finish: str) -> None:
     server.says(*GOOD[:2], completion("<think>I", finish_reason=finish))
     found = ask(server, walking_clip)
-    assert found.status == "failed" and found.error_type == "UnusableAnswer" and len(server.asked) == 4
+    assert found.status == "failed" and found.error_type == "UnusableAnswer" and len(server.requests) == 4
     assert found.evidence[0].status == "ok" and found.sub_actions[0].name == "legs swing"
 
 
@@ -303,7 +305,7 @@ async def test_a_refusal_is_reported_with_a_remedy(server: Server, spec: str, re
 def test_a_refused_request_is_not_repeated(server: Server, walking_clip: Path) -> None:
     server.says(GOOD[0], refusal(400, "This model's maximum context length is 4096 tokens."))
     found = ask(server, walking_clip)
-    assert found.status == "failed" and "lower frames or pixels" in str(found.error) and len(server.asked) == 2
+    assert found.status == "failed" and "lower frames or pixels" in str(found.error) and len(server.requests) == 2
 
 
 def test_keys_come_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +316,7 @@ def test_keys_come_from_the_environment(server: Server, monkeypatch: pytest.Monk
     resolve_policy(f"vllm:tiny@{server.url}").invoke("there?")
     resolve_policy("dashscope:qwen-vl-max?api=compatible").invoke([HumanMessage("there?")])
     assert server.keys == ["Bearer none", "Bearer of-vllm", "Bearer sk-test"]
-    assert "return_token_ids" not in server.asked[-1] and "logprobs" not in server.asked[-1]
+    assert "return_token_ids" not in server.requests[-1] and "logprobs" not in server.requests[-1]
 
 
 def test_a_missing_dashscope_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +348,7 @@ async def test_images_are_sent_with_tools_as_text(server: Server) -> None:
     policy = resolve_policy(f"vllm:tiny@{server.url}?tools=prompted").bind_tools([tool_schema("decompose")])
     picture = {"type": "image", "base64": "aGk=", "mime_type": "image/jpeg"}
     await policy.ainvoke([HumanMessage([{"type": "text", "text": "Look."}, picture])])
-    system, user = server.asked[0]["messages"]
+    system, user = server.requests[0]["messages"]
     assert system["content"].startswith("# Tools") and images(user) == ["data:image/jpeg;base64,aGk="]
 
 
@@ -360,8 +362,8 @@ async def test_a_streaming_model_is_streamed(server: Server, monkeypatch: pytest
     with_tools = policy.bind_tools([tool_schema("detect_people")])
     calls = [call async for chunk in with_tools.astream("who?") for call in chunk.tool_calls]
     assert [(call["name"], call["args"]) for call in calls] == [LOOK]
-    assert [bool(asked.get("stream")) for asked in server.asked] == [True, True, False]
-    assert ["tools" in asked for asked in server.asked] == [False, True, False]
+    assert [bool(asked.get("stream")) for asked in server.requests] == [True, True, False]
+    assert ["tools" in asked for asked in server.requests] == [False, True, False]
 
 
 def test_a_missing_package_raises_with_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:

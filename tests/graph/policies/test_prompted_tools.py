@@ -55,17 +55,19 @@ CALLS = st.lists(
 
 
 def read(text: str) -> tuple[str, Calls, int]:
-    said, calls, invalid = parse_hermes(text)
-    return said, [{"name": call["name"], "args": call["args"]} for call in calls], len(invalid)
+    text_before, calls, invalid = parse_hermes(text)
+    return text_before, [{"name": call["name"], "args": call["args"]} for call in calls], len(invalid)
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=25).map("".join))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_parsed_without_an_error(text: str) -> None:
-    said, calls, invalid = parse_hermes(text)
-    assert isinstance(said, str) and len({each["id"] for each in [*calls, *invalid]}) == len(calls) + len(invalid)
+    text_before, calls, invalid = parse_hermes(text)
+    assert isinstance(text_before, str) and len({each["id"] for each in [*calls, *invalid]}) == len(calls) + len(
+        invalid
+    )
     if not calls and not invalid:
-        assert said == text
+        assert text_before == text
     for call in calls:
         assert call["name"] and isinstance(call["args"], dict)
         render_hermes("", [dict(call)]).encode()
@@ -143,31 +145,31 @@ def test_parsing_takes_linear_time(unit: str) -> None:
 
 
 def conversation() -> list[AnyMessage]:
-    picture = {"type": "image", "base64": "aGk=", "mime_type": "image/jpeg"}
+    image = {"type": "image", "base64": "aGk=", "mime_type": "image/jpeg"}
     return [
         SystemMessage("You look."),
-        HumanMessage([{"type": "text", "text": "What?"}, picture]),
+        HumanMessage([{"type": "text", "text": "What?"}, image]),
         AIMessage("I see.", tool_calls=[{**A, "id": "1"}, {**B, "id": "2"}]),
         ToolMessage("two people", tool_call_id="1"),
         ToolMessage("a hug is ...", tool_call_id="2"),
-        HumanMessage([picture, {"type": "text", "text": "Go on."}]),
+        HumanMessage([image, {"type": "text", "text": "Go on."}]),
         AIMessage("Done."),
         HumanMessage("Sure?"),
     ]
 
 
 def test_images_keep_their_place_and_roles_alternate() -> None:
-    told = as_text(conversation(), [tool_schema("decompose")])
-    assert [message.type for message in told] == ["system", "human", "ai", "human", "ai", "human"]
-    assert told[1].content == conversation()[1].content
-    assert told[3].content == [
+    converted = as_text(conversation(), [tool_schema("decompose")])
+    assert [message.type for message in converted] == ["system", "human", "ai", "human", "ai", "human"]
+    assert converted[1].content == conversation()[1].content
+    assert converted[3].content == [
         {
             "type": "text",
             "text": "<tool_response>\ntwo people\n</tool_response>\n<tool_response>\na hug is ...\n</tool_response>\n",
         },
         *conversation()[5].content,
     ]
-    assert not any(getattr(message, "tool_calls", None) for message in told)
+    assert not any(getattr(message, "tool_calls", None) for message in converted)
 
 
 def test_tools_as_text_equal_the_text_of_the_chat_template() -> None:
@@ -220,7 +222,7 @@ def test_a_refusal_of_tools_is_recognised(status: int, message: str, refused: bo
         assert refuses_tools(error) is refused
 
 
-class Held(BaseChatModel):
+class Echo(BaseChatModel):
     """A model that accepts tools and grammars, or rejects tools; its reply lists the options it got."""
 
     refuses: bool = False
@@ -228,7 +230,7 @@ class Held(BaseChatModel):
 
     @property
     def _llm_type(self) -> str:
-        return "held"
+        return "echo"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         return self.bind(tools=list(tools), **kwargs)
@@ -248,19 +250,19 @@ async def test_a_grammar_is_passed_only_to_a_model_that_supports_grammars() -> N
     def asked(model: ToolFallback) -> Any:
         return model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
 
-    able = ToolFallback(model=Held(), spec="able")
+    able = ToolFallback(model=Echo(), spec="able")
     assert able.takes_grammar
     whole = [asked(able).invoke("Go."), await asked(able).ainvoke("Go.")]
     streamed = [chunk.text async for chunk in asked(able).astream("Go.")]
     assert {reply.text for reply in whole} | {"".join(streamed)} == {json.dumps({"grammar": 'root ::= "a"'})}
     assert len(streamed) > 1
-    unable = ToolFallback(model=Held(takes_grammar=False), spec="unable")
+    unable = ToolFallback(model=Echo(takes_grammar=False), spec="unable")
     assert not unable.takes_grammar and asked(unable).invoke("Go.").text == "{}"
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 async def test_after_a_refusal_tools_are_sent_as_text_without_a_grammar(way: str) -> None:
-    model = ToolFallback(model=Held(refuses=True), spec=f"refusing {way}")
+    model = ToolFallback(model=Echo(refuses=True), spec=f"refusing {way}")
     assert model.takes_grammar
     bound = model.bind_tools([tool_schema("decompose")], grammar='root ::= "a"')
     if way == "astream":

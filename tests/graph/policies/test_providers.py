@@ -82,14 +82,14 @@ def test_a_provider_completes_a_run(server: Server, walking_clip: Path) -> None:
     assert found.action == "walk" and found.status == "ok" and not found.notes and server.refused == []
     assert [item.tool for item in found.evidence] == ["detect_people"]
     used = found.usage
-    assert (used.policy_calls, used.tokens.input, used.tokens.output) == (3, 300, 60) and len(server.asked) == 3
+    assert (used.policy_calls, used.tokens.input, used.tokens.output) == (3, 300, 60) and len(server.requests) == 3
     assert used.tokens.cached == (None if server.wire is OLLAMA else 180)
-    assert [server.wire.offered(asked) for asked in server.asked] == [["detect_people", "decompose"]] * 3
-    parts = [part for _, told in server.wire.heard(server.asked[-1]) for part in told]
+    assert [server.wire.offered(asked) for asked in server.requests] == [["detect_people", "decompose"]] * 3
+    parts = [part for _, told in server.wire.heard(server.requests[-1]) for part in told]
     pictures = [Image.open(BytesIO(base64.b64decode(data))) for kind, data in parts if kind == "image"]
     assert len(pictures) > 4 and all(picture.format == "JPEG" for picture in pictures)
     seeded = {} if server.wire is ANTHROPIC else {"seed": 7}
-    sampling = server.wire.sampling(server.asked[0])
+    sampling = server.wire.sampling(server.requests[0])
     assert {**sampling, "max_tokens": 0} == {"temperature": 0.5, "max_tokens": 0, **seeded}
 
 
@@ -101,7 +101,7 @@ def test_runs_on_different_event_loops_succeed(server: Server, walking_clip: Pat
 
     server.script = [*GOOD * 4]
     found = [ask(server, walking_clip), ask(server, walking_clip), asyncio.run(alone()), ask(server, walking_clip)]
-    assert [(each.status, each.notes) for each in found] == [("ok", [])] * 4 and len(server.asked) == 12
+    assert [(each.status, each.notes) for each in found] == [("ok", [])] * 4 and len(server.requests) == 12
 
 
 async def played(server: Server, clip: Path, streamed: bool, **settings: Any) -> Any:
@@ -133,15 +133,15 @@ async def test_every_request_is_valid_for_the_provider(server: Server, walking_c
     assert out["error"] is None and out["status"] == "ok" and out["action"] == "walk"
     assert [item["tool"] for item in out["evidence"]] == ["detect_people", "explain_actions", "detect_people"]
     assert [item["name"] for item in out["sub_actions"]] == ["legs swing", "arms swing"]
-    assert len(server.asked) == 6 and server.streamed == [streamed or server.wire is OLLAMA] * 6
-    parts = [part for _, told in server.wire.heard(server.asked[-1]) for part in told]
+    assert len(server.requests) == 6 and server.streamed == [streamed or server.wire is OLLAMA] * 6
+    parts = [part for _, told in server.wire.heard(server.requests[-1]) for part in told]
     assert sum(kind == "call" for kind, _ in parts) == sum(kind == "result" for kind, _ in parts) == 4
 
 
 def test_transient_failures_are_retried_by_the_graph_only(server: Server, walking_clip: Path) -> None:
     server.script = [429, *GOOD]
     found = ask(server, walking_clip)
-    assert found.status == "ok" and len(server.asked) == 4 and found.usage.policy_calls == 3
+    assert found.status == "ok" and len(server.requests) == 4 and found.usage.policy_calls == 3
 
 
 async def failure(server: Server, limit: float = 30.0) -> PolicyUnavailable:
@@ -154,14 +154,14 @@ async def failure(server: Server, limit: float = 30.0) -> PolicyUnavailable:
 async def test_a_transient_failure_raises_policy_busy_after_one_request(server: Server) -> None:
     server.script = [429, 500, 503, 529]
     for asked in range(1, 5):
-        assert type(await failure(server)) is PolicyBusy and len(server.asked) == asked
+        assert type(await failure(server)) is PolicyBusy and len(server.requests) == asked
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(400, "not now"), (401, "API key"), (404, "name of the model")])
 async def test_a_refusal_raises_at_once_with_a_remedy(server: Server, status: int, remedy: str) -> None:
     server.script = [status]
     failed = await failure(server)
-    assert type(failed) is PolicyUnavailable and remedy in str(failed) and len(server.asked) == 1
+    assert type(failed) is PolicyUnavailable and remedy in str(failed) and len(server.requests) == 1
 
 
 async def test_a_slow_or_unreachable_server_raises_policy_busy(server: Server) -> None:
@@ -175,7 +175,7 @@ async def test_a_slow_or_unreachable_server_raises_policy_busy(server: Server) -
 
 async def test_a_dropped_connection_raises_policy_busy(server: Server) -> None:
     server.script = [-1]
-    assert type(await failure(server)) is PolicyBusy and len(server.asked) == 1
+    assert type(await failure(server)) is PolicyBusy and len(server.requests) == 1
 
 
 BROKEN_OFF = {
@@ -193,7 +193,7 @@ async def test_an_interrupted_answer_is_requested_again(server: Server, walking_
 
 async def test_the_token_limit_has_the_name_the_provider_expects(server: Server) -> None:
     await resolve_policy(spec(server, f"{server.wire.model}?max_tokens=77")).ainvoke("there?")
-    assert server.wire.sampling(server.asked[0])["max_tokens"] == 77
+    assert server.wire.sampling(server.requests[0])["max_tokens"] == 77
 
 
 def test_resolving_a_policy_emits_no_warnings(server: Server) -> None:
@@ -210,7 +210,7 @@ FORCED: dict[str, Any] = {
 
 
 def choices(server: Server) -> list[dict[str, Any]]:
-    return [{key: asked[key] for key in ("tool_choice", "toolConfig") if key in asked} for asked in server.asked]
+    return [{key: asked[key] for key in ("tool_choice", "toolConfig") if key in asked} for asked in server.requests]
 
 
 def test_a_structured_run_requires_the_call_of_decompose(server: Server, walking_clip: Path) -> None:
@@ -227,13 +227,13 @@ def test_no_call_is_required_if_the_model_does_not_support_it(server: Server, wa
 @only["anthropic"]
 def test_temperature_is_omitted_if_the_model_does_not_support_it(server: Server, walking_clip: Path) -> None:
     assert ask(server, walking_clip, "claude-opus-4-8").status == "ok"
-    assert "temperature" not in server.wire.sampling(server.asked[0])
+    assert "temperature" not in server.wire.sampling(server.requests[0])
 
 
 @only["google"]
 def test_signatures_of_calls_are_sent_back(server: Server, walking_clip: Path) -> None:
     assert ask(server, walking_clip).status == "ok"
-    signed = [p.get("thoughtSignature") for content in server.asked[-1]["contents"] for p in content["parts"]]
+    signed = [p.get("thoughtSignature") for content in server.requests[-1]["contents"] for p in content["parts"]]
     assert [each for each in signed if each] == [SIGNATURE, SIGNATURE]
 
 
@@ -258,7 +258,7 @@ def test_a_model_without_tool_calling_gets_tools_as_text(server: Server, walking
     server.script.append((ANSWER, ()))
     found = ask(server, walking_clip, "a-model-without-tools")
     assert found.status == "ok" and found.evidence[0].tool == "detect_people"
-    assert [bool(server.wire.offered(asked)) for asked in server.asked] == [True, False, False, False]
+    assert [bool(server.wire.offered(asked)) for asked in server.requests] == [True, False, False, False]
 
 
 @keyed

@@ -24,7 +24,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     turns: list[Any]
-    asked: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
     more_usage: dict[str, Any]
     """Usage that it reports for each reply in addition to 100 input and 20 output tokens."""
 
@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         turn = self.server.turns.pop(0) if len(self.server.turns) > 1 else self.server.turns[0]
         status = turn if isinstance(turn, int) else 200
         body = {"error": {"message": "not now", "type": "server"}}
@@ -77,7 +77,7 @@ GOOD = [
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     served = Server(("127.0.0.1", 0), Handler)
-    served.turns, served.asked, served.more_usage = [], [], {}
+    served.turns, served.requests, served.more_usage = [], [], {}
     threading.Thread(target=served.serve_forever, daemon=True).start()
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{served.server_port}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "none")
@@ -96,7 +96,7 @@ def test_a_served_model_completes_a_run(server: Server, walking_clip: Path) -> N
     found = ask(walking_clip)
     assert found.action == "walk" and found.status == "ok"
     assert found.usage.policy_calls == 3 and found.usage.tokens.input == 300 and found.usage.tokens.output == 60
-    offered = [[tool["function"]["name"] for tool in asked.get("tools", ())] for asked in server.asked]
+    offered = [[tool["function"]["name"] for tool in asked.get("tools", ())] for asked in server.requests]
     assert offered[0][0] == "detect_people" and offered[0][5:] == ["decompose"] and offered == [offered[0]] * 3
 
 
@@ -127,7 +127,7 @@ def test_the_command_line_takes_a_price_and_shows_the_cost(server: Server, walki
 def test_images_are_in_user_messages_only_and_every_call_has_a_result(server: Server, walking_clip: Path) -> None:
     server.turns = list(GOOD)
     ask(walking_clip)
-    sent = server.asked[-1]["messages"]
+    sent = server.requests[-1]["messages"]
     for message in sent:
         if isinstance(message["content"], list):
             assert message["role"] == "user"
@@ -141,21 +141,21 @@ def test_images_are_in_user_messages_only_and_every_call_has_a_result(server: Se
     assert len(pictures) > 4 and all(url.startswith("data:image/jpeg;base64,") for url in pictures)
     asked = [c["id"] for message in sent for c in message.get("tool_calls") or ()]
     assert asked == [message["tool_call_id"] for message in sent if message["role"] == "tool"]
-    assert "parameters" in server.asked[0]["tools"][0]["function"]
-    assert "return" not in server.asked[0]["tools"][0]["function"]
+    assert "parameters" in server.requests[0]["tools"][0]["function"]
+    assert "return" not in server.requests[0]["tools"][0]["function"]
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_transient_failure_is_retried(server: Server, walking_clip: Path, status: int) -> None:
     server.turns = [status, *GOOD]
-    assert ask(walking_clip).status == "ok" and len(server.asked) == 4
+    assert ask(walking_clip).status == "ok" and len(server.requests) == 4
 
 
 def test_a_refusal_is_not_retried(server: Server, walking_clip: Path) -> None:
     server.turns = [GOOD[0], 401]
     found = ask(walking_clip)
     assert found.status == "failed" and found.error_type == "PolicyUnavailable"
-    assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.asked) == 2
+    assert [item.tool for item in found.evidence] == ["detect_people"] and len(server.requests) == 2
 
 
 def test_a_dead_server_fails_the_run(server: Server, walking_clip: Path) -> None:

@@ -92,15 +92,15 @@ async def test_vllm_and_transformers_read_the_same_ids(server: VllmServer, walki
     for policy in (f"{server.policy}?max_tokens=2", f"transformers:{tiny_qwen}?max_tokens=2"):
         record = await run_record(walking_clip, ACTIONS, policy=policy, frames=4, mode="no_tools")
         opening.append(tracks(record["messages"], default_store())[0].prompt_ids)
-        kept = next(message["tokens"] for message in record["messages"] if "tokens" in message)
-        vocabularies.add(default_store().get_json(kept)["vocabulary"])
+        reference = next(message["tokens"] for message in record["messages"] if "tokens" in message)
+        vocabularies.add(default_store().get_json(reference)["vocabulary"])
     assert len(vocabularies) == 1 and opening[0] == opening[1] and opening[0].count(151655) > 16
 
 
 def test_vllm_renders_recorded_conversations_to_the_same_bytes(server: VllmServer, walking_clip: Path) -> None:
-    held = record_all(walking_clip)
-    assert len(held) >= 10
-    for name, one in held.items():
+    recorded = record_all(walking_clip)
+    assert len(recorded) >= 10
+    for name, one in recorded.items():
         ask = {"messages": one.wired, "tools": one.tools, "add_generation_prompt": False, "max_tokens": 1}
         answer = httpx.post(
             f"{server.url}/chat/completions",
@@ -112,11 +112,11 @@ def test_vllm_renders_recorded_conversations_to_the_same_bytes(server: VllmServe
 
 async def test_a_streamed_turn_equals_one_that_is_not_streamed(server: VllmServer, walking_clip: Path) -> None:
     policy = VllmPolicy(server=named(server), temperature=1.0, seed=5, max_new_tokens=30)
-    asked = [SystemMessage("Be brief."), HumanMessage("What do you see?")]
-    chunks = [chunk async for chunk in policy.astream(asked)]
+    question = [SystemMessage("Be brief."), HumanMessage("What do you see?")]
+    chunks = [chunk async for chunk in policy.astream(question)]
     shown = [chunk for chunk in chunks if chunk.text]
     whole = sum(chunks[1:], chunks[0])
-    alone = await policy.ainvoke(asked)
+    alone = await policy.ainvoke(question)
     assert len(shown) > 5 and whole.text == alone.text
     streamed, at_once = whole.response_metadata[TOKEN_TRACK], alone.response_metadata[TOKEN_TRACK]
     assert streamed.pop("logprobs") == pytest.approx(at_once.pop("logprobs"), abs=0.05) and streamed == at_once
@@ -176,9 +176,9 @@ async def test_a_run_interrupted_by_a_killed_server_can_be_resumed(server: VllmS
         context=Context(policy=f"{server.policy}?max_tokens=400", **{k: v for k, v in SETTINGS.items() if k != "end"})
     ).compile(checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "one"}}
-    asked: Any = {"video": str(walking_clip), "actions": ACTIONS, "end": 2}
+    question: Any = {"video": str(walking_clip), "actions": ACTIONS, "end": 2}
     with pytest.raises(PolicyUnavailable, match="no answer from"):
-        async for step in star.astream(asked, thread, stream_mode="updates"):
+        async for step in star.astream(question, thread, stream_mode="updates"):
             if "tool_select" in step:
                 server.kill()
     assert (await star.aget_state(thread)).values["conversation"]

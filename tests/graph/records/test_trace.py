@@ -106,7 +106,7 @@ def test_a_complete_last_line_without_a_line_end_is_kept(trace: Path, record: Re
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ('{"schema": 1, "id": "half', "line 2, is not JSON"),
         ("\udcff\udcfe", "line 2, is not JSON"),
@@ -115,10 +115,10 @@ def test_a_complete_last_line_without_a_line_end_is_kept(trace: Path, record: Re
         ('{"schema": 1, "id": "x", "request": {}}', "line 2, lacks messages, recognition"),
     ],
 )
-def test_an_invalid_line_raises_with_its_number(trace: Path, line: str, said: str) -> None:
+def test_an_invalid_line_raises_with_its_number(trace: Path, line: str, expected: str) -> None:
     whole = (trace / FILE).read_bytes()
     (trace / FILE).write_bytes(whole + line.encode(errors="surrogateescape") + b"\n" + whole)
-    with pytest.raises(BadRecord, match=said):
+    with pytest.raises(BadRecord, match=expected):
         list(read(trace))
 
 
@@ -129,18 +129,18 @@ def test_a_folder_without_a_trace_raises(tmp_path: Path) -> None:
 
 
 def test_messages_are_plain_chat_with_node_and_author(record: Record) -> None:
-    said = record["messages"]
-    assert json.loads(json.dumps(said)) == said
-    assert [message["role"] for message in said[:3]] == ["system", "user", "assistant"]
-    assert {message["role"] for message in said} == {"system", "user", "assistant", "tool"}
-    for message in said:
+    expected = record["messages"]
+    assert json.loads(json.dumps(expected)) == expected
+    assert [message["role"] for message in expected[:3]] == ["system", "user", "assistant"]
+    assert {message["role"] for message in expected} == {"system", "user", "assistant", "tool"}
+    for message in expected:
         assert message["node"] in ("tool_select", "tool_exec", "fuse", "decompose", "score")
         assert message["author"] == ("policy" if message["role"] == "assistant" else "graph")
         if not isinstance(message["content"], str):
             assert {block["type"] for block in message["content"]} <= {"text", "image"}
             assert all(set(block) <= {"type", "text", "url"} for block in message["content"])
-    asked = [call["id"] for message in said for call in message.get("tool_calls", ())]
-    assert asked == [message["tool_call_id"] for message in said if message["role"] == "tool"]
+    asked = [call["id"] for message in expected for call in message.get("tool_calls", ())]
+    assert asked == [message["tool_call_id"] for message in expected if message["role"] == "tool"]
     assert {tool["function"]["name"] for tool in record["tools"]} >= {"track_motion", "decompose"}
 
 

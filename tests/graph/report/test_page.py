@@ -37,7 +37,7 @@ Store = dict[str, bytes]
 Browse = Callable[..., str]
 
 
-def lost(url: str) -> bytes:
+def missing(url: str) -> bytes:
     raise KeyError(url)
 
 
@@ -221,7 +221,7 @@ def test_every_image_is_in_the_file_once_and_displayed(
         with Image.open(tmp_path / "page.png") as image:
             return len(image.convert("RGB").getcolors(1 << 24))
 
-    assert colours(page) > 10_000 + colours(render_page(record, lost))
+    assert colours(page) > 10_000 + colours(render_page(record, missing))
 
 
 def everywhere(value: Any, words: str) -> Any:
@@ -293,9 +293,9 @@ def test_missing_media_gives_a_placeholder(failure: Exception | bytes, record: R
 
 def test_only_media_urls_are_requested(record: Record, store: Store) -> None:
     record["frames"] += [{"url": "file:///etc/passwd", "time": 1.0}, {"url": None, "time": None}, {}]
-    asked = []
-    render_page(record, lambda url: asked.append(url) or store[url])  # type: ignore[func-returns-value]
-    assert sorted(asked) == sorted(store)
+    requested = []
+    render_page(record, lambda url: requested.append(url) or store[url])  # type: ignore[func-returns-value]
+    assert sorted(requested) == sorted(store)
 
 
 def test_failed_run_shows_the_error(record: Record, browse: Browse) -> None:
@@ -304,7 +304,7 @@ def test_failed_run_shows_the_error(record: Record, browse: Browse) -> None:
         "ranking": [], "sub_actions": None, "evidence": None, "notes": None, "usage": {"tokens": None},
     }  # fmt: skip
     record |= {"messages": record["messages"][:2], "timings": [], "frames": []}
-    page = Reader(browse(render_page(record, lost)))
+    page = Reader(browse(render_page(record, missing)))
     assert page.title.startswith("No answer")
     for words in ("failed", "PolicyUnavailable: the server", "No tools were called.", "No actions were scored."):
         assert words in page.text
@@ -336,7 +336,7 @@ def test_six_hundred_actions_make_a_small_page_in_linear_time(record: Record) ->
             {"name": f"part {k}", "rank": k + 1, "weight": 8 - k, "scores": dict.fromkeys(actions, k)} for k in range(8)
         ]
         record["messages"][0]["content"] = "\n".join(actions)
-        return render_page(record, lost)
+        return render_page(record, missing)
 
     page = rendered(600)
     assert growth(rendered, 600) < 3
@@ -346,7 +346,7 @@ def test_six_hundred_actions_make_a_small_page_in_linear_time(record: Record) ->
 
 def test_lone_surrogates_can_be_written(record: Record) -> None:
     record["request"]["question"] = json.loads('"broken \\ud83d emoji"')
-    assert b"broken ? emoji" in render_page(record, lost).encode("utf-8")
+    assert b"broken ? emoji" in render_page(record, missing).encode("utf-8")
 
 
 def test_page_fits_a_phone(record: Record, store: Store, browse: Browse) -> None:

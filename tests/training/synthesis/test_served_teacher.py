@@ -42,7 +42,7 @@ def reply(request: Body) -> Reply:
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server(("127.0.0.1", 0), Handler)
-    server.asked, server.keys = [], []
+    server.requests, server.keys = [], []
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield server
     server.shutdown()
@@ -80,7 +80,7 @@ def test_teacher_and_verifier_are_served_and_the_cost_is_shown(
     assert "verifier: 100 input tokens, 20 output tokens" in shown
     # 0.6 and 0.24 for the teacher's two traces, 1 and 0.4 for the one verdict.
     assert "2.2400 USD, 2.24000 per verified trace" in shown
-    (asked,) = [request for request in server.asked if reply(request) is VERDICT]
+    (asked,) = [request for request in server.requests if reply(request) is VERDICT]
     assert "<answer>walk</answer>" in str(asked["messages"][1]) and "c7e1f" not in str(asked["messages"])
 
 
