@@ -68,7 +68,7 @@ def build_index(entries: Mapping[str, Definition]) -> Index:
         text=text,
         name_idf=_idf({stem for name in each for stem in name} for each in names.values()),
         text_idf=_idf(text.values()),
-        primitive_idf=_idf(set(entry.primitives) for entry in entries.values()),
+        primitive_idf=_idf(entry.primitives for entry in entries.values()),
         max_idf=log(len(entries) + 1),
     )
 

@@ -1,7 +1,7 @@
-"""What each entry means, as one vector: the mean of a few readings of it by a sentence encoder.
+"""The vector of each entry: the mean of a sentence encoder's vectors of a few texts about it.
 
-Those of all-MiniLM-L6-v2 ship with the package, as they take a minute to make; `python -m
-video_star.tools.knowledge.meanings` makes them anew after entries were edited.
+Those of all-MiniLM-L6-v2 are part of the package because they take a minute to compute; run
+`python -m video_star.tools.knowledge.meanings` after editing entries.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .encoders import MINILM, encoder
 from .entries import Definition
 
 FILE: Final = "meanings.npz"
-"""For each entry the digest of its readings, (entries,) uint64, and their mean, (entries, 384) float16."""
-_MAKING: Final = Lock()
+"""For each entry the digest of its texts, (entries,) uint64, and their mean vector, (entries, 384) float16."""
+_computing: Final = Lock()
 
 
-def readings(entry: Definition) -> tuple[str, ...]:
-    """The texts by which an entry is known, each a view of its own; no one of them finds what all together find."""
+def entry_texts(entry: Definition) -> tuple[str, ...]:
+    """Texts about an entry, from different angles; all of them together retrieve more than any one."""
     names = ", ".join((entry.label, *entry.synonyms))
     objects = " ".join(sorted({thing for part in entry.sub_actions for thing in part.objects}))
     return (
@@ -44,34 +44,34 @@ def readings(entry: Definition) -> tuple[str, ...]:
 def meanings(name: str) -> Array:
     """The entries' vectors by the encoder of that name, (entries, dimensions) float32, in the order of `entries()`.
 
-    Those that ship are read, the others made, once in a process. A vector is shorter than 1 where the readings differ,
-    so that its product with a text's vector is the mean of the cosines.
+    Those in the package are loaded, the others computed, once per process. Their length is at most 1, so that the
+    product with a text's vector is the mean of the cosine similarities.
     """
-    with _MAKING:
+    with _computing:
         return _meanings(name)
 
 
 @cache
 def _meanings(name: str) -> Array:
-    reader = encoder(name)
-    if reader is None:
-        raise ValueError("words alone have no vectors")
+    model = encoder(name)
+    if model is None:
+        raise ValueError("search by words has no vectors")
     shipped = _shipped() if name == MINILM else {}
     known = [(entry, _digest(entry)) for entry in entries().values()]
     missing = [(entry, digest) for entry, digest in known if digest not in shipped]
     if missing:
-        shipped |= dict(zip([digest for _, digest in missing], _made(reader, [e for e, _ in missing]), strict=True))
+        shipped |= dict(zip([digest for _, digest in missing], _compute(model, [e for e, _ in missing]), strict=True))
     return np.stack([shipped[digest] for _, digest in known])
 
 
 def _digest(entry: Definition) -> int:
-    return int.from_bytes(hashlib.sha256("\n".join(readings(entry)).encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256("\n".join(entry_texts(entry)).encode()).digest()[:8], "big")
 
 
-def _made(reader: Encoder, of: list[Definition]) -> Array:
-    texts = [text for entry in of for text in readings(entry)]
-    vectors = reader.embed(texts)
-    return np.asarray(vectors.reshape(len(of), -1, vectors.shape[1]).mean(axis=1))
+def _compute(model: Encoder, entries: list[Definition]) -> Array:
+    texts = [text for entry in entries for text in entry_texts(entry)]
+    vectors = model.embed(texts)
+    return np.asarray(vectors.reshape(len(entries), -1, vectors.shape[1]).mean(axis=1))
 
 
 def _shipped() -> dict[int, NDArray[np.float32]]:
@@ -83,17 +83,17 @@ def _shipped() -> dict[int, NDArray[np.float32]]:
 
 
 def main() -> int:
-    """Write `FILE` from the entries as they are now."""
+    """Write `FILE` from the current entries."""
     try:
-        reader = encoder(MINILM)
+        model = encoder(MINILM)
     except VideoStarError as error:
         print(error, file=sys.stderr)
         return 1
-    assert reader is not None
+    assert model is not None
     known = list(entries().values())
     digests = np.array([_digest(entry) for entry in known], np.uint64)
     buffer = BytesIO()
-    np.savez_compressed(buffer, digests=digests, vectors=_made(reader, known).astype(np.float16))
+    np.savez_compressed(buffer, digests=digests, vectors=_compute(model, known).astype(np.float16))
     path = Path(__file__).with_name(FILE)
     path.write_bytes(buffer.getvalue())
     print(f"{path.name}: {len(known)} entries, {len(buffer.getvalue()) / 1e3:.0f} kB")

@@ -86,7 +86,7 @@ def test_shipped_meanings_are_what_the_encoder_makes_of_the_entries() -> None:
     assert reader is not None
     some = list(entries().values())[::220]
     shipped = meanings._shipped()
-    assert np.abs(meanings._made(reader, some) - np.stack([shipped[meanings._digest(e)] for e in some])).max() < 2e-3
+    assert np.abs(meanings._compute(reader, some) - np.stack([shipped[meanings._digest(e)] for e in some])).max() < 2e-3
 
 
 def test_search_by_meaning_finds_what_shares_no_word(name: str) -> None:

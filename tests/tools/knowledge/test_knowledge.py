@@ -80,11 +80,7 @@ def test_every_label_of_a_data_set_has_an_entry_that_no_other_of_it_has(
 
 def test_everyday_labels_are_known_and_not_composed() -> None:
     found = {label: define(label) for label in MORE}
-    assert not [
-        label
-        for label, entry in found.items()
-        if entry.composed_from or not any(part.primitives for part in entry.sub_actions)
-    ]
+    assert not [label for label, entry in found.items() if entry.composed_from or not entry.primitives]
 
 
 def test_every_entry_is_complete_and_measurable() -> None:
@@ -93,14 +89,13 @@ def test_every_entry_is_complete_and_measurable() -> None:
         assert entry.label == label
         assert 2 <= len(entry.sub_actions) <= 6, label
         assert len({sub_action.name for sub_action in entry.sub_actions}) == len(entry.sub_actions), label
-        assert entry.sub_actions[0].primitives, f"{label}: the most telling sub-action cannot be measured"
-        assert {p for s in entry.sub_actions for p in s.primitives} <= PRIMITIVES.keys()
+        assert entry.sub_actions[0].primitives, f"{label}: the most discriminative sub-action cannot be measured"
+        assert set(entry.primitives) <= PRIMITIVES.keys()
 
 
 def test_no_label_contradicts_itself() -> None:
     for label in labels():
-        shown = {p for s in define(label).sub_actions for p in s.primitives}
-        assert not shown & set(define(label).never), label
+        assert not set(define(label).primitives) & set(define(label).never), label
 
 
 def test_no_two_labels_share_a_definition() -> None:
@@ -114,7 +109,7 @@ def test_no_two_hmdb51_labels_show_the_same_primitives_in_the_same_ranks() -> No
 
 
 def test_every_primitive_is_used_by_some_label() -> None:
-    used = {p for label in labels() for s in define(label).sub_actions for p in s.primitives}
+    used = {p for label in labels() for p in define(label).primitives}
     assert used == set(PRIMITIVES)
 
 
@@ -178,7 +173,7 @@ def test_unseen_label_is_composed_from_sensible_entries_and_says_so(unseen: str,
     assert composed.label == unseen
     assert composed.definition.startswith("no entry of its own; nearest: ")
     assert define(nearest).sub_actions[0] in composed.sub_actions
-    assert not {p for s in composed.sub_actions for p in s.primitives} & set(composed.never)
+    assert not set(composed.primitives) & set(composed.never)
 
 
 def test_only_entries_about_as_near_as_the_nearest_are_composed() -> None:
@@ -229,7 +224,7 @@ def test_search_ranks_best_first_and_keeps_to_k() -> None:
         ("opens the arms", (), "hug"),
         ("hands_meet", (), "shake hands"),
         ("steps, travel_fast", (), "run"),
-        ("the knees rise and fall in turn while the hips stay at one height, seated", (), "ride bike"),
+        (PRIMITIVES["pedal"], (), "ride bike"),
         ("", ("reach", "close_together", "hands_meet"), "shake hands"),
         ("something happens", ("invert", "stay_in_place"), "handstand"),
     ],
@@ -245,7 +240,7 @@ def test_plain_english_is_not_taken_for_a_primitive() -> None:
     assert shortlist("two people face each other within reach", ["pick", "punch"], 1) == ["punch"]
 
 
-def test_most_telling_sub_actions_find_their_way_home() -> None:
+def test_the_most_discriminative_sub_action_is_mapped_to_its_own_label() -> None:
     for label in HMDB51:
         first = define(label).sub_actions[0]
         assert label in shortlist(first.name, HMDB51), label
