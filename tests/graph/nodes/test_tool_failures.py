@@ -208,7 +208,7 @@ def errors(chance: random.Random) -> Iterator[Exception]:
 
 
 @pytest.mark.slow
-async def test_500_of_500_runs_succeed_while_30_percent_of_calls_fail(
+async def test_240_of_240_runs_succeed_while_30_percent_of_calls_fail(
     warm: Path, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance, guard, failed, calls = random.Random(4), threading.Lock(), [0], [0]
@@ -242,11 +242,11 @@ async def test_500_of_500_runs_succeed_while_30_percent_of_calls_fail(
     found: list[Recognition] = []
 
     async def runs(worker: int) -> None:
-        for number in range(125):
+        for number in range(60):
             found.append(await arecognize(walking_clip, ACTIONS, **spans[(worker + number) % 4], **some))
 
     await asyncio.gather(*(runs(worker) for worker in range(4)))
-    assert len(found) == 500 and 0.25 < failed[0] / calls[0] < 0.4
+    assert len(found) == 240 and 0.25 < failed[0] / calls[0] < 0.4
     for one in found:
         bad = [item for item in one.evidence if item.status != "ok"]
         assert one.action in ACTIONS and one.status == ("degraded" if bad else "ok")
