@@ -353,9 +353,13 @@ def test_a_timeout_in_the_queue_is_not_a_failure() -> None:
 
 async def test_a_time_limit_ends_the_wait_and_the_failure_counts() -> None:
     executor, hung = Executor(1), Work()
-    for _ in range(breaker.MAX_FAILURES):
-        with pytest.raises(TimeoutError):
-            async with executor.time_limited("pose", 0.1):
-                await asyncio.to_thread(executor.run_once, object(), lambda: hung.go.wait(0.3))
+    try:
+        for _ in range(breaker.MAX_FAILURES):
+            with pytest.raises(TimeoutError):
+                # Long enough for the thread to start in the first half, without which the failure does not count.
+                async with executor.time_limited("pose", 1):
+                    await asyncio.to_thread(executor.run_once, object(), hung.go.wait)
+    finally:
+        hung.go.set()
     with pytest.raises(ToolResting):
         run(executor, lambda: "found")
