@@ -24,7 +24,7 @@ from .signal import (
     Measure,
     Measures,
     again,
-    beside,
+    detrended,
     gained,
     lasting,
     peak,
@@ -113,7 +113,7 @@ def measure_arms(body: Body) -> Measures:
         shoots = ramp(gained(out, times, THRUST), 0.08, 0.16) * ramp(gained(elbows[:, side], times, THRUST), 40, 80)
         thrusts.append(peak(shoots * (1 - hanging), times))
         # An arm that hangs swings with every step.
-        quick = np.where(arm[:, 1:] > LOW, 0.0, beside(arm, times, SMOOTHING))
+        quick = np.where(arm[:, 1:] > LOW, 0.0, detrended(arm, times, SMOOTHING))
         repeats += [again(axis, times, 0.02, 1, 2.5) for axis in (principal(quick), *quick.T)]
         waves.append(_waving(arm, times))
         for way, found in ((1, rises), (-1, falls)):
@@ -151,6 +151,6 @@ def _waving(hand: np.ndarray, times: np.ndarray) -> Measure | None:
     """A hand (k, 2; body heights from its shoulder) that goes from side to side while it is raised."""
     if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN:
         return None
-    quick = beside(np.where(hand[:, 1:] < 0, hand, np.nan), times, SMOOTHING)
+    quick = detrended(np.where(hand[:, 1:] < 0, hand, np.nan), times, SMOOTHING)
     quick = np.nan_to_num(quick)
     return strongest(*(again(axis, times, 0.035, 0.75, 1.75) for axis in (principal(quick), quick[:, 0])))

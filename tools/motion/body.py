@@ -46,11 +46,11 @@ class Body:
     times: np.ndarray
     """(k,) seconds."""
     points: np.ndarray
-    """(k, 17, 2) pixels of the original picture, less the camera's movement; y grows downwards."""
+    """(k, 17, 2) pixels of the original image, less the camera's movement; y grows downwards."""
     height: np.ndarray
     """(k,) body height in pixels, smoothed: the unit of everything measured."""
     boxes: np.ndarray
-    """(k, 4) pixels of the original picture."""
+    """(k, 4) pixels of the original image."""
 
     @property
     def step(self) -> float:
@@ -120,7 +120,7 @@ class Body:
         up = self.joint(L_SHOULDER, R_SHOULDER) - self.joint(L_HIP, R_HIP)
         length = np.linalg.norm(up, axis=1) / self.height
         known = length[np.isfinite(length)]
-        # Where no legs are in the picture hips lie at its rim, or are guessed.
+        # Where no legs are in the image hips lie at its border, or are guessed.
         if not len(known) or not known.max() > 0 or not np.isfinite(self.thighs()).mean() > 0.5:
             return self.trunk()
         full = max(float(np.percentile(known, UNBENT)), 1e-6) * self.height
@@ -171,7 +171,7 @@ def _body(one: Poses, camera: np.ndarray) -> Body:
 
 
 def seen_joints(one: Poses) -> np.ndarray:
-    """(k, 17) bool: joints that are visible and inside the picture; a model guesses at what lies outside."""
+    """(k, 17) bool: joints that are visible and inside the image; a model guesses at what lies outside."""
     x, y, visible = np.moveaxis(one.keypoints, 2, 0)
     return np.asarray((visible >= VISIBLE) & (x >= 0) & (y >= 0) & (x < one.size[0]) & (y < one.size[1]))
 
@@ -200,7 +200,7 @@ def _height(one: Poses) -> np.ndarray:
 
 
 def _growth(points: np.ndarray, times: np.ndarray) -> float | None:
-    """Natural logarithm per second by which somebody grows in the picture; None where too few bones are seen.
+    """Natural logarithm per second by which somebody grows in the image; None where too few bones are seen.
 
     Who bends, sits or turns shortens some bones and not others; only who comes nearer lengthens nearly all of them.
     """

@@ -19,14 +19,14 @@ LEAST_POINTS: Final = 8
 LEAST_SHARE: Final = 0.35
 """Part of the points, by weight, that must agree on how the camera moved for it to be known."""
 PREFER_STILL: Final = 1.2
-"""What a camera that keeps still counts more than another, since a large thing may hold more points than the scene."""
+"""What a camera that keeps still counts more than another, since a large object may hold more points than the scene."""
 ON_PEOPLE: Final = 0.2
 """Weight of points on people, who mostly move by themselves."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the scene goes in the picture. Lengths are in working pixels from the middle of the picture."""
+    """Where the scene goes in the image. Lengths are in working pixels from the middle of the image."""
 
     turn: np.ndarray
     """(frames,) complex: zoom and roll since the shot began; 1 at its start."""
@@ -36,7 +36,7 @@ class Camera:
     """(frames - 1,) bool: steps in which enough points agree. Where they do not, the camera is taken to keep still."""
 
     def steady(self, points: np.ndarray) -> np.ndarray:
-        """(points, frames) complex: points as the first picture of the shot would show them."""
+        """(points, frames) complex: points as the first image of the shot would show them."""
         return np.asarray((points - self.shift) / self.turn)
 
 
@@ -44,11 +44,11 @@ def camera_of(flow: Flow, on_people: np.ndarray) -> Camera:
     """Fit the camera's movement.
 
     Args:
-        flow: Points followed.
+        flow: Points tracked.
         on_people: (points, frames) bool: points that lie on people.
     """
     rim = np.array([flow.size[0], flow.size[1]]) / 2
-    # The scene reaches to the rim of the picture, what is handled is in its middle.
+    # The scene reaches to the border of the image, what is handled is in its middle.
     outward = np.fmax(np.abs(flow.points.real) / rim[0], np.abs(flow.points.imag) / rim[1])
     weight = (0.4 + 0.6 * outward) * np.where(on_people, ON_PEOPLE, 1.0)
     camera, scene = _path(flow, weight)
@@ -77,7 +77,7 @@ def _path(flow: Flow, weight: np.ndarray) -> tuple[Camera, np.ndarray]:
 
 
 def _crowd(z: np.ndarray) -> np.ndarray:
-    """(n,) how many points are near each: a thing with much texture is to count by its area, as a bare table does."""
+    """(n,) how many points are near each: an object with much texture is to count by its area, as a bare table does."""
     return np.asarray((np.abs(z[:, None] - z[None]) < 2 * CELL).sum(axis=1), float)
 
 
@@ -120,7 +120,7 @@ def measure_camera(camera: Camera, flow: Flow, times: np.ndarray) -> dict[str, M
     z, zoom = camera.shift[inside] / side, np.log(np.abs(camera.turn[inside]))
     smooth = _smoothed(z, t, 0.5)
     ways = {"left": smooth.real, "right": -smooth.real, "up": smooth.imag, "down": -smooth.imag}
-    # A zoom of e moves the scene by about a third of the picture, on average.
+    # A zoom of e moves the scene by about a third of the image, on average.
     net = max(abs(smooth[-1] - smooth[0]), abs(zoom[-1] - zoom[0]) / 3, 1e-9)
     found = {}
     for way, series in ways.items():

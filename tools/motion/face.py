@@ -12,7 +12,7 @@ from .body import L_EYE, NOSE, R_EYE, Body
 from .signal import Measure, lasting, ramp
 
 LEAST_EYES: Final = 10
-"""Pixels between the eyes below which the picture's noise changes a face as much as speaking does."""
+"""Pixels between the eyes below which the image's noise changes a face as much as speaking does."""
 
 
 def face_motion(body: Body, frames: Frames, camera: np.ndarray) -> Measure | None:

@@ -1,6 +1,6 @@
-"""Sparse flow: points of the picture followed from frame to frame (Lucas and Kanade 1981, in Bouguet's pyramids).
+"""Sparse flow: points of the image tracked from frame to frame (Lucas and Kanade 1981, in Bouguet's pyramids).
 
-Each step starts from an exhaustive search on pictures a quarter the size, so that what moves far between two frames is
+Each step starts from an exhaustive search on images a quarter the size, so that what moves far between two frames is
 still found, and is then refined to parts of a pixel on larger ones. A point whose surroundings no longer look the same
 is let go, and a new one is taken up where none is left.
 """
@@ -25,7 +25,7 @@ REACH: Final = 8
 """Quarter-size pixels to either side within which a point is looked for: a fifth of the long side."""
 
 STILL_ITSELF: Final = 0.6
-"""Correlation with what surrounded a point at first below which the rim of a thing has dragged it off."""
+"""Correlation with what surrounded a point at first below which the border of an object has dragged it off."""
 
 ALIKE: Final = 0.75
 """Correlation of a point's surroundings in two frames below which it is lost."""
@@ -55,18 +55,18 @@ _STEPS: Final = 3
 
 @dataclass(frozen=True)
 class Flow:
-    """Points followed through a clip, in pixels of the working pictures."""
+    """Points tracked through a clip, in pixels of the working images."""
 
     points: np.ndarray
-    """(points, frames) complex64: x + iy from the middle of the picture, y downwards; NaN where not followed."""
+    """(points, frames) complex64: x + iy from the middle of the image, y downwards; NaN where not tracked."""
     size: tuple[int, int]
-    """Width and height of the working pictures."""
+    """Width and height of the working images."""
     shots: np.ndarray
     """(frames,) int, the number of the shot."""
 
 
 def follow(pictures: np.ndarray) -> Flow:
-    """Follow points through (frames, height, width) pictures of one colour, whose sides are divisible by four."""
+    """Follow points through (frames, height, width) images of one colour, whose sides are divisible by four."""
     height, width = pictures.shape[1:]
     middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
     tracks, extent = _Tracks(len(pictures)), (float(pictures.min()), float(pictures.max()) + 1.0)
@@ -106,7 +106,7 @@ class _Tracks:
         self._seen: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def start(self, old: int, fresh: int) -> np.ndarray:
-        """The numbers of the points still followed and of `fresh` new ones."""
+        """The numbers of the points still tracked and of `fresh` new ones."""
         self._ids = np.concatenate([self._ids[:old], self._count + np.arange(fresh)])
         self._count += fresh
         return self._ids
@@ -206,7 +206,7 @@ def _corners(level: Level, taken: np.ndarray) -> np.ndarray:
 
 
 def _uncrowded(at: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(n,) bool: of points that have come together, the one followed longest."""
+    """(n,) bool: of points that have come together, the one tracked longest."""
     square = (at // (APART / 2)).astype(int) @ np.array([1, 10_000])
     square[~kept] = -1 - np.arange((~kept).sum())
     alone = np.zeros(len(at), bool)

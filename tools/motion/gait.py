@@ -92,7 +92,7 @@ def measure_travel(body: Body) -> Measures:
     growth = float(np.log(body.height[-1] / body.height[0]))
     wandering = np.linalg.norm(body.velocity(body.centre()), axis=1)
     fast = lasting(ramp(wandering, 1.0, 1.8), body.times)
-    # Who walks away over ground seen from above rises in the picture too, but shrinks.
+    # Who walks away over ground seen from above rises in the image too, but shrinks.
     rise = float(np.abs(ways[:, 1]).min()) * (1 if standing else 0.5)
     climbing = ramp(rise, 0.2, 0.4) * ramp(rise - 2 * abs(growth), 0.0, 0.1)
     climbing *= ramp(abs(vy), abs(vx), 2 * abs(vx) + 1e-6)

@@ -121,7 +121,7 @@ def _of_objects(events: Iterable[Event], fine: Frames) -> _Gathered:
     gathered = _Gathered({name: [_Observation(nothing)] for name in OF_OBJECTS})
     for event in events:
         if event.measure.support > gathered[event.name][0].measure.support:
-            gathered[event.name] = [_Observation(event.measure, 1.0, event.thing, event.other)]
+            gathered[event.name] = [_Observation(event.measure, 1.0, event.number, event.other)]
     return gathered
 
 

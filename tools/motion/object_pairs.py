@@ -11,17 +11,17 @@ from .segments import STEP, distances, filled_gaps, segments_of
 from .signal import Measure, ramp
 
 TOUCH: Final = 0.075
-"""Nearest points of two things this far apart may touch: points are followed 0.05 apart."""
+"""Distance of the nearest points of two objects that may touch: points are tracked 0.05 apart."""
 
 
 def relative_size(a: MovingObject, b: MovingObject) -> float:
-    """Points of the lesser over those of the greater: what is next to nothing may be a scrap of the greater."""
+    """Points of the smaller object over those of the larger: a tiny one may be a fragment of the larger."""
     few, many = sorted((len(a.points), len(b.points)))
     return few / many
 
 
 def measure_objects_pair(a: MovingObject, b: MovingObject) -> list[tuple[str, Measure]]:
-    """What two things do to each other while both are followed."""
+    """What two objects do relative to each other while both are tracked."""
     both = np.intersect1d(a.index, b.index)
     if len(both) < 5:
         return []
@@ -39,7 +39,7 @@ def measure_objects_pair(a: MovingObject, b: MovingObject) -> list[tuple[str, Me
 
 
 def _meeting(one: np.ndarray, other: np.ndarray, gap: np.ndarray, times: np.ndarray) -> list[tuple[str, Measure]]:
-    """One comes up to the other, and from then on they go, or rest, together."""
+    """One object reaches the other, and from then on they move or rest together."""
     relative = np.abs(np.gradient(one - other, times))
     nearest = int((gap <= max(float(gap.min()) + 0.01, 0.0)).argmax())
     came = float(gap[: nearest + 1].max() - gap[nearest])
@@ -53,7 +53,7 @@ def _meeting(one: np.ndarray, other: np.ndarray, gap: np.ndarray, times: np.ndar
 
 
 def _leaves(one: np.ndarray, other: np.ndarray, gap: np.ndarray, times: np.ndarray) -> list[tuple[str, Measure]]:
-    """Two parts that go from side by side apart, both at once and opposite ways, or back."""
+    """Two adjacent parts that move apart at once in opposite directions, or together."""
     found = []
     for name, a, b, g in (("thing_opens", one, other, gap), ("thing_closes", one[::-1], other[::-1], gap[::-1])):
         da, db = a[-1] - a[0], b[-1] - b[0]

@@ -1,4 +1,4 @@
-"""What moves by itself in the picture: points that go together, and where each such thing goes, grows and turns."""
+"""What moves by itself in the image: points that go together, and where each such object goes, grows and turns."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ DIFFER: Final = 0.8
 QUARREL: Final = 0.2
 """Part of a group that a point must go against to be none of it."""
 NEAR: Final = 3.0 * CELL
-"""Working pixels within which points may be of one thing."""
+"""Working pixels within which points may be of one object."""
 AS_ONE: Final = 0.3
 """Part of the squared movement about the common middle that one similarity may leave untold; two leaves leave half."""
 GAP: Final = 1.8 * CELL
-"""Working pixels between parts of one thing, at most."""
+"""Working pixels between parts of one object, at most."""
 LAG: Final = 6
 """Frames over which parts are compared: from one to the next a point's place is not known well enough."""
 APART: Final = 0.03
-"""Long sides between two points whose distance tells how a thing grows."""
+"""Long sides between two points whose distance tells how an object grows."""
 CLOSE: Final = 0.003
-"""Long sides from where the growth of the others puts it within which a point tells how a thing grows."""
+"""Long sides from where the growth of the others puts it within which a point tells how an object grows."""
 JUMP: Final = 5.0
 """Working pixels in one step that are taken for a jump, where all the others together make up less than half of it."""
 MOST_PARTS: Final = 10
@@ -43,24 +43,24 @@ MOST_THINGS: Final = 6
 
 @dataclass(frozen=True)
 class MovingObject:
-    """A thing that moves. Lengths are in long sides of the picture, the camera's movement taken out."""
+    """An object that moves. Lengths are in long sides of the image, the camera's movement taken out."""
 
     index: np.ndarray
-    """(k,) int: the frames through which it was followed, without gaps."""
+    """(k,) int: the frames through which it was tracked, without gaps."""
     times: np.ndarray
     """(k,) seconds."""
     path: np.ndarray
-    """(k,) complex: where its middle is, x + iy from the middle of the picture, y downwards."""
+    """(k,) complex: where its middle is, x + iy from the middle of the image, y downwards."""
     growth: np.ndarray
     """(k,) natural logarithm of its size, from 0."""
     angle: np.ndarray
-    """(k,) radians by which it has turned in the picture, clockwise."""
+    """(k,) radians by which it has turned in the image, clockwise."""
     spread: float
     """Half its width, roughly."""
     points: np.ndarray
-    """(members, k) complex: its points, NaN where not followed."""
+    """(members, k) complex: its points, NaN where not tracked."""
     rim: np.ndarray
-    """(k,) float: how near it is to the rim of the picture as filmed, in long sides."""
+    """(k,) float: how near it is to the border of the image as filmed, in long sides."""
 
     @property
     def went(self) -> float:
@@ -72,7 +72,7 @@ def objects_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray
     """Everything that moves by itself, what goes furthest first.
 
     Args:
-        flow: Points followed.
+        flow: Points tracked.
         camera: What the camera did.
         times: (frames,) seconds.
         hidden: (points, frames) bool: points to leave out, such as those on people who move as a whole.
@@ -88,15 +88,13 @@ def objects_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray
         groups[grown] = groups.max(initial=-1) + 1
     side = max(flow.size)
     found = [
-        thing
-        for g in np.unique(groups[groups >= 0])
-        if (thing := _thing(moving[groups == g], steady, flow, times, side))
+        obj for g in np.unique(groups[groups >= 0]) if (obj := _thing(moving[groups == g], steady, flow, times, side))
     ]
-    return sorted(found, key=lambda thing: -_salience(thing))[:MOST_THINGS]
+    return sorted(found, key=lambda obj: -_salience(obj))[:MOST_THINGS]
 
 
-def _salience(thing: MovingObject) -> float:
-    return float(min(thing.went, 1.0) * np.sqrt(len(thing.points)) * (0.02 + thing.spread))
+def _salience(obj: MovingObject) -> float:
+    return float(min(obj.went, 1.0) * np.sqrt(len(obj.points)) * (0.02 + obj.spread))
 
 
 def _moving(steady: np.ndarray, camera: Camera) -> np.ndarray:
@@ -115,7 +113,7 @@ def _moving(steady: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _jumped(paths: np.ndarray) -> np.ndarray:
-    """(n,) bool: points that rest, are elsewhere in the next frame, and rest again: found wrongly as a thing passed."""
+    """(n,) bool: points that rest, jump within one frame and rest again: mismatched while an object passed."""
     steps = np.nan_to_num(np.abs(np.diff(paths, axis=1)), nan=0.0)
     largest = steps.max(axis=1, initial=0.0)
     return np.asarray(
@@ -167,7 +165,7 @@ def _merged(
 
 
 def _regrouped(groups: np.ndarray, paths: np.ndarray) -> np.ndarray:
-    """Groups that grow, shrink or turn as one, made one: parts of a thing that comes nearer go apart all the same."""
+    """Groups that grow, shrink or turn as one, made one: parts of an object that comes nearer go apart all the same."""
     groups = groups.copy()
     sizes = np.bincount(groups[groups >= 0], minlength=1)
     labels = [int(g) for g in np.argsort(-sizes)[:MOST_PARTS] if sizes[g]]
@@ -212,7 +210,7 @@ def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         apart = np.abs(z[:, None] - z[None])
         differ = np.abs(v[:, None] - v[None]) - 0.3 * np.maximum(np.abs(v)[:, None], np.abs(v)[None])
         at = np.ix_(here, here)
-        # Parts of one thing that turns or grows differ more the further they are apart.
+        # Parts of one object that turns or grows differ more the further they are apart.
         against[at] = np.maximum(against[at], differ - 0.02 * apart)
         near[at] = np.maximum(near[at], NEAR - apart)
         count[at] += 0.2 + np.minimum(1.0, size)
@@ -221,7 +219,7 @@ def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarray, side: int) -> MovingObject | None:
-    """One thing from its points; None where they are never seen together through a step."""
+    """One object from its points; None where they are never seen together through a step."""
     points = steady[members] / side
     seen = np.isfinite(points.real)
     frames = np.flatnonzero(seen.any(axis=0))

@@ -1,4 +1,4 @@
-"""Which of the points followed lie on people."""
+"""Which of the points tracked lie on people."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ from .signal import (
     Measures,
     Rhythm,
     again,
-    beside,
     change,
+    detrended,
     event,
     lasting,
     principal,
@@ -64,7 +64,7 @@ def measure_person(body: Body, picture_height: float) -> Measures:
 
 
 def body_rhythm(body: Body) -> Rhythm | None:
-    """How often a hand, or the whole body, goes to and fro; None where neither does so twice."""
+    """How often a hand, or the whole body, goes back and forth; None where neither does so twice."""
     if body.step > MAX_FRAME_GAP:
         return None
     hands = body.points[:, [L_WRIST, R_WRIST]] - body.points[:, [L_SHOULDER, R_SHOULDER]]
@@ -122,11 +122,11 @@ def _whole_body(body: Body) -> Measures:
 
 
 def _head(body: Body) -> Measure | None:
-    """Head against shoulders, to and fro or for long, while the trunk stays."""
+    """Head against shoulders, back and forth or for long, while the trunk stays."""
     relative = (body.points[:, NOSE] - body.joint(L_SHOULDER, R_SHOULDER)) / body.height[:, None]
     if np.isfinite(relative[:, 0]).mean() < LEAST_SEEN or np.isfinite(relative[:, 0]).sum() < 6:
         return None
-    swings = again(principal(beside(relative, body.times, SMOOTHING)), body.times, 0.012, 0.75, 2)
+    swings = again(principal(detrended(relative, body.times, SMOOTHING)), body.times, 0.012, 0.75, 2)
     trunk = np.linalg.norm(body.velocity(body.joint(L_SHOULDER, R_SHOULDER)), axis=1)
     still = ramp(trunk, 0.25, 0.1)
     speed = np.linalg.norm(body.velocity(filled(relative * body.height[:, None], body.times)), axis=1)

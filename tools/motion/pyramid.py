@@ -11,7 +11,7 @@ from PIL import Image
 from ..video.reader import Frames
 
 SIDE: Final = 160
-"""Long side in pixels of the pictures in which points are followed."""
+"""Long side in pixels of the images in which points are tracked."""
 
 RADIUS: Final = 4
 """Pixels: half the square of surroundings by which a point is known."""
@@ -20,7 +20,7 @@ RADIUS: Final = 4
 def working_images(frames: Frames) -> np.ndarray:
     """(frames, height, width) float32, `SIDE` pixels long, both sides divisible by four.
 
-    The three colours are mixed into one so that what changes from frame to frame stands out most: a red thing on a
+    The three colours are mixed into one so that what changes from frame to frame stands out most: a red object on a
     green table may be as bright as the table.
     """
     height, width = frames.images.shape[1:3]
@@ -33,7 +33,7 @@ def working_images(frames: Frames) -> np.ndarray:
 
 
 def _channel_weights(pictures: np.ndarray) -> np.ndarray:
-    """(3,) weights of red, green and blue: the main axis of the changes of colour, the whole picture's taken out."""
+    """(3,) weights of red, green and blue: the main axis of the changes of colour, the whole image's taken out."""
     changes = np.diff(pictures[:, ::2, ::2], axis=0)
     changes = (changes - changes.mean(axis=(1, 2), keepdims=True)).reshape(-1, 3)
     # Where nothing changes, brightness.
@@ -44,7 +44,7 @@ def _channel_weights(pictures: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Level:
-    """A picture of the pyramid and its slopes."""
+    """A image of the pyramid and its slopes."""
 
     grey: np.ndarray
     right: np.ndarray
@@ -52,7 +52,7 @@ class Level:
 
     @classmethod
     def pyramid(cls, picture: np.ndarray) -> Pyramid:
-        """The picture less its local brightness, half of it with slopes too, and a quarter of it."""
+        """The image less its local brightness, half of it with slopes too, and a quarter of it."""
         full = picture - box_mean(picture, 12)
         half = _halved(full)
         return cls.of(full), cls.of(half), _halved(half)

@@ -11,20 +11,23 @@ from .objects import MovingObject
 from .signal import Measure, ramp, turning_points
 
 STEP: Final = 0.04
-"""A way shorter than this is no movement of its own."""
+"""Shortest displacement that counts as a movement."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a path in which one quantity goes one way."""
+    """A part of a path in which one quantity changes in one direction."""
 
     first: int
+    """Index into the path."""
     last: int
+    """Index into the path."""
     change: float
+    """Signed, in the unit of the quantity."""
 
 
 def segments_of(series: np.ndarray, least: float) -> list[Segment]:
-    """The parts between turning points, cut to the middle nine tenths of their change."""
+    """The parts between turning points at least `least` apart, cut to the middle nine tenths of their change."""
     at = turning_points(series, least)
     found = []
     for a, b in zip(at[:-1], at[1:], strict=True):
@@ -38,19 +41,19 @@ def segments_of(series: np.ndarray, least: float) -> list[Segment]:
     return found
 
 
-def over(thing: MovingObject, segment: Segment, support: float) -> Measure:
+def over(obj: MovingObject, segment: Segment, support: float) -> Measure:
     """A measure over the time of a segment."""
-    return Measure(support, float(thing.times[segment.first]), float(thing.times[segment.last]))
+    return Measure(support, float(obj.times[segment.first]), float(obj.times[segment.last]))
 
 
-def goes_along(thing: MovingObject, segment: Segment, other: MovingObject) -> float:
-    """0..1: how far another thing goes the same way at the same time, close by."""
-    both = np.intersect1d(thing.index[segment.first : segment.last + 1], other.index)
+def goes_along(obj: MovingObject, segment: Segment, other: MovingObject) -> float:
+    """0..1: how closely another object nearby moves in the same direction at the same time."""
+    both = np.intersect1d(obj.index[segment.first : segment.last + 1], other.index)
     if len(both) < 3:
         return 0.0
-    a, b = thing.path[both - thing.index[0]], other.path[both - other.index[0]]
+    a, b = obj.path[both - obj.index[0]], other.path[both - other.index[0]]
     own, its = a[-1] - a[0], b[-1] - b[0]
-    apart = filled_gaps(distances(thing, other, both)).min()
+    apart = filled_gaps(distances(obj, other, both)).min()
     return float(ramp(abs(own - its) / max(abs(own), 1e-6), 0.6, 0.3) * ramp(apart, 0.2, 0.1))
 
 
@@ -60,7 +63,7 @@ def scaled(measure: Measure, factor: float) -> Measure:
 
 
 def distances(a: MovingObject, b: MovingObject, frames: np.ndarray) -> np.ndarray:
-    """(n,) how far the second nearest point of one thing is from another in these frames; NaN where that is unseen."""
+    """(n,) distance of the second nearest point of one object from the other in these frames; NaN where unknown."""
     one, other = a.points[:, frames - a.index[0]], b.points[:, frames - b.index[0]]
     far = np.abs(one[:, None] - other[None])
     near = np.sort(np.where(np.isfinite(far), far, np.inf).min(axis=1), axis=0)[:2].max(axis=0)

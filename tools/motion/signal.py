@@ -1,4 +1,4 @@
-"""From series to support: how clearly, and when, something showed. Pure functions on 1-D arrays with NaN for unseen."""
+"""From time series to support: how clearly something occurred, and when. Pure functions; NaN marks unknown values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 MAX_FRAME_GAP: Final = 0.35
 """Seconds between frames above which motion is not measured: a step or a swing would fall between two frames."""
 LEAST_SEEN: Final = 0.3
-"""Part of the frames in which a quantity must be known for it to count as measured."""
+"""Smallest proportion of frames in which a quantity must be known to count as measurable."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How clearly something showed, and when."""
+    """How clearly something occurred, and when."""
 
     support: float
     """0..1."""
@@ -31,7 +31,7 @@ SMOOTHING: Final = 0.8
 
 
 def ramp(x: np.ndarray | float, none: float, full: float) -> np.ndarray:
-    """0 at `none`, 1 at `full`, straight between; `none` may be the larger. NaN stays NaN."""
+    """Linear from 0 at `none` to 1 at `full`, clipped; `none` may be the larger. NaN stays NaN."""
     return np.asarray(np.clip((np.asarray(x, float) - none) / (full - none), 0, 1))
 
 
@@ -56,9 +56,9 @@ def event(strength: np.ndarray, times: np.ndarray) -> Measure | None:
 
 
 def cycles(series: np.ndarray, times: np.ndarray, least: float) -> tuple[float, float]:
-    """How often a series swings to and fro: (cycles, typical half range).
+    """How often a series oscillates: (cycles, typical amplitude).
 
-    A swing counts when it passes the middle by `least` to either side. Slow drift is taken out first.
+    A swing counts when it exceeds `least` on either side of the middle. Linear drift is removed first.
     """
     good = np.isfinite(series)
     if good.sum() < 6:
@@ -87,8 +87,8 @@ def gained(series: np.ndarray, times: np.ndarray, within: float) -> np.ndarray:
     return np.asarray(series - np.where(near, series, np.inf).min(axis=1))
 
 
-def beside(series: np.ndarray, times: np.ndarray, seconds: float) -> np.ndarray:
-    """(k, n) series less their running means over `seconds`: what goes to and fro sooner is left."""
+def detrended(series: np.ndarray, times: np.ndarray, seconds: float) -> np.ndarray:
+    """(k, n) series minus their running means over `seconds`: faster oscillations remain."""
     near = np.abs(times[:, None] - times[None]) <= seconds / 2
     good = np.isfinite(series)
     count = near.astype(float) @ good
@@ -106,7 +106,7 @@ def principal(points: np.ndarray) -> np.ndarray:
 
 
 def peak(strength: np.ndarray, times: np.ndarray) -> Measure | None:
-    """Support of what may be over within two frames: its greatest strength."""
+    """Support of something that may last less than two frames: its maximum."""
     if np.isfinite(strength).mean() < LEAST_SEEN:
         return None
     k = int(np.nanargmax(strength))
@@ -114,7 +114,7 @@ def peak(strength: np.ndarray, times: np.ndarray) -> Measure | None:
 
 
 def spread(series: np.ndarray) -> float:
-    """From the lowest to the highest, but for a twentieth at either end; 0 where nothing is known."""
+    """Range between the 5th and the 95th percentile; 0 if nothing is known."""
     known = series[np.isfinite(series)]
     return float(np.ptp(np.percentile(known, [5, 95]))) if len(known) else 0.0
 
@@ -126,7 +126,7 @@ def change(series: np.ndarray, times: np.ndarray, hold: float = np.inf) -> tuple
         return None
     x, t = series[good], times[good]
     steady = np.array([np.median(x[max(0, k - 1) : k + 2]) for k in range(len(x))])
-    # What comes back at once was a swing, not a change of state.
+    # A rise that reverts at once is a swing, not a change of state.
     kept = np.array([np.median(steady[k:][t[k:] <= t[k] + hold]) for k in range(len(x))])
     risen = np.minimum(steady, kept) - np.minimum.accumulate(steady)
     k = int(risen.argmax())
@@ -171,19 +171,19 @@ def _measure(support: float, strength: np.ndarray, times: np.ndarray) -> Measure
 
 @dataclass(frozen=True)
 class Rhythm:
-    """A movement to and fro."""
+    """An oscillation."""
 
     count: int
-    """How many times there and back."""
+    """Cycles."""
     period: float
-    """Seconds for once there and back."""
+    """Seconds per cycle."""
     start: float
     """Seconds."""
     end: float
 
 
 def turning_points(series: np.ndarray, least: float) -> np.ndarray:
-    """(k,) int: where a series without gaps turns round by `least` or more, and its ends."""
+    """(k,) int: indices at which a series without gaps reverses by `least` or more, and its ends."""
     points, low, high, way = [0], 0, 0, 0
     for k in range(1, len(series)):
         if way >= 0 and series[k] > series[high]:
@@ -201,7 +201,7 @@ def turning_points(series: np.ndarray, least: float) -> np.ndarray:
 
 
 def rhythm(series: np.ndarray, times: np.ndarray, least: float) -> Rhythm | None:
-    """How often a series without gaps goes to and fro by `least`; None where it does not come back once.
+    """How often a series without gaps oscillates by `least` or more; None for less than three quarters of a cycle.
 
     The longest run of swings of like size counts: the way that all of them go together, over the way there and back of
     a typical one. So half a swing at either end, from and to rest, counts as half of one.

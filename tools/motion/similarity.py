@@ -43,7 +43,7 @@ def fit_similarity(z: np.ndarray, moved: np.ndarray, weight: np.ndarray | None =
 
 
 def as_one(paths: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of (n, frames) complex paths, in working pixels, grow, shrink or turn as one thing."""
+    """(n,) bool: which of (n, frames) complex paths, in working pixels, grow, shrink or turn as one object."""
     rng = np.random.default_rng(0)
     agreed, told = np.zeros(len(paths)), np.zeros(len(paths))
     for k in range(LAG, paths.shape[1], 2):
@@ -89,8 +89,8 @@ def factor_of(z: np.ndarray, moved: np.ndarray, apart: float, close: float) -> c
         z: (n,) complex places.
         moved: (n,) complex places afterwards.
         apart: Least distance of a pair that counts.
-        close: Distance from where the factor puts it within which a point counts: at its rim a thing drags points of
-            the table along, which do not grow with it.
+        close: Largest residual of a point that counts: at its border an object drags along points of the background,
+            which do not grow with it.
     """
     d = moved - z
     one, other = np.triu_indices(len(z), 1)

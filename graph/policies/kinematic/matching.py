@@ -1,8 +1,8 @@
 """How well measured motion fits definitions: a naive Bayes comparison over motion primitives. Pure functions.
 
-Each definition is read as a forecast of which primitives will show; each measured primitive, with its support, is a
-soft yes or no. What was not measurable says nothing either way. Where a definition says in which order its primitives
-follow each other, the times at which they were seen are one more piece of evidence.
+A definition is a forecast of which primitives occur; a measured primitive, with its support, is a soft yes or no. What
+was not measurable does not count. If a definition states an order of its primitives, the times at which they were
+observed are evidence too.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from ....tools.knowledge import Definition, define
 from ....tools.motion.measurements import Measurements
 
 LEADING: Final = 0.8
-"""Chance that the primitives of the first-ranked sub-action show; later ranks fall towards `TRAILING`."""
+"""Probability that the primitives of the first-ranked sub-action occur; later ranks fall linearly to `TRAILING`."""
 TRAILING: Final = 0.5
 UNSAID: Final = 0.15
-"""Chance that a primitive shows of which a definition says nothing, at least."""
+"""Smallest probability of a primitive that the definition does not mention."""
 DOUBT: Final = 8
 """Candidates' worth of `UNSAID` against which it counts how many candidates name a primitive: what many actions show,
 such as standing upright, an action shows too whose definition does not mention it."""
 NEVER: Final = 0.04
-"""Chance that a primitive shows which a definition excludes."""
+"""Probability of a primitive that the definition rules out."""
 TEMPER: Final = 1.5
 """Primitives overlap, so their evidence is not independent: log-likelihoods are divided by this."""
 ORDERLY: Final = 0.8
 """How much likelier than by chance the order that a definition says is, seen beyond doubt; the reverse is as much less
 likely. Below 1: primitives are also seen where they are not."""
 TICK: Final = 0.1
-"""Seconds to which a report tells times."""
+"""Precision of measured times in seconds."""
 
 
 def forecast(definition: Definition) -> dict[str, float]:
-    """Chance in (0, 1) of each primitive that the definition names or excludes."""
+    """Probability in (0, 1) of each primitive that the definition names or rules out."""
     chances: dict[str, float] = {name: NEVER for name in definition.never}
     parts = definition.sub_actions
     for k, part in enumerate(parts):
@@ -47,7 +47,7 @@ def forecast(definition: Definition) -> dict[str, float]:
 
 
 def posterior(observed: Measurements, definitions: Mapping[str, Definition]) -> dict[str, float]:
-    """Share of belief in each candidate, summing to 1; equal shares where nothing was measured."""
+    """Probability of each candidate, summing to 1; uniform if nothing was measured."""
     usual = _usual(definitions.values())
     likelihoods = {label: _log_likelihood(observed, known, usual) / TEMPER for label, known in definitions.items()}
     top = max(likelihoods.values(), default=0.0)

@@ -1,8 +1,7 @@
-"""A chat model of rules: it takes every turn of the conversation and reads nothing but its text.
+"""The embedded policy: a chat model of rules that reads the text of the conversation and nothing else.
 
-It looks at no pixel and knows no name: only the question, the candidates and what the tools wrote. It states its
-limits: what movement does not show (which object, whose face, which scene) it cannot tell apart, and it says when
-nothing was measured.
+It sees no pixels: only the candidates and what the tools wrote. What motion does not show (which object, whose face,
+which scene) it cannot tell apart, and it says so when nothing was measured.
 """
 
 from __future__ import annotations
