@@ -34,7 +34,7 @@ MEASURED: Final = 0.5
 
 @dataclass
 class Tally:
-    """Clips by primitive: what they show against what was measured."""
+    """Clips by primitive: what they show and what was measured."""
 
     right: Counter[str] = field(default_factory=Counter)
     """Shown and measured."""

@@ -28,7 +28,7 @@ from ..tabletop.scenarios import SCENARIOS
 
 TARGET: Final = 0.95
 TARGETED: Final = ("direction", "order", "count")
-"""What must reach the target; the rest is reported."""
+"""Kinds that must reach the target; the rest is reported."""
 _DIRECTIONS: Final = (*(f"thing_moves_{way}" for way in DIRECTIONS), "thing_nears", "thing_recedes")
 _HANDLED: Final = ("thing_lifted", "thing_put_down", "thing_falls")
 _LEAVES: Final = ("thing_opens", "thing_closes")
@@ -37,7 +37,7 @@ _CAMERA: Final = (*(f"camera_turns_{way}" for way in DIRECTIONS), "camera_nears"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was to be measured in one clip, and what was."""
+    """Ground truth and measurement of one clip."""
 
     kind: str
     held: bool
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether exactly what shows was found."""
+        """Whether the measurement equals the truth."""
         return self.found == self.truth
 
 
@@ -84,7 +84,7 @@ def _motion(path: Path, poses: bool) -> Motion:
 
 
 def _clearest(names: Sequence[str]) -> Callable[[Measurements], tuple[str, ...]]:
-    """The one of these that showed most, if any did."""
+    """The clearest of these primitives, if any was observed."""
 
     def read(observed: Measurements) -> tuple[str, ...]:
         seen = [name for name in names if name in observed.support]
@@ -94,7 +94,7 @@ def _clearest(names: Sequence[str]) -> Callable[[Measurements], tuple[str, ...]]
 
 
 def _moves(observed: Measurements) -> tuple[str, ...]:
-    """The clearest ways in which things moved, one for each time they began to, in order."""
+    """The clearest directions in which objects moved, in order of start."""
     names = [name for name, _ in observed.order if name in _DIRECTIONS[:4] and observed.support[name] >= 0.5]
     return tuple(dict.fromkeys(names))
 
@@ -122,7 +122,7 @@ def rate_line(name: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def under_target(outcomes: Sequence[Outcome]) -> list[str]:
-    """The targeted kinds of which too few are right."""
+    """The targeted kinds below the target."""
     rights = {name: [o.right for o in outcomes if o.kind == name] for name in TARGETED}
     return [name for name, right in rights.items() if sum(right) < TARGET * len(right)]
 

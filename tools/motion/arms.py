@@ -35,16 +35,16 @@ from .signal import (
 )
 
 SWEEP: Final = 0.36
-"""Seconds in which an arm is swung."""
+"""Duration of an arm swing in seconds."""
 
 THRUST: Final = 0.3
-"""Seconds in which an arm shoots out."""
+"""Duration of an arm thrust in seconds."""
 
 LOW: Final = 0.25
 """Body heights below its shoulder from which a hand hangs: 0.38 with the arm straight down."""
 
 HELD: Final = 0.4
-"""Seconds for which a hand must be where it has risen or sunk to."""
+"""Seconds for which a hand must stay where it has moved to."""
 
 
 def measure_hands(body: Body) -> Measures:
@@ -65,10 +65,10 @@ def measure_hands(body: Body) -> Measures:
     shoulders = body.points[:, [L_SHOULDER, R_SHOULDER]]
     lift = (shoulders[:, :, 1] - wrists[:, :, 1]) / body.height[:, None]
     over = (face[:, None, 1] - wrists[:, :, 1]) / body.height[:, None]
-    # From the side the far hand is behind the near one, wherever both are.
+    # Seen from the side, the far hand is hidden behind the near one.
     both_over = np.where(_from_side(body), np.fmin(*over.T), over.min(axis=1))
     together = ramp(body.between(wrists[:, 0], wrists[:, 1]), 0.15, 0.08)
-    # Seen from the side, hands that hang lie on each other too.
+    # Seen from the side, hanging hands overlap too.
     low = (wrists[:, :, 1].mean(axis=1) - body.joint(L_HIP, R_HIP)[:, 1]) / body.height
     together = together * np.where(np.isfinite(low), ramp(low, 0.0, -0.06), 1.0)
     stretched = np.stack([ramp(_outwards(body, side), 0.14, 0.24) for side in (0, 1)], 1) * ramp(body.elbows(), 85, 115)
@@ -89,7 +89,7 @@ def _from_side(body: Body) -> np.ndarray:
 
 
 def _outwards(body: Body, side: int) -> np.ndarray:
-    """(k,) body heights by which a hand is away from the line through its shoulder along the trunk."""
+    """(k,) distance of a hand, in body heights, from the line through its shoulder along the trunk."""
     up = body.joint(L_SHOULDER, R_SHOULDER) - body.joint(L_HIP, R_HIP)
     up = np.where(np.isfinite(up), up, (0.0, -1.0))
     up /= np.linalg.norm(up, axis=1, keepdims=True) + 1e-9
@@ -112,7 +112,7 @@ def measure_arms(body: Body) -> Measures:
         out = np.linalg.norm(body.points[:, (L_WRIST, R_WRIST)[side]] - shoulders[:, side], axis=1) / body.height
         shoots = ramp(gained(out, times, THRUST), 0.08, 0.16) * ramp(gained(elbows[:, side], times, THRUST), 40, 80)
         thrusts.append(peak(shoots * (1 - hanging), times))
-        # An arm that hangs swings with every step.
+        # A hanging arm swings with every step.
         quick = np.where(arm[:, 1:] > LOW, 0.0, detrended(arm, times, SMOOTHING))
         repeats += [again(axis, times, 0.02, 1, 2.5) for axis in (principal(quick), *quick.T)]
         waves.append(_waving(arm, times))
@@ -130,13 +130,13 @@ def measure_arms(body: Body) -> Measures:
 
 
 def _sweep(hand: np.ndarray, hanging: np.ndarray, times: np.ndarray) -> Measure | None:
-    """The way of a hand (k, 2; body heights from the shoulders) within `SWEEP` seconds.
+    """Displacement of a hand (k, 2; body heights from the shoulders) within `SWEEP` seconds.
 
     An arm that leaves its hanging or comes back to it is raised or lowered, not swung.
     """
     if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN or len(hand) < 4:
         return None
-    # A median of three takes out a joint found wrong once and leaves a hand on its way.
+    # A median of three removes single outliers and keeps the path of the hand.
     smooth = hand.copy()
     smooth[1:-1] = np.median(np.stack([hand[:-2], hand[1:-1], hand[2:]]), axis=0)
     way = np.linalg.norm(smooth[:, None] - smooth[None], axis=2) * (1 - hanging[:, None]) * (1 - hanging[None])
@@ -148,7 +148,7 @@ def _sweep(hand: np.ndarray, hanging: np.ndarray, times: np.ndarray) -> Measure 
 
 
 def _waving(hand: np.ndarray, times: np.ndarray) -> Measure | None:
-    """A hand (k, 2; body heights from its shoulder) that goes from side to side while it is raised."""
+    """A raised hand (k, 2; body heights from its shoulder) that moves from side to side."""
     if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN:
         return None
     quick = detrended(np.where(hand[:, 1:] < 0, hand, np.nan), times, SMOOTHING)

@@ -1,4 +1,4 @@
-"""One person's joints over time, in body heights, with the camera's movement taken out."""
+"""One person's joints over time, in body heights, with camera motion removed."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ BONES: Final = (
     (L_SHOULDER, R_SHOULDER), (L_HIP, R_HIP),
 )  # fmt: skip
 ENOUGH_BONES: Final = 6
-"""Bones that must be seen before and after to tell whether somebody has come nearer."""
+"""Bones that must be visible before and after to tell whether the person has approached."""
 UNBENT: Final = 85
-"""Percentile of a trunk's length over time taken for its true one: bent or turned it looks shorter, never longer."""
+"""Percentile of the trunk's length over time taken as its true length: bent or turned it looks shorter."""
 FEWEST_FRAMES: Final = 3
 BODY_WINDOW: Final = 0.25
-"""Seconds to either side over which the speed of a whole body is taken, where frames are dense enough."""
+"""Seconds to either side over which the velocity of a body is measured, frame rate permitting."""
 LIMB_WINDOW: Final = 0.12
-"""The same for a hand or foot, whose swing is over sooner."""
+"""The same for a hand or foot, whose swing is shorter."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """The series of one person within one shot. Positions of unseen joints are NaN."""
+    """The time series of one person within one shot. Positions of joints that are not visible are NaN."""
 
     track: int
     index: np.ndarray
-    """(k,) int: the frames in which the person was seen."""
+    """(k,) int: indices of the frames in which the person was detected."""
     times: np.ndarray
     """(k,) seconds."""
     points: np.ndarray
-    """(k, 17, 2) pixels of the original image, less the camera's movement; y grows downwards."""
+    """(k, 17, 2) pixels of the original image, camera motion removed; y grows downwards."""
     height: np.ndarray
-    """(k,) body height in pixels, smoothed: the unit of everything measured."""
+    """(k,) body height in pixels, smoothed: the unit of all lengths."""
     boxes: np.ndarray
     """(k, 4) pixels of the original image."""
 
@@ -58,7 +58,7 @@ class Body:
         return float(np.median(np.diff(self.times)))
 
     def joint(self, *which: int) -> np.ndarray:
-        """(k, 2): the mean of these joints, NaN where one is unseen."""
+        """(k, 2): the mean of these joints, NaN where one is not visible."""
         return np.asarray(self.points[:, which].mean(axis=1))
 
     def between(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ class Body:
         return np.asarray(np.linalg.norm(one - other, axis=1) / self.height)
 
     def centre(self) -> np.ndarray:
-        """(k, 2): the hips, or where they are unseen what is known of the trunk."""
+        """(k, 2): mid-hip; if the hips are rarely visible, mid-shoulder or the centre of the box."""
         hips, shoulders = self.joint(L_HIP, R_HIP), self.joint(L_SHOULDER, R_SHOULDER)
         middle = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
         for known in (hips, shoulders):
@@ -75,7 +75,7 @@ class Body:
         return np.asarray(middle)
 
     def place(self) -> np.ndarray:
-        """(k, 2): where the person stands: the middle of the feet, or where they are mostly unseen the centre."""
+        """(k, 2): where the person stands: between the feet, or the centre if these are rarely visible."""
         feet = [foot for foot in self.feet() if np.isfinite(foot[:, 0]).mean() > 0.6]
         return np.asarray(np.mean([filled(foot, self.times) for foot in feet], axis=0)) if feet else self.centre()
 
@@ -84,7 +84,7 @@ class Body:
         return self.points[:, L_ANKLE], self.points[:, R_ANKLE]
 
     def bent(self) -> np.ndarray:
-        """(k,) degrees at the knees, 180 straight: the mean of both, or of the one seen from the side."""
+        """(k,) degrees at the knees, 180 straight: the mean of both, or the visible one."""
         left, right = self.knees().T
         return np.asarray((np.where(np.isfinite(left), left, right) + np.where(np.isfinite(right), right, left)) / 2)
 
@@ -116,23 +116,23 @@ class Body:
         return np.asarray(np.degrees(np.arctan2(np.abs(up[:, 0]), -up[:, 1])))
 
     def lean(self) -> np.ndarray:
-        """(k,) degrees of the trunk from upright, whichever way: one bent towards the camera looks shorter."""
+        """(k,) degrees of the trunk from upright in any direction: bent towards the camera it looks shorter."""
         up = self.joint(L_SHOULDER, R_SHOULDER) - self.joint(L_HIP, R_HIP)
         length = np.linalg.norm(up, axis=1) / self.height
         known = length[np.isfinite(length)]
-        # Where no legs are in the image hips lie at its border, or are guessed.
+        # Without legs in the image the hips lie at its border, or are guessed.
         if not len(known) or not known.max() > 0 or not np.isfinite(self.thighs()).mean() > 0.5:
             return self.trunk()
         full = max(float(np.percentile(known, UNBENT)), 1e-6) * self.height
         return np.asarray(np.fmax(self.trunk(), np.degrees(np.arccos(np.clip(-up[:, 1] / full, -1, 1)))))
 
     def thighs(self) -> np.ndarray:
-        """(k,) body heights by which the lower knee is below its hip: 0.24 standing, little where both thighs lie."""
+        """(k,) body heights by which the lower knee is below its hip: 0.24 standing, near 0 with level thighs."""
         drop = self.points[:, [L_KNEE, R_KNEE], 1] - self.points[:, [L_HIP, R_HIP], 1]
         return np.asarray(np.fmax(drop[:, 0], drop[:, 1]) / self.height)
 
     def hands(self) -> np.ndarray:
-        """(k, 2, 2): the middles of the left and right hand, a third of the forearm beyond the wrist."""
+        """(k, 2, 2): centres of the left and right hand, a third of the forearm beyond the wrist."""
         wrists, elbows = self.points[:, [L_WRIST, R_WRIST]], self.points[:, [L_ELBOW, R_ELBOW]]
         return np.asarray(wrists + 0.35 * (wrists - elbows))
 
@@ -145,7 +145,7 @@ class Body:
 
 
 def bodies(poses: Poses, camera: np.ndarray, shots: np.ndarray) -> list[Body]:
-    """Everybody seen in enough frames, one `Body` per person and shot.
+    """Everyone detected in enough frames, one `Body` per person and shot.
 
     Args:
         poses: Who was found.
@@ -171,17 +171,17 @@ def _body(one: Poses, camera: np.ndarray) -> Body:
 
 
 def seen_joints(one: Poses) -> np.ndarray:
-    """(k, 17) bool: joints that are visible and inside the image; a model guesses at what lies outside."""
+    """(k, 17) bool: joints that are visible and inside the image; those outside are guesses of the model."""
     x, y, visible = np.moveaxis(one.keypoints, 2, 0)
     return np.asarray((visible >= VISIBLE) & (x >= 0) & (y >= 0) & (x < one.size[0]) & (y < one.size[1]))
 
 
 def _height(one: Poses) -> np.ndarray:
-    """(k,) pixels: from trunk and shoulders, else from the eyes, else from the box; growing or shrinking steadily."""
+    """(k,) pixels: from trunk and shoulders, else from the eyes, else from the box; monotonic over time."""
     xy, seen = one.keypoints[:, :, :2].astype(np.float64), seen_joints(one)
 
     def length(*joints: int) -> np.ndarray:
-        """Distance between the middles of the first and the last half of the joints, 0 where one is unseen."""
+        """Distance between the means of the first and the second half of the joints, 0 where one is not visible."""
         half = len(joints) // 2
         a, b = xy[:, joints[:half]].mean(axis=1), xy[:, joints[half:]].mean(axis=1)
         return np.where(seen[:, joints].all(axis=1), np.linalg.norm(a - b, axis=1), 0.0)
@@ -200,7 +200,7 @@ def _height(one: Poses) -> np.ndarray:
 
 
 def _growth(points: np.ndarray, times: np.ndarray) -> float | None:
-    """Natural logarithm per second by which somebody grows in the image; None where too few bones are seen.
+    """Logarithmic growth per second of a person in the image; None if too few bones are visible.
 
     Who bends, sits or turns shortens some bones and not others; only who comes nearer lengthens nearly all of them.
     """
@@ -219,7 +219,7 @@ def _growth(points: np.ndarray, times: np.ndarray) -> float | None:
 
 
 def _trend(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """A straight line through noisy values, between half and twice their median."""
+    """A linear trend of noisy values, clipped to half and twice their median."""
     middle = float(np.median(values))
     if len(values) < 8:
         return np.full(len(values), middle)
@@ -230,6 +230,6 @@ def _trend(values: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def filled(series: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """A (k, 2) series with its gaps (NaN) bridged by straight lines."""
+    """A (k, 2) series with its gaps (NaN) interpolated linearly."""
     good = np.isfinite(series).all(axis=1)
     return np.stack([np.interp(times, times[good], series[good, axis]) for axis in range(series.shape[1])], 1)

@@ -12,52 +12,52 @@ from .signal import Measure, ramp
 from .similarity import fit_similarity
 
 CLOSE: Final = 0.7
-"""Working pixels within which a point moves as the scene does."""
+"""Largest residual, in working pixels, of a point that moves with the scene."""
 TRIES: Final = 96
-"""Pairs of points from which a similarity is proposed."""
+"""Pairs of points from which similarities are proposed."""
 LEAST_POINTS: Final = 8
 LEAST_SHARE: Final = 0.35
-"""Part of the points, by weight, that must agree on how the camera moved for it to be known."""
+"""Smallest proportion of the weight that must agree for the camera motion to be known."""
 PREFER_STILL: Final = 1.2
-"""What a camera that keeps still counts more than another, since a large object may hold more points than the scene."""
+"""Factor in favour of a static camera, since a large object may have more points than the scene."""
 ON_PEOPLE: Final = 0.2
-"""Weight of points on people, who mostly move by themselves."""
+"""Weight of points on people, who usually move by themselves."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the scene goes in the image. Lengths are in working pixels from the middle of the image."""
+    """Motion of the scene in the image. Lengths are in working pixels from the centre of the image."""
 
     turn: np.ndarray
     """(frames,) complex: zoom and roll since the shot began; 1 at its start."""
     shift: np.ndarray
-    """(frames,) complex: where the scene that was in the middle when the shot began now is."""
+    """(frames,) complex: position of the scene point that was at the centre when the shot began."""
     known: np.ndarray
-    """(frames - 1,) bool: steps in which enough points agree. Where they do not, the camera is taken to keep still."""
+    """(frames - 1,) bool: steps in which enough points agree; in others the camera is assumed to be static."""
 
     def steady(self, points: np.ndarray) -> np.ndarray:
-        """(points, frames) complex: points as the first image of the shot would show them."""
+        """(points, frames) complex: points in the coordinates of the first frame of the shot."""
         return np.asarray((points - self.shift) / self.turn)
 
 
 def camera_of(flow: Flow, on_people: np.ndarray) -> Camera:
-    """Fit the camera's movement.
+    """Fit the motion of the camera.
 
     Args:
         flow: Points tracked.
         on_people: (points, frames) bool: points that lie on people.
     """
     rim = np.array([flow.size[0], flow.size[1]]) / 2
-    # The scene reaches to the border of the image, what is handled is in its middle.
+    # The scene extends to the image border; what is handled is in the middle.
     outward = np.fmax(np.abs(flow.points.real) / rim[0], np.abs(flow.points.imag) / rim[1])
     weight = (0.4 + 0.6 * outward) * np.where(on_people, ON_PEOPLE, 1.0)
     camera, scene = _path(flow, weight)
-    # What has gone with the scene all along is of the scene: that settles the steps in which something large moves.
+    # Points that moved with the scene throughout belong to it, which decides steps in which something large moves.
     return _path(flow, weight * (0.1 + scene[:, None] ** 2))[0]
 
 
 def _path(flow: Flow, weight: np.ndarray) -> tuple[Camera, np.ndarray]:
-    """The camera by points of these (points, frames) weights, and (points,) the part of its life each has agreed."""
+    """The camera by points of these (points, frames) weights, and (points,) the proportion of steps each agreed."""
     rng = np.random.default_rng(0)
     count = len(flow.shots)
     turn, shift, known = np.ones(count, complex), np.zeros(count, complex), np.zeros(max(0, count - 1), bool)
@@ -77,14 +77,14 @@ def _path(flow: Flow, weight: np.ndarray) -> tuple[Camera, np.ndarray]:
 
 
 def _crowd(z: np.ndarray) -> np.ndarray:
-    """(n,) how many points are near each: an object with much texture is to count by its area, as a bare table does."""
+    """(n,) neighbours of each point, so that a textured object counts by its area, as a plain one does."""
     return np.asarray((np.abs(z[:, None] - z[None]) < 2 * CELL).sum(axis=1), float)
 
 
 def _fitted(
     z: np.ndarray, moved: np.ndarray, weight: np.ndarray, rng: np.random.Generator
 ) -> tuple[complex, complex] | None:
-    """The similarity `moved = s z + t` on which most weight agrees; None where too little does."""
+    """The similarity `moved = s z + t` on which most weight agrees; None if too little does."""
     if len(z) < LEAST_POINTS:
         return None
     one, other = rng.integers(len(z), size=(2, TRIES))
@@ -133,7 +133,7 @@ def measure_camera(camera: Camera, flow: Flow, times: np.ndarray) -> dict[str, M
 
 
 def shaking(camera: Camera, flow: Flow, times: np.ndarray) -> float:
-    """0..1: how much the camera shakes, beside its path over half a second; by its worst shot."""
+    """0..1: deviation of the camera from its path smoothed over half a second, in the worst shot."""
     worst = 0.0
     for shot in np.unique(flow.shots):
         inside = flow.shots == shot
@@ -144,13 +144,13 @@ def shaking(camera: Camera, flow: Flow, times: np.ndarray) -> float:
 
 
 def _going(series: np.ndarray, times: np.ndarray, support: float) -> Measure:
-    """From a tenth to nine tenths of the way."""
+    """From a tenth to nine tenths of the change."""
     part = (series - series[0]) / ((series[-1] - series[0]) or 1.0)
     first, last = int((part >= 0.1).argmax()), int((part >= 0.9).argmax())
     return Measure(support, float(times[first]), float(times[max(first, last)]))
 
 
 def _smoothed(series: np.ndarray, times: np.ndarray, seconds: float) -> np.ndarray:
-    """Mean over windows of this length."""
+    """Running mean over windows of this length."""
     near = np.abs(times[:, None] - times[None]) <= seconds / 2
     return np.asarray((near @ series) / near.sum(axis=1))

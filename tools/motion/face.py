@@ -1,4 +1,4 @@
-"""Whether a face changes."""
+"""Facial movement."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .body import L_EYE, NOSE, R_EYE, Body
 from .signal import Measure, lasting, ramp
 
 LEAST_EYES: Final = 10
-"""Pixels between the eyes below which the image's noise changes a face as much as speaking does."""
+"""Pixels between the eyes below which image noise changes a face as much as speech does."""
 
 
 def face_motion(body: Body, frames: Frames, camera: np.ndarray) -> Measure | None:
-    """How much the face changes from frame to frame once its own shift is taken out. None where it is too small."""
+    """Frame-to-frame change of the face, its own motion removed. None if the face is too small."""
     eyes = np.linalg.norm(body.points[:, L_EYE] - body.points[:, R_EYE], axis=1) * frames.scale
     seen = np.isfinite(body.points[:, [NOSE, L_EYE, R_EYE], 0]).all(axis=1)
     if seen.sum() < 8 or np.median(eyes[seen]) < LEAST_EYES:

@@ -16,37 +16,37 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .pyramid import RADIUS, Interpolation, Level, Pyramid, box_mean, correlation, histogram_distance, patches_at
 
 CELL: Final = 8
-"""Pixels: one point is kept in each square of this side that has texture."""
+"""Pixels: one point is kept in each textured square of this side."""
 
 APART: Final = 6
-"""Pixels by which a new point must be clear of the others."""
+"""Smallest distance in pixels of a new point from the others."""
 
 REACH: Final = 8
-"""Quarter-size pixels to either side within which a point is looked for: a fifth of the long side."""
+"""Search radius in pixels of the quarter-size image: a fifth of the long side."""
 
 STILL_ITSELF: Final = 0.6
-"""Correlation with what surrounded a point at first below which the border of an object has dragged it off."""
+"""Correlation with a point's first patch below which an object's edge has dragged it away."""
 
 ALIKE: Final = 0.75
-"""Correlation of a point's surroundings in two frames below which it is lost."""
+"""Correlation of a point's patches in two frames below which it is lost."""
 
 TEXTURE: Final = 1.0
-"""Least squared grey levels per pixel by which a corner stands out; noise of a compressed video stays below."""
+"""Smallest corner response in squared grey levels; noise of compressed video stays below."""
 
 SURE: Final = 0.92
-"""Correlation from which a point is not looked for elsewhere."""
+"""Correlation from which a point is not searched for elsewhere."""
 
 PLACES: Final = 10
-"""Places at which a point is looked for that is not where it was due."""
+"""Candidate positions tried for a point that is not where predicted."""
 
 MOST_SOUGHT: Final = 90
-"""Points that are looked for elsewhere in one frame."""
+"""Most points searched for in one frame."""
 
 CUT: Final = 0.35
-"""Two frames whose grey-level histograms differ by more, and in which few points are found again, are of two shots."""
+"""Histogram difference from which two frames with few matches belong to different shots."""
 
 FOLLOWED: Final = 0.3
-"""Part of the points that must be found again for two frames to be surely of one shot."""
+"""Proportion of matches from which two frames certainly belong to one shot."""
 
 _MARGIN: Final = 3.0
 
@@ -66,7 +66,7 @@ class Flow:
 
 
 def follow(pictures: np.ndarray) -> Flow:
-    """Follow points through (frames, height, width) images of one colour, whose sides are divisible by four."""
+    """Track points through (frames, height, width) grey images whose sides are divisible by four."""
     height, width = pictures.shape[1:]
     middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
     tracks, extent = _Tracks(len(pictures)), (float(pictures.min()), float(pictures.max()) + 1.0)
@@ -99,14 +99,14 @@ def follow(pictures: np.ndarray) -> Flow:
 
 
 class _Tracks:
-    """Which point was where."""
+    """Positions of points by frame."""
 
     def __init__(self, frames: int) -> None:
         self._frames, self._ids, self._count = frames, np.zeros(0, int), 0
         self._seen: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def start(self, old: int, fresh: int) -> np.ndarray:
-        """The numbers of the points still tracked and of `fresh` new ones."""
+        """Numbers of the points still tracked and of `fresh` new ones."""
         self._ids = np.concatenate([self._ids[:old], self._count + np.arange(fresh)])
         self._count += fresh
         return self._ids
@@ -125,7 +125,7 @@ class _Tracks:
 
 
 def _matched(here: Pyramid, there: Pyramid, at: np.ndarray, due: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) where points come to lie, and (n,) correlation of their surroundings there with those before."""
+    """(n, 2) new positions of points, and (n,) correlation of the patches before and after."""
     if not len(at):
         return at, np.zeros(0, np.float32)
     shift, alike = _descended(here, there, at, due)
@@ -142,13 +142,13 @@ def _matched(here: Pyramid, there: Pyramid, at: np.ndarray, due: np.ndarray) -> 
 
 
 def _descended(here: Pyramid, there: Pyramid, at: np.ndarray, due: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shifts (n, 2) found from those that are due, and the correlation there."""
+    """(n, 2) shifts refined from the predicted ones, and (n,) correlation."""
     shift, _ = _refined(here[1], there[1].grey, at / 2, due / 2, 3)
     return _refined(here[0], there[0].grey, at, shift * 2, RADIUS)
 
 
 def _searched(one: np.ndarray, other: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(n, PLACES, 2) whole pixels by which 3x3 squares around points are found shifted, the likeliest first."""
+    """(n, PLACES, 2) integer shifts of 3x3 patches by exhaustive search, the likeliest ones."""
     size = 2 * REACH + 1
     around = sliding_window_view(np.pad(other, REACH + 1, mode="edge"), (size + 2, size + 2))
     x, y = (np.clip(at[:, k].round().astype(int), 1, one.shape[1 - k] - 2) for k in (0, 1))
@@ -164,7 +164,7 @@ def _searched(one: np.ndarray, other: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _refined(
     one: Level, other: np.ndarray, at: np.ndarray, shift: np.ndarray, radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shifts (n, 2) to parts of a pixel, by Gauss-Newton on squares of this radius, and the correlation there."""
+    """(n, 2) sub-pixel shifts by Gauss-Newton on patches of this radius, and (n,) correlation."""
     side = np.arange(-radius, radius + 1, dtype=np.float32)
     dx, dy = np.tile(side, len(side)), np.repeat(side, len(side))
     x, y = at[:, :1] + dx, at[:, 1:] + dy
@@ -189,7 +189,7 @@ def _refined(
 
 
 def _corners(level: Level, taken: np.ndarray) -> np.ndarray:
-    """(n, 2) the best corner of each square, clear of the points there are (Shi and Tomasi 1994)."""
+    """(n, 2) the best corner of each square, clear of existing points (Shi and Tomasi 1994)."""
     height, width = level.grey.shape
     xx, xy, yy = (box_mean(p, 3) for p in (level.right**2, level.right * level.down, level.down**2))
     least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
@@ -206,7 +206,7 @@ def _corners(level: Level, taken: np.ndarray) -> np.ndarray:
 
 
 def _uncrowded(at: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(n,) bool: of points that have come together, the one tracked longest."""
+    """(n,) bool: the longest tracked of points that have converged."""
     square = (at // (APART / 2)).astype(int) @ np.array([1, 10_000])
     square[~kept] = -1 - np.arange((~kept).sum())
     alone = np.zeros(len(at), bool)

@@ -33,18 +33,18 @@ from .signal import (
 )
 
 STEP: Final = 0.07
-"""Body heights by which the feet pass each other in a step at least, seen from the front too."""
+"""Smallest distance, in body heights, by which the feet pass each other in a step, even seen from the front."""
 
 
 def net_velocity(body: Body) -> np.ndarray:
-    """(2,) body heights per second over the whole time the person was seen."""
+    """(2,) net body heights per second, right and down, over the whole track."""
     third = max(1, len(body.times) // 3)
     seconds = body.times[-third:].mean() - body.times[:third].mean()
     return np.asarray(_moved(body.place(), body) / max(seconds, 1e-6))
 
 
 def footsteps(body: Body) -> tuple[int, float, float]:
-    """Steps taken in turn by one foot and the other: (how many at a stretch, start, end).
+    """Longest run of steps by alternating feet: (steps, start, end).
 
     Each swing of the feet past each other is by the foot that moved more through the scene, unless both did. A foot
     that swings twice running, as in a kick, takes no steps.
@@ -71,12 +71,12 @@ def footsteps(body: Body) -> tuple[int, float, float]:
 
 
 def steps_per_second(body: Body) -> float:
-    """Steps, two to a walking cycle, over the time the person was seen."""
+    """Steps per second, two to a walking cycle, over the whole track."""
     return footsteps(body)[0] / max(float(body.times[-1] - body.times[0]), 1e-6)
 
 
 def _moved(series: np.ndarray, body: Body) -> np.ndarray:
-    """(2,) body heights from the first third of the time to the last."""
+    """(2,) displacement in body heights from the first third of the time to the last."""
     third = max(1, len(series) // 3)
     return np.asarray((np.median(series[-third:], axis=0) - np.median(series[:third], axis=0)) / np.median(body.height))
 
@@ -92,7 +92,7 @@ def measure_travel(body: Body) -> Measures:
     growth = float(np.log(body.height[-1] / body.height[0]))
     wandering = np.linalg.norm(body.velocity(body.centre()), axis=1)
     fast = lasting(ramp(wandering, 1.0, 1.8), body.times)
-    # Who walks away over ground seen from above rises in the image too, but shrinks.
+    # Someone walking away on ground seen from above rises in the image too, but shrinks.
     rise = float(np.abs(ways[:, 1]).min()) * (1 if standing else 0.5)
     climbing = ramp(rise, 0.2, 0.4) * ramp(rise - 2 * abs(growth), 0.0, 0.1)
     climbing *= ramp(abs(vy), abs(vx), 2 * abs(vx) + 1e-6)
@@ -107,7 +107,7 @@ def measure_travel(body: Body) -> Measures:
 
 
 def _under_way(body: Body) -> tuple[float, float]:
-    """Seconds at which a tenth and nine tenths of the way lie behind somebody."""
+    """Seconds at which a tenth and nine tenths of the displacement are covered."""
     place = body.place()
     along = (place - place[0]) @ _moved(place, body)
     done = along / (along[-1] or 1.0)
@@ -125,7 +125,7 @@ def measure_legs(body: Body) -> Measures:
     hips = body.joint(L_HIP, R_HIP)
     count, start, end = footsteps(body)
     extension = np.nanmedian(np.linalg.norm(feet - hips[:, None], axis=2) / body.height[:, None])
-    # Who is seen for a second has no time for more than one or two.
+    # A track of one second has no room for more than one or two.
     enough = min(2.5, max(1.5, 0.5 + 1.5 * float(span[1] - span[0])))
     walking = ramp(count, 0.5, enough) * ramp(count / max(end - start, 1e-6), 0.5, 1.2) * ramp(extension, 0.28, 0.4)
     up_down, lift = cycles((body.points[:, L_KNEE] - body.points[:, R_KNEE])[:, 1] / body.height, body.times, 0.03)

@@ -1,4 +1,4 @@
-"""What moves by itself in the image: points that go together, and where each such object goes, grows and turns."""
+"""Objects that move by themselves: groups of points, and their displacement, growth and rotation."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from .flow import CELL, Flow
 from .similarity import as_one, factor_of, fit_similarity
 
 FAR: Final = 2.5
-"""Working pixels that a point must go, the camera's movement taken out, to count as moving."""
+"""Working pixels a point must move, camera motion removed, to count as moving."""
 DRIFT: Final = 0.02
-"""The same for each pixel that the camera has carried the scene, since no lens obeys a similarity exactly."""
+"""Additional threshold per pixel of camera motion, since no lens follows a similarity exactly."""
 MOST_POINTS: Final = 320
-"""Moving points that are compared with each other; of more, those that go furthest and longest."""
+"""Most moving points that are compared with each other: those that move furthest and longest."""
 DIFFER: Final = 0.8
-"""Working pixels per frame by which speeds must differ for two points to go different ways."""
+"""Difference of velocities, in working pixels per frame, from which two points move differently."""
 QUARREL: Final = 0.2
-"""Part of a group that a point must go against to be none of it."""
+"""Proportion of disagreement from which a point does not belong to a group."""
 NEAR: Final = 3.0 * CELL
-"""Working pixels within which points may be of one object."""
+"""Working pixels within which points may belong to one object."""
 AS_ONE: Final = 0.3
-"""Part of the squared movement about the common middle that one similarity may leave untold; two leaves leave half."""
+"""Largest residual of a shared similarity, as a proportion of squared motion; two leaves of a door leave half."""
 GAP: Final = 1.8 * CELL
-"""Working pixels between parts of one object, at most."""
+"""Largest distance between parts of one object, in working pixels."""
 LAG: Final = 6
-"""Frames over which parts are compared: from one to the next a point's place is not known well enough."""
+"""Frames over which parts are compared: between two frames positions are too imprecise."""
 APART: Final = 0.03
-"""Long sides between two points whose distance tells how an object grows."""
+"""Smallest distance, in long sides, of two points that measure growth."""
 CLOSE: Final = 0.003
-"""Long sides from where the growth of the others puts it within which a point tells how an object grows."""
+"""Largest residual, in long sides, of a point that measures growth."""
 JUMP: Final = 5.0
-"""Working pixels in one step that are taken for a jump, where all the others together make up less than half of it."""
+"""Working pixels in one step that count as a jump if all other steps together are less than half of it."""
 MOST_PARTS: Final = 10
 LEAST_POINTS: Final = 3
 MOST_THINGS: Final = 6
@@ -43,33 +43,33 @@ MOST_THINGS: Final = 6
 
 @dataclass(frozen=True)
 class MovingObject:
-    """An object that moves. Lengths are in long sides of the image, the camera's movement taken out."""
+    """A moving object. Lengths are in long sides of the image, camera motion removed."""
 
     index: np.ndarray
-    """(k,) int: the frames through which it was tracked, without gaps."""
+    """(k,) int: indices of the frames in which it was tracked, without gaps."""
     times: np.ndarray
     """(k,) seconds."""
     path: np.ndarray
-    """(k,) complex: where its middle is, x + iy from the middle of the image, y downwards."""
+    """(k,) complex: its centre, x + iy from the centre of the image, y downwards."""
     growth: np.ndarray
     """(k,) natural logarithm of its size, from 0."""
     angle: np.ndarray
-    """(k,) radians by which it has turned in the image, clockwise."""
+    """(k,) radians of clockwise rotation in the image, from 0."""
     spread: float
     """Half its width, roughly."""
     points: np.ndarray
     """(members, k) complex: its points, NaN where not tracked."""
     rim: np.ndarray
-    """(k,) float: how near it is to the border of the image as filmed, in long sides."""
+    """(k,) float: distance to the image border, in long sides."""
 
     @property
     def went(self) -> float:
-        """How far it went, there and back counted."""
+        """Length of its path."""
         return float(np.abs(np.diff(self.path)).sum())
 
 
 def objects_of(flow: Flow, camera: Camera, times: np.ndarray, hidden: np.ndarray) -> list[MovingObject]:
-    """Everything that moves by itself, what goes furthest first.
+    """Everything that moves by itself, the most salient first.
 
     Args:
         flow: Points tracked.
@@ -98,7 +98,7 @@ def _salience(obj: MovingObject) -> float:
 
 
 def _moving(steady: np.ndarray, camera: Camera) -> np.ndarray:
-    """The points that go far enough, at most `MOST_POINTS`."""
+    """Indices of the points that move far enough, at most `MOST_POINTS`."""
     seen = np.isfinite(steady.real)
     enough = np.flatnonzero(seen.sum(axis=1) >= 3)
     some = steady[enough]
@@ -122,7 +122,7 @@ def _jumped(paths: np.ndarray) -> np.ndarray:
 
 
 def _groups(paths: np.ndarray) -> np.ndarray:
-    """(n,) int: which points go together; -1 for those that go alone.
+    """(n,) int: group of each point; -1 for points that move alone.
 
     Points are taken in the order of how long they were seen. Each joins the group it is most tied to, unless it goes
     its own way from much of that group: so a hand and what it held for a while stay apart.
@@ -152,7 +152,7 @@ def _groups(paths: np.ndarray) -> np.ndarray:
 def _merged(
     groups: list[list[int]], near: np.ndarray, quarrel: Callable[[list[int], list[int]], float]
 ) -> list[list[int]]:
-    """Groups that are close by and hardly go against each other, joined."""
+    """Neighbouring groups that hardly disagree, merged."""
     done: list[list[int]] = []
     for group in sorted(groups, key=len, reverse=True):
         for other in done:
@@ -165,7 +165,7 @@ def _merged(
 
 
 def _regrouped(groups: np.ndarray, paths: np.ndarray) -> np.ndarray:
-    """Groups that grow, shrink or turn as one, made one: parts of an object that comes nearer go apart all the same."""
+    """Groups merged if they grow, shrink or rotate as one: parts of an approaching object move apart."""
     groups = groups.copy()
     sizes = np.bincount(groups[groups >= 0], minlength=1)
     labels = [int(g) for g in np.argsort(-sizes)[:MOST_PARTS] if sizes[g]]
@@ -177,7 +177,7 @@ def _regrouped(groups: np.ndarray, paths: np.ndarray) -> np.ndarray:
 
 
 def _as_one(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether one similarity tells, step by step, how the points of both spread or turn about their middle."""
+    """Whether one similarity per step explains the points of both groups."""
     both = np.concatenate([one, other])
     moved, rest, gap = 0.0, 0.0, 0.0
     for k in range(LAG, both.shape[1]):
@@ -194,11 +194,11 @@ def _as_one(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n, n) each: how long two points are seen to move, if alike; the same if not; whether they come near."""
+    """(n, n) each: how long two points move, if alike; the same if not; whether they come close."""
     speed = np.diff(paths, axis=1)
     count, against, near = (np.zeros((len(paths), len(paths))) for _ in range(3))
     for k in range(speed.shape[1]):
-        # A point's place is known to a fraction of a pixel: over two steps the movement stands out.
+        # Positions are known to a fraction of a pixel: over two steps motion exceeds the error.
         v = (
             speed[:, k]
             if k == 0
@@ -210,7 +210,7 @@ def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         apart = np.abs(z[:, None] - z[None])
         differ = np.abs(v[:, None] - v[None]) - 0.3 * np.maximum(np.abs(v)[:, None], np.abs(v)[None])
         at = np.ix_(here, here)
-        # Parts of one object that turns or grows differ more the further they are apart.
+        # Parts of an object that rotates or grows differ more the further apart they are.
         against[at] = np.maximum(against[at], differ - 0.02 * apart)
         near[at] = np.maximum(near[at], NEAR - apart)
         count[at] += 0.2 + np.minimum(1.0, size)
@@ -219,7 +219,7 @@ def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarray, side: int) -> MovingObject | None:
-    """One object from its points; None where they are never seen together through a step."""
+    """One object from its points; None if no two of them are tracked through a step."""
     points = steady[members] / side
     seen = np.isfinite(points.real)
     frames = np.flatnonzero(seen.any(axis=0))
@@ -228,7 +228,7 @@ def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarra
     step, factor = np.zeros(len(index), complex), np.ones(len(index), complex)
     for k in range(1, len(index)):
         both = seen[:, k] & seen[:, k - 1]
-        # One point alone may have been carried off by what passed over it.
+        # A single point may have been dragged along by an object passing over it.
         if both.sum() > 1:
             step[k], factor[k] = _step(points[both, k - 1], points[both, k])
     anchor = int(seen.sum(axis=0).argmax())
@@ -255,7 +255,7 @@ def _thing(members: np.ndarray, steady: np.ndarray, flow: Flow, times: np.ndarra
 
 
 def _step(z: np.ndarray, moved: np.ndarray) -> tuple[complex, complex]:
-    """How points move in one step: the shift of their middle, and by what factor (complex) they spread and turn."""
+    """Motion of points in one step: median shift, and complex factor of scale and rotation."""
     d = moved - z
     shift = complex(np.median(d.real), np.median(d.imag))
     factor = factor_of(z, moved, APART, CLOSE)

@@ -30,7 +30,7 @@ FEWEST_TOGETHER: Final = 3
 
 
 def measure_pair(one: Body, other: Body) -> Measures:
-    """Support of every primitive between two people; empty where they are hardly seen together or not at one depth."""
+    """Support of every primitive of two people; empty if they are rarely visible together or at different depths."""
     both = np.intersect1d(one.index, other.index)
     if len(both) < FEWEST_TOGETHER:
         return {}
@@ -48,7 +48,7 @@ def measure_pair(one: Body, other: Body) -> Measures:
             hand = actor.hands()[:, side]
             reach = target.torso_to(hand)
             elbow = actor.points[:, (L_ELBOW, R_ELBOW)[side]]
-            # A hand behind the other's back is hidden; its elbow is at the other's side.
+            # A hand behind the other's back is hidden; its elbow is at their side.
             around = np.where(np.isfinite(reach), ramp(reach, 0.12, 0.07), ramp(target.torso_to(elbow), 0.2, 0.12))
             arms.append(lasting(around * near, times, 0.3))
             if actor.step <= MAX_FRAME_GAP:
@@ -74,7 +74,7 @@ def measure_pair(one: Body, other: Body) -> Measures:
 
 
 def _hands_meet(a: Body, b: Body, i: int, j: int, unit: np.ndarray) -> np.ndarray:
-    """(k,) 0..1: two wrists meet clear of both trunks, as in a handshake; arms around somebody cross there too."""
+    """(k,) 0..1: two wrists meet clear of both trunks, as in a handshake; in a hug they cross at a trunk."""
     one, other = a.points[:, (L_WRIST, R_WRIST)[i]], b.points[:, (L_WRIST, R_WRIST)[j]]
     meet = (one + other) / 2
     clear = np.fmin(a.torso_to(meet), b.torso_to(meet))
@@ -84,7 +84,7 @@ def _hands_meet(a: Body, b: Body, i: int, j: int, unit: np.ndarray) -> np.ndarra
 
 
 def _nearing(apart: np.ndarray, times: np.ndarray) -> Measure:
-    """Coming within reach: the distance shrinks, and ends at arm's length."""
+    """Approach: the distance decreases to arm's length."""
     steady = np.array([np.median(apart[max(0, k - 1) : k + 2]) for k in range(len(apart))])
     k = int(steady.argmin())
     shrunk = float(steady[: k + 1].max() - steady[k])
@@ -92,7 +92,7 @@ def _nearing(apart: np.ndarray, times: np.ndarray) -> Measure:
 
 
 def _trunk(body: Body) -> np.ndarray:
-    """(k, 2) the middle of the trunk, by the box where joints are unseen."""
+    """(k, 2) the centre of the trunk, or of the box where joints are not visible."""
     middle = body.joint(L_SHOULDER, R_SHOULDER, L_HIP, R_HIP)
     boxes = (body.boxes[:, :2] + body.boxes[:, 2:]) / 2
     return np.asarray(np.where(np.isfinite(middle), middle, boxes))

@@ -1,4 +1,4 @@
-"""Which of the points tracked lie on people."""
+"""Which tracked points lie on people."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .body import L_HIP, L_SHOULDER, NOSE, R_HIP, R_SHOULDER, seen_joints
 from .flow import Flow
 
 MARGIN: Final = 0.25
-"""Part of a box's sides by which a moving arm, a foot or a shadow may lie outside of it."""
+"""Margin, as a proportion of a box's sides, for moving arms, feet and shadows."""
 
 
 def on_people(flow: Flow, fine: Frames, poses: Poses) -> np.ndarray:
-    """(points, frames) bool: points inside the box of anybody."""
+    """(points, frames) bool: points inside anyone's box."""
     return _inside(flow, fine, poses)
 
 

@@ -46,11 +46,11 @@ from .signal import (
 )
 
 FLIGHT: Final = 0.8
-"""Seconds within which who has jumped was on the ground before, and is again."""
+"""Longest time in the air to either side of a jump's apex, in seconds."""
 
 
 def measure_person(body: Body, picture_height: float) -> Measures:
-    """Support of every primitive that concerns one person; None for what could not be seen."""
+    """Support of every primitive of one person; None for what was not measurable."""
     found = {**_posture(body), **measure_hands(body), **_framing(body, picture_height)}
     if body.step <= MAX_FRAME_GAP:
         found |= {
@@ -64,7 +64,7 @@ def measure_person(body: Body, picture_height: float) -> Measures:
 
 
 def body_rhythm(body: Body) -> Rhythm | None:
-    """How often a hand, or the whole body, goes back and forth; None where neither does so twice."""
+    """The oscillation of a hand or the whole body; None if neither has two cycles."""
     if body.step > MAX_FRAME_GAP:
         return None
     hands = body.points[:, [L_WRIST, R_WRIST]] - body.points[:, [L_SHOULDER, R_SHOULDER]]
@@ -83,7 +83,7 @@ def _posture(body: Body) -> Measures:
     knees = body.bent()
     head = body.points[:, NOSE, 1] - body.joint(L_HIP, R_HIP)[:, 1]
     straight = np.minimum(ramp(knees, 125, 150), ramp(thighs, 0.11, 0.17))
-    # From the front knees look straight, but the thighs short.
+    # Seen from the front, knees look straight but thighs short.
     bent = np.fmax(ramp(knees, 135, 110), ramp(thighs, 0.17, 0.11))
     return {
         "upright": lasting(ramp(trunk, 35, 20) * ramp(lean, 50, 35) * straight, times),
@@ -122,7 +122,7 @@ def _whole_body(body: Body) -> Measures:
 
 
 def _head(body: Body) -> Measure | None:
-    """Head against shoulders, back and forth or for long, while the trunk stays."""
+    """Head relative to the shoulders, moving back and forth or for long, while the trunk is still."""
     relative = (body.points[:, NOSE] - body.joint(L_SHOULDER, R_SHOULDER)) / body.height[:, None]
     if np.isfinite(relative[:, 0]).mean() < LEAST_SEEN or np.isfinite(relative[:, 0]).sum() < 6:
         return None
@@ -138,14 +138,14 @@ def _head(body: Body) -> Measure | None:
 
 
 def _framing(body: Body, picture_height: float) -> Measures:
-    """How the camera sees the person: a close-up of the face is how films show what a face does."""
+    """How the person is framed: a close-up of the face without legs."""
     fills = ramp(body.height / picture_height, 1.2, 2.0)
     legs = np.isfinite(body.points[:, [L_KNEE, R_KNEE], 0]).any(axis=1)
     return {"face_close": lasting(np.where(np.isfinite(body.points[:, NOSE, 0]) & ~legs, fills, 0.0), body.times)}
 
 
 def _hop(y: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(k,) pixels by which a point is above where it was and will be again within `FLIGHT` seconds."""
+    """(k,) pixels by which a point is above its lowest positions before and after, within `FLIGHT` seconds."""
     out = np.full(len(y), np.nan)
     for k in np.flatnonzero(np.isfinite(y)):
         near = np.isfinite(y) & (np.abs(times - times[k]) <= FLIGHT)

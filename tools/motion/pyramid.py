@@ -1,4 +1,4 @@
-"""Grey images, pyramids of them, and patches read between pixels: what optical flow works on."""
+"""Grey images, their pyramids, and patches at sub-pixel positions: what optical flow works on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PIL import Image
 from ..video.reader import Frames
 
 SIDE: Final = 160
-"""Long side in pixels of the images in which points are tracked."""
+"""Long side in pixels of the images that points are tracked in."""
 
 RADIUS: Final = 4
-"""Pixels: half the square of surroundings by which a point is known."""
+"""Pixels: radius of a point's patch."""
 
 
 def working_images(frames: Frames) -> np.ndarray:
@@ -33,10 +33,10 @@ def working_images(frames: Frames) -> np.ndarray:
 
 
 def _channel_weights(pictures: np.ndarray) -> np.ndarray:
-    """(3,) weights of red, green and blue: the main axis of the changes of colour, the whole image's taken out."""
+    """(3,) weights of red, green and blue: principal axis of colour changes, global changes removed."""
     changes = np.diff(pictures[:, ::2, ::2], axis=0)
     changes = (changes - changes.mean(axis=(1, 2), keepdims=True)).reshape(-1, 3)
-    # Where nothing changes, brightness.
+    # Falls back to brightness if nothing changes.
     spread = changes.T.astype(float) @ changes / max(1, len(changes)) + 0.01
     main = np.linalg.eigh(spread)[1][:, -1]
     return np.asarray(main * (1 if main.sum() >= 0 else -1), np.float32)
@@ -44,7 +44,7 @@ def _channel_weights(pictures: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Level:
-    """A image of the pyramid and its slopes."""
+    """A level of the pyramid with its gradients."""
 
     grey: np.ndarray
     right: np.ndarray
@@ -52,7 +52,7 @@ class Level:
 
     @classmethod
     def pyramid(cls, picture: np.ndarray) -> Pyramid:
-        """The image less its local brightness, half of it with slopes too, and a quarter of it."""
+        """The image minus its local mean, at full and half size with gradients, and at a quarter."""
         full = picture - box_mean(picture, 12)
         half = _halved(full)
         return cls.of(full), cls.of(half), _halved(half)
@@ -70,7 +70,7 @@ Pyramid = tuple[Level, Level, np.ndarray]
 
 
 def patches_at(grey: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(n, pixels) the surroundings of points, less their mean."""
+    """(n, pixels) patches of points, minus their means."""
     side = np.arange(-RADIUS, RADIUS + 1, dtype=np.float32)
     x, y = at[:, :1] + np.tile(side, len(side)), at[:, 1:] + np.repeat(side, len(side))
     values = Interpolation(grey.shape, x, y).read(grey)
@@ -84,7 +84,7 @@ def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 class Interpolation:
-    """Places between pixels, to be read from several planes of one size."""
+    """Sub-pixel positions at which planes of one size are read."""
 
     def __init__(self, shape: tuple[int, ...], x: np.ndarray, y: np.ndarray) -> None:
         height, width = shape
@@ -103,7 +103,7 @@ class Interpolation:
 
 
 def box_mean(plane: np.ndarray, radius: int) -> np.ndarray:
-    """Mean over squares of this radius, the border repeated."""
+    """Box filter of this radius with repeated borders."""
     side = 2 * radius + 1
     for axis in (0, 1):
         width = [(0, 0), (0, 0)]

@@ -10,20 +10,20 @@ from typing import Final
 import numpy as np
 
 LAG: Final = 6
-"""Frames over which places are compared: from one to the next they are not known well enough."""
+"""Frames over which positions are compared: between two frames they are too imprecise."""
 TRIES: Final = 160
-"""Pairs of points from which a similarity is proposed."""
+"""Pairs of points from which similarities are proposed."""
 APART: Final = 6.0
-"""Working pixels between the two points of a pair, at least."""
+"""Smallest distance of the two points of a pair, in working pixels."""
 CLOSE: Final = 0.5
-"""Working pixels, and `CLOSE_SHARE` of the usual way, within which a point obeys a similarity."""
+"""Largest residual of an inlier in working pixels, plus `CLOSE_SHARE` of the median displacement."""
 CLOSE_SHARE: Final = 0.12
 LEAST_WAY: Final = 1.5
-"""Working pixels that points must go over the lag, about their middle, for their movement to tell anything."""
+"""Smallest displacement over the lag, in working pixels, that is informative."""
 LEAST_FACTOR: Final = 0.06
-"""Least by which points spread or turn over the lag."""
+"""Smallest change of scale or rotation over the lag."""
 BETTER: Final = 1.4
-"""How many times more points must obey the similarity than go the same way."""
+"""Smallest ratio of inliers of the similarity to those of a pure shift."""
 LEAST_POINTS: Final = 5
 
 
@@ -43,7 +43,7 @@ def fit_similarity(z: np.ndarray, moved: np.ndarray, weight: np.ndarray | None =
 
 
 def as_one(paths: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of (n, frames) complex paths, in working pixels, grow, shrink or turn as one object."""
+    """(n,) bool: which of (n, frames) complex paths, in working pixels, grow, shrink or rotate as one object."""
     rng = np.random.default_rng(0)
     agreed, told = np.zeros(len(paths)), np.zeros(len(paths))
     for k in range(LAG, paths.shape[1], 2):
@@ -63,7 +63,7 @@ def as_one(paths: np.ndarray) -> np.ndarray:
 
 
 def _obeying(z: np.ndarray, d: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """(n,) bool: the points that obey the likeliest similarity; None where they rather go one way."""
+    """(n,) bool: inliers of the best similarity; None if a pure shift explains the points as well."""
     close = CLOSE + CLOSE_SHARE * float(np.median(np.abs(d)))
     alike = int((np.abs(d[:, None] - d[None]) < close).sum(axis=1).max())
     one, other = rng.integers(len(z), size=(2, TRIES))
@@ -83,7 +83,7 @@ def _obeying(z: np.ndarray, d: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def factor_of(z: np.ndarray, moved: np.ndarray, apart: float, close: float) -> complex | None:
-    """By what factor points spread and turn, from the median of pairs on; None where too few are far enough apart.
+    """Complex factor of scale and rotation, refined from the median of pairs; None if too few are far enough apart.
 
     Args:
         z: (n,) complex places.

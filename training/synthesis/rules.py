@@ -1,4 +1,4 @@
-"""What a chain must be to be learnt from, as far as rules can tell. Pure functions of a record."""
+"""Rules that a reasoning trace must pass to become training data. Pure functions of a record."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..rewards import accuracy, well_formed
 
 Record = Mapping[str, Any]
 LEAST: Final = 2
-"""Sub-actions of a chain."""
+"""Fewest sub-actions of a trace."""
 SHARED: Final = 0.5
-"""Part of a sub-action's content words that the evidence must hold."""
+"""Proportion of a sub-action's content words that the evidence must contain."""
 LONGEST: Final = 6000
-"""Characters of what the policy says in one turn."""
+"""Most characters of one turn of the policy."""
 _STEM: Final = 5
 """Letters by which words are compared: step, steps and stepping agree."""
 _TELLS: Final = re.compile(
@@ -33,12 +33,12 @@ _TELLS: Final = re.compile(
 )
 _FILES: Final = re.compile(r"[\w-]+\.(?:mp4|avi|webm|mkv|mov)\b", re.IGNORECASE)
 TELLS_MOVEMENT: Final = ("track_motion", "describe_video")
-"""Tools that say what happens. Where people stand is no evidence for or against it, nor is what a candidate means."""
+"""Tools that report what happens; positions of people and definitions are no evidence of that."""
 _TEXTS: Final = re.compile(rf"^From (?:{'|'.join(TELLS_MOVEMENT)}):$(.*?)(?=^From \w+:$|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def reasons(record: Record, label: str, clip: str) -> dict[str, str]:
-    """Why a chain is no good: name of the rule to what is wrong; empty where nothing is.
+    """Why a trace is rejected: name of the rule to what is wrong; empty if nothing is.
 
     Args:
         record: A run, as `graph.record` keeps it.
@@ -52,12 +52,12 @@ def reasons(record: Record, label: str, clip: str) -> dict[str, str]:
 
 
 def wrong_answer(record: Record, label: str, clip: str) -> str:
-    """The answer is another than the right one."""
+    """The answer is wrong."""
     return "" if accuracy(record, label) else f"answered {record['recognition']['action']!r}"
 
 
 def form(record: Record, label: str, clip: str) -> str:
-    """A turn had to be corrected or mended, or is endless; a chain is an example of the exact form."""
+    """A turn was corrected, repaired or too long; a trace is an example of the exact format."""
     if not well_formed(record):
         return "a turn was corrected, or the last is not thought, scores and answer alone"
     long = [node for node, said in _said(record) if len(said) > LONGEST]
@@ -71,7 +71,7 @@ def few_sub_actions(record: Record, label: str, clip: str) -> str:
 
 
 def unsupported(record: Record, label: str, clip: str) -> str:
-    """A sub-action that no tool's evidence speaks of, or that was looked for and not seen.
+    """A sub-action that no evidence mentions, or that was measurable and not observed.
 
     Where no tool said what happens there is nothing to hold a sub-action against: pictures are the verifier's.
     """
@@ -102,7 +102,7 @@ def inconsistent(record: Record, label: str, clip: str) -> str:
 
 
 def leak(record: Record, label: str, clip: str) -> str:
-    """A turn shows knowledge that no conversation gives: of the label, the file, or the answer before any evidence."""
+    """A turn knows what the conversation does not contain: the label, the file, or the answer before evidence."""
     said = _said(record)
     text = "\n".join(words for _, words in said)
     if (match := _TELLS.search(text)) or (match := _FILES.search(text)):
@@ -120,13 +120,13 @@ RULES: Final[tuple[Rule, ...]] = (wrong_answer, form, few_sub_actions, unsupport
 
 
 def fingerprint(record: Record) -> str:
-    """The same for two chains in which the policy says and does the same."""
+    """Equal for two traces with the same text and calls of the policy."""
     said = "\n".join(" ".join(text.split()) for _, text in _said(record))
     return sha256(said.encode(errors="replace")).hexdigest()
 
 
 def _said(record: Record) -> list[tuple[str, str]]:
-    """(node, words and calls) of the policy's turns."""
+    """(node, text and calls) of the policy's turns."""
     return [
         (message["node"], "\n".join([content_text(message["content"]), *(str(call) for call in _calls(message))]))
         for message in record["messages"]
@@ -140,7 +140,7 @@ def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _evidence(record: Record) -> str:
-    """What tools saw happen, in words."""
+    """What tools reported of the motion, as text."""
     tools = [
         content_text(m["content"])
         for m in record["messages"]
@@ -153,12 +153,12 @@ def _evidence(record: Record) -> str:
 
 
 def _measurements(record: Record, evidence: str) -> Measurements:
-    """What `track_motion` measured; in records of earlier versions it stands in the text alone."""
+    """What `track_motion` measured; records of earlier versions have it in the text only."""
     items = record["recognition"]["evidence"]
     measured = next((item["measured"] for item in items if item.get("measured")), None)
     return Measurements.from_json(measured) if measured else read_measurements(evidence)
 
 
 def _content(text: str) -> set[str]:
-    """Stems of the words that say something."""
+    """Stems of content words."""
     return {word[:_STEM] for word in words(text) if len(word) > 3}

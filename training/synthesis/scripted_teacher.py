@@ -38,24 +38,24 @@ PLANS: Final[Mapping[tuple[str, ...], int]] = {
     ("explain_actions",): 3,
     (): 12,
 }
-"""Tools asked in the first round, with weights."""
+"""Tools called in the first round, with weights."""
 INSTEAD: Final = ("track_motion", "estimate_pose", "describe_video")
-"""Asked in turn where what was asked gave no evidence."""
+"""Called in this order if a tool failed and nothing was measured."""
 BORNE_OUT: Final = 0.3
-"""Share of the belief in the best-fitting candidate that the right one must have by what was measured."""
+"""Smallest ratio of the right candidate's posterior to the best one's for it to be the answer."""
 HESITATES: Final = 0.3
-"""Share of chains with second thoughts, where the evidence gives cause."""
+"""Proportion of traces with second thoughts, if the evidence gives cause."""
 TELLS_ORDER: Final = 0.5
-"""Share of chains that tell the order of two movements where no other candidate has them the other way round."""
+"""Proportion of traces that mention the order of two movements when no candidate has the reverse."""
 
 
 class ScriptedTeacher(KinematicPolicy):
-    """The teacher of one run. Deterministic by its seed."""
+    """The teacher of one run. Deterministic for a given seed."""
 
     label: str
     """The right answer, one of the candidates."""
     shown: Mapping[str, str] = {}
-    """Motion primitives that truly show in the clip, in order, with their meanings; empty where that is not known."""
+    """Motion primitives that truly occur in the clip, in order, with their meanings; empty if not known."""
     seed: int = 0
 
     @property
@@ -87,7 +87,7 @@ class ScriptedTeacher(KinematicPolicy):
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
     def _answer(self, read: Read) -> str:
-        """The right action; but where what was measured, or its order, clearly speaks for another, that one."""
+        """The right action, or another one that measurements or their order clearly support."""
         if not read.observed.measured:
             return self.label
         if reverse := reversed_by(self.label, read):
@@ -114,7 +114,7 @@ class ScriptedTeacher(KinematicPolicy):
 
 
 class Sayings:
-    """Phrases by occasion, drawn by chance."""
+    """Randomly chosen phrases by occasion."""
 
     def __init__(self, chance: random.Random) -> None:
         """Draw with `chance`."""
@@ -133,7 +133,7 @@ def _phrases() -> dict[str, list[str]]:
 
 
 def unavailable(messages: Sequence[BaseMessage]) -> list[str]:
-    """The tools that gave nothing."""
+    """The tools that were unavailable."""
     return [
         str(message.name)
         for message in messages
@@ -142,7 +142,7 @@ def unavailable(messages: Sequence[BaseMessage]) -> list[str]:
 
 
 def _choose(read: Read, messages: Sequence[BaseMessage], offered: Sequence[str], sees: bool, say: Sayings) -> AIMessage:
-    """Tools to ask. A teacher that does not know what the frames show (`sees`) has movement measured always."""
+    """Tools to call. A teacher that does not know what the frames show (`sees`) always has motion measured."""
     asked = {c["name"] for message in messages if isinstance(message, AIMessage) for c in message.tool_calls}
     failed = unavailable(messages)
     if asked:
@@ -163,7 +163,7 @@ def _choose(read: Read, messages: Sequence[BaseMessage], offered: Sequence[str],
 
 
 def _in_order(read: Read, answer: str, shown: Mapping[str, str], say: Sayings) -> list[str]:
-    """What is known of the order of its movements: always where another candidate has them the other way round."""
+    """The order of two movements, if known: always when another candidate has the reverse."""
     found = in_order(answer, read, shown, say.chance)
     if found is None or (not found.reverse and say.chance.random() >= TELLS_ORDER):
         return []
@@ -172,7 +172,7 @@ def _in_order(read: Read, answer: str, shown: Mapping[str, str], say: Sayings) -
 
 
 def _second_thoughts(read: Read, rows: Sequence[Part], answer: str, say: Sayings) -> list[str]:
-    """A rival that came up and what it lacks; nothing where no rival lacks what was looked for."""
+    """A rival and a primitive it would need that was not observed; nothing if there is none."""
     rivals = {name: sum(part.scores.get(name, 0) for part in rows) for part in rows for name in part.scores}
     for other in sorted(rivals.keys() - {answer}, key=lambda name: (-rivals[name], name)):
         for part in definition(other, read).sub_actions[:2]:
@@ -183,7 +183,7 @@ def _second_thoughts(read: Read, rows: Sequence[Part], answer: str, say: Sayings
 
 
 def _item(part: Part, label: str, say: Sayings) -> str:
-    """A line on one sub-action: where it shows, and what it says of each candidate."""
+    """A line on one sub-action: its evidence, and its score for each candidate."""
     fits = part.scores.get(label, 0) >= 6
     slots = {"n": part.rank, "part": part.name, "where": part.where, "label": label}
     line = [say("item_fits" if fits else "item_partly", score=f"{part.scores.get(label, 0):g}", **slots)]

@@ -16,19 +16,19 @@ from ...tools.primitives import OBSERVED, PRIMITIVES
 
 FEWEST, MOST = 2, 5
 CLEAR: Final = 0.2
-"""Fit with an order, -1 to 1, from which measured times speak for it, or against it."""
+"""Absolute agreement with an order, 0 to 1, from which measured times count for or against it."""
 WHOLE: Final = "the action as a whole"
 
 
 @dataclass
 class Part:
-    """A sub-action of a chain."""
+    """A sub-action of a reasoning trace."""
 
     name: str
     candidates: list[str] = field(default_factory=list)
     rank: int = 0
     where: str = ""
-    """How it is known, in words."""
+    """The source of this knowledge, in words."""
     scores: dict[str, float] = field(default_factory=dict)
 
     def as_argument(self) -> dict[str, Any]:
@@ -38,21 +38,21 @@ class Part:
 
 @dataclass(frozen=True)
 class InOrder:
-    """Two movements of an action that show in the order in which it has them."""
+    """Two movements of an action that occur in its order."""
 
     first: str
     then: str
     where: str
-    """How it is known, in words."""
+    """The source of this knowledge, in words."""
     reverse: str = ""
-    """A candidate that asks for the reverse; empty where none does."""
+    """A candidate with the reverse order; empty if there is none."""
 
 
 def parts(read: Read, label: str, shown: Mapping[str, str], chance: random.Random) -> list[Part]:
-    """The sub-actions to name, the most telling first: what the right action consists of and the evidence shows."""
+    """The sub-actions to name, most discriminative first: those of the right action that the evidence shows."""
     own = _own(label, read)
     seen = [name for name, support in read.observed.support.items() if support >= OBSERVED]
-    # Where nothing was measured, the frames are the evidence, and what they show is known.
+    # Without measurements the frames are the evidence, and what they show is known.
     evident = seen if read.observed.measured else list(shown)
     found = sorted(evident, key=lambda name: own.index(name) if name in own else len(own))
     named = {**shown, **PRIMITIVES}
@@ -81,14 +81,14 @@ def scored(
 
 
 def _score(name: str, known: Definition, strength: float, chance: random.Random) -> float:
-    """0..10: how strongly the primitive shows, and how far up the definition names it."""
+    """0..10: support of the primitive, and its rank in the definition."""
     ranks = [rank for rank, part in enumerate(known.sub_actions) if name in part.primitives]
     fit = 1.0 - 0.08 * ranks[0] if ranks else 0.05 if name in known.never else 0.25
     return float(min(10, max(0, round(10 * fit * (0.5 + strength / 2) + chance.uniform(-0.8, 0.8)))))
 
 
 def _let_lead(found: Sequence[Part], label: str, own: Collection[str]) -> None:
-    """Break ties, and small leads of another action, for the right one.
+    """Resolve ties and small leads of another action in favour of the right one.
 
     Only what its definition names, `own`, may count more for it: where the evidence speaks for another action, the
     scores say so, and the chain is rejected.
@@ -105,7 +105,7 @@ def _let_lead(found: Sequence[Part], label: str, own: Collection[str]) -> None:
 
 
 def _in_question(name: str, label: str, read: Read, chance: random.Random) -> list[str]:
-    """The right action and one or two others: those that share the primitive, or are easily confused, before any."""
+    """The right action and one or two others, preferably those that share the primitive or are easily confused."""
     others = [action for action in read.actions if action != label]
     chance.shuffle(others)
     unlike = definition(label, read).unlike
@@ -116,7 +116,7 @@ def _in_question(name: str, label: str, read: Read, chance: random.Random) -> li
 
 
 def _own(label: str, read: Read) -> list[str]:
-    """The primitives of an action, the most telling first."""
+    """The primitives of an action, most discriminative first."""
     return list(definition(label, read).primitives)
 
 
@@ -133,31 +133,31 @@ def in_order(label: str, read: Read, shown: Mapping[str, str], chance: random.Ra
 
 
 def reversed_by(label: str, read: Read) -> str:
-    """A candidate that has two movements of the action the other way round, as they were clearly measured; or none."""
+    """A candidate with two movements in the reverse order, as clearly measured; empty if there is none."""
     return next((rival for pair, rival in _reversed(label, read) if _fit(pair, read) <= -CLEAR), "")
 
 
 def _reversed(label: str, read: Read) -> list[tuple[tuple[str, str], str]]:
-    """Two movements as the action has them, and a candidate that has them the other way round; every such case."""
+    """Every case of two movements in the action's order and a candidate with the reverse order."""
     own = _before(label, read)
     return [((a, b), other) for other in read.actions for b, a in _before(other, read) if (a, b) in own]
 
 
 def _before(label: str, read: Read) -> list[tuple[str, str]]:
-    """Pairs of primitives of which an action has the one before the other."""
+    """Pairs of primitives in the action's order."""
     steps = combinations(definition(label, read).order, 2)
     return [pair for one, other in steps for pair in product(one, other)]
 
 
 def _fit(pair: tuple[str, str], read: Read) -> float:
-    """How clearly the one was measured before the other, -1..1."""
+    """How clearly the first was measured before the second, -1..1."""
     return order_fit(read.observed, [(name,) for name in pair])
 
 
 def _known_order(one: str, other: str, read: Read, shown: Mapping[str, str], chance: random.Random) -> str:
-    """How it is known that one came before the other, in words; empty where it is not."""
+    """How it is known that one came before the other, in words; empty if it is not known."""
     spans, in_time, fit = read.observed.spans, list(shown), _fit((one, other), read)
-    # What began before something and outlasts it may be the clip's length and no time at all.
+    # A movement that spans another may simply last the whole clip.
     if fit >= CLEAR and all(before <= after for before, after in zip(spans[one], spans[other], strict=True)):
         return "measured at {:.1f} to {:.1f} s and {:.1f} to {:.1f} s".format(*spans[one], *spans[other])
     unseen = {one, other} & set(read.observed.measured) - spans.keys()
@@ -169,7 +169,7 @@ def _known_order(one: str, other: str, read: Read, shown: Mapping[str, str], cha
 
 
 def definition(label: str, read: Read) -> Definition:
-    """What a candidate is: as the conversation says, or else as the knowledge base does."""
+    """The definition of a candidate: from the conversation, or else from the knowledge base."""
     return read.definitions.get(label) or define(label)
 
 

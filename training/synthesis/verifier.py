@@ -1,4 +1,4 @@
-"""A second model reads a chain and says whether it holds."""
+"""A second model checks a reasoning trace."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ LONGEST: Final = 12_000
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier says of a chain."""
+    """The verifier's judgement of a trace."""
 
     wrong: str
-    """What is wrong; empty where nothing is."""
+    """What is wrong; empty if nothing is."""
     tokens: Mapping[str, int]
     """Input and output tokens that the verdict took."""
 
 
 async def judge(record: Mapping[str, Any], verifier: BaseChatModel, seconds: float) -> Verdict:
-    """Have a chain checked.
+    """Have a trace checked.
 
     Raises:
         PolicyUnavailable: The verifier cannot be reached or refuses.
@@ -62,7 +62,7 @@ async def judge(record: Mapping[str, Any], verifier: BaseChatModel, seconds: flo
 
 
 def _conversation(record: Mapping[str, Any]) -> str:
-    """The conversation as text: who speaks, what is said, which calls are made."""
+    """The conversation as text: roles, messages and calls."""
     lines = []
     for message in record["messages"][1:]:
         calls = [json.dumps({c["name"]: c["args"]}, ensure_ascii=False) for c in message.get("tool_calls", ())]

@@ -1,1 +1,1 @@
-"""The embedded policy: rules over what the tools measured, played as an honest chat model."""
+"""The embedded policy: rules over what the tools measured, as a chat model."""

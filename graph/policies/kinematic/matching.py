@@ -27,7 +27,7 @@ such as standing upright, an action shows too whose definition does not mention 
 NEVER: Final = 0.04
 """Probability of a primitive that the definition rules out."""
 TEMPER: Final = 1.5
-"""Primitives overlap, so their evidence is not independent: log-likelihoods are divided by this."""
+"""Divisor of log-likelihoods: primitives overlap, so their evidence is not independent."""
 ORDERLY: Final = 0.8
 """How much likelier than by chance the order that a definition says is, seen beyond doubt; the reverse is as much less
 likely. Below 1: primitives are also seen where they are not."""
@@ -98,7 +98,7 @@ def _after(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 
 def _usual(definitions: Collection[Definition]) -> dict[str, float]:
-    """Chance that a primitive shows, for each that any of these definitions names, where one of them does not."""
+    """Probability of each primitive that any definition names, under a definition that does not name it."""
     named = Counter(name for known in definitions for name in known.primitives)
     whole = len(definitions) + DOUBT
     return {name: max(UNSAID, (count + DOUBT * UNSAID) / whole) for name, count in named.items()}

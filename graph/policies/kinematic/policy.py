@@ -31,13 +31,13 @@ STANDS_IN = "estimate_pose"
 FEW_ENOUGH_TO_EXPLAIN = 40
 MOST_SUB_ACTIONS = 5
 UNNAMED = 0.4
-"""What a sub-action counts for a candidate whose definition does not name it."""
+"""Factor on a sub-action's score for a candidate whose definition does not name it."""
 MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
 
 
 @dataclass(frozen=True)
 class Read:
-    """What the conversation so far says."""
+    """What the conversation so far contains."""
 
     actions: tuple[str, ...]
     observed: Measurements
