@@ -19,7 +19,7 @@ from .body import (
     Body,
 )
 from .signal import (
-    LEAST_SEEN,
+    MIN_KNOWN,
     SMOOTHING,
     Measure,
     Measures,
@@ -134,7 +134,7 @@ def _sweep(hand: np.ndarray, hanging: np.ndarray, times: np.ndarray) -> Measure 
 
     An arm that leaves its hanging or comes back to it is raised or lowered, not swung.
     """
-    if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN or len(hand) < 4:
+    if np.isfinite(hand[:, 0]).mean() < MIN_KNOWN or len(hand) < 4:
         return None
     # A median of three removes single outliers and keeps the path of the hand.
     smooth = hand.copy()
@@ -149,7 +149,7 @@ def _sweep(hand: np.ndarray, hanging: np.ndarray, times: np.ndarray) -> Measure 
 
 def _waving(hand: np.ndarray, times: np.ndarray) -> Measure | None:
     """A raised hand (k, 2; body heights from its shoulder) that moves from side to side."""
-    if np.isfinite(hand[:, 0]).mean() < LEAST_SEEN:
+    if np.isfinite(hand[:, 0]).mean() < MIN_KNOWN:
         return None
     quick = detrended(np.where(hand[:, 1:] < 0, hand, np.nan), times, SMOOTHING)
     quick = np.nan_to_num(quick)

@@ -21,7 +21,7 @@ from .body import (
     filled,
 )
 from .signal import (
-    LEAST_SEEN,
+    MIN_KNOWN,
     Measure,
     Measures,
     cycles,
@@ -50,7 +50,7 @@ def footsteps(body: Body) -> tuple[int, float, float]:
     that swings twice running, as in a kick, takes no steps.
     """
     feet = body.points[:, [L_ANKLE, R_ANKLE]]
-    if np.isfinite(feet).all(axis=(1, 2)).mean() < LEAST_SEEN:
+    if np.isfinite(feet).all(axis=(1, 2)).mean() < MIN_KNOWN:
         return 0, float(body.times[0]), float(body.times[-1])
     left, right = (filled(feet[:, side], body.times) for side in (0, 1))
     at = turning_points(principal(left - right) / body.height, STEP)
@@ -118,7 +118,7 @@ def _under_way(body: Body) -> tuple[float, float]:
 def measure_legs(body: Body) -> Measures:
     """Steps, pedalling and kicks; None for each if the legs are not visible."""
     knees, feet = body.knees(), body.points[:, [L_ANKLE, R_ANKLE]]
-    seen = np.isfinite(knees).all(axis=1).mean() >= LEAST_SEEN
+    seen = np.isfinite(knees).all(axis=1).mean() >= MIN_KNOWN
     if not seen:
         return dict.fromkeys(("steps", "pedal", "kick"))
     span = body.times[[0, -1]]

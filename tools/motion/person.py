@@ -25,8 +25,8 @@ from .body import (
 )
 from .gait import measure_legs, measure_travel
 from .signal import (
-    LEAST_SEEN,
     MAX_FRAME_GAP,
+    MIN_KNOWN,
     SMOOTHING,
     Measure,
     Measures,
@@ -124,7 +124,7 @@ def _whole_body(body: Body) -> Measures:
 def _head(body: Body) -> Measure | None:
     """Head relative to the shoulders, moving back and forth or for long, while the trunk is still."""
     relative = (body.points[:, NOSE] - body.joint(L_SHOULDER, R_SHOULDER)) / body.height[:, None]
-    if np.isfinite(relative[:, 0]).mean() < LEAST_SEEN or np.isfinite(relative[:, 0]).sum() < 6:
+    if np.isfinite(relative[:, 0]).mean() < MIN_KNOWN or np.isfinite(relative[:, 0]).sum() < 6:
         return None
     swings = again(principal(detrended(relative, body.times, SMOOTHING)), body.times, 0.012, 0.75, 2)
     trunk = np.linalg.norm(body.velocity(body.joint(L_SHOULDER, R_SHOULDER)), axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 
 MAX_FRAME_GAP: Final = 0.35
 """Seconds between frames above which motion is not measured: a step or a swing would fall between two frames."""
-LEAST_SEEN: Final = 0.3
+MIN_KNOWN: Final = 0.3
 """Smallest proportion of frames in which a quantity must be known to count as measurable."""
 
 
@@ -41,7 +41,7 @@ def lasting(strength: np.ndarray, times: np.ndarray, part: float = 0.6) -> Measu
     None where too little was seen.
     """
     good = np.isfinite(strength)
-    if good.mean() < LEAST_SEEN:
+    if good.mean() < MIN_KNOWN:
         return None
     return _measure(min(1.0, float(strength[good].mean()) / part), strength, times)
 
@@ -49,7 +49,7 @@ def lasting(strength: np.ndarray, times: np.ndarray, part: float = 0.6) -> Measu
 def event(strength: np.ndarray, times: np.ndarray) -> Measure | None:
     """Support of something brief: its greatest strength that lasts two frames. None where too little was seen."""
     good = np.isfinite(strength)
-    if good.mean() < LEAST_SEEN or good.sum() < 2:
+    if good.mean() < MIN_KNOWN or good.sum() < 2:
         return None
     known = strength[good]
     return _measure(float(np.minimum(known[:-1], known[1:]).max()), strength, times)
@@ -75,7 +75,7 @@ def repeated(
     series: np.ndarray, times: np.ndarray, least: float, few: float = 1.5, many: float = 3.0
 ) -> Measure | None:
     """Support of repetition: swings of `least` to either side, nothing below `few` cycles, full from `many`."""
-    if np.isfinite(series).mean() < LEAST_SEEN or np.isfinite(series).sum() < 6:
+    if np.isfinite(series).mean() < MIN_KNOWN or np.isfinite(series).sum() < 6:
         return None
     count, _ = cycles(series, times, least)
     return Measure(float(ramp(count, few, many)), float(times[0]), float(times[-1]))
@@ -107,7 +107,7 @@ def principal(points: np.ndarray) -> np.ndarray:
 
 def peak(strength: np.ndarray, times: np.ndarray) -> Measure | None:
     """Support of something that may last less than two frames: its maximum."""
-    if np.isfinite(strength).mean() < LEAST_SEEN:
+    if np.isfinite(strength).mean() < MIN_KNOWN:
         return None
     k = int(np.nanargmax(strength))
     return Measure(float(strength[k]), float(times[max(0, k - 1)]), float(times[k]))
@@ -122,7 +122,7 @@ def spread(series: np.ndarray) -> float:
 def change(series: np.ndarray, times: np.ndarray, hold: float = np.inf) -> tuple[float, float, float] | None:
     """The greatest rise of a series that is kept for `hold` seconds, or to the end: (amount, start, end)."""
     good = np.isfinite(series)
-    if good.mean() < LEAST_SEEN or good.sum() < 5:
+    if good.mean() < MIN_KNOWN or good.sum() < 5:
         return None
     x, t = series[good], times[good]
     steady = np.array([np.median(x[max(0, k - 1) : k + 2]) for k in range(len(x))])

@@ -19,25 +19,25 @@ from ....tools.motion.measurements import Measurements
 LEADING: Final = 0.8
 """Probability that the primitives of the first-ranked sub-action occur; later ranks fall linearly to `TRAILING`."""
 TRAILING: Final = 0.5
-UNSAID: Final = 0.15
+UNMENTIONED: Final = 0.15
 """Smallest probability of a primitive that the definition does not mention."""
-DOUBT: Final = 8
-"""Candidates' worth of `UNSAID` against which it counts how many candidates name a primitive: what many actions show,
-such as standing upright, an action shows too whose definition does not mention it."""
-NEVER: Final = 0.04
+PRIOR_COUNT: Final = 8
+"""Pseudo-count of candidates with probability `UNMENTIONED`: a primitive that many candidates name, such as standing
+upright, also occurs in actions whose definitions do not mention it."""
+RULED_OUT: Final = 0.04
 """Probability of a primitive that the definition rules out."""
 TEMPER: Final = 1.5
 """Divisor of log-likelihoods: primitives overlap, so their evidence is not independent."""
-ORDERLY: Final = 0.8
-"""How much likelier than by chance the order that a definition says is, seen beyond doubt; the reverse is as much less
-likely. Below 1: primitives are also seen where they are not."""
-TICK: Final = 0.1
+ORDER_STRENGTH: Final = 0.8
+"""By how much, relative to chance, a clearly observed order that the definition states is likelier, and its reverse
+less likely. Below 1, because primitives are also observed where they do not occur."""
+TIME_PRECISION: Final = 0.1
 """Precision of measured times in seconds."""
 
 
 def forecast(definition: Definition) -> dict[str, float]:
     """Probability in (0, 1) of each primitive that the definition names or rules out."""
-    chances: dict[str, float] = {name: NEVER for name in definition.never}
+    chances: dict[str, float] = {name: RULED_OUT for name in definition.never}
     parts = definition.sub_actions
     for k, part in enumerate(parts):
         chance = LEADING - (LEADING - TRAILING) * k / max(1, len(parts) - 1)
@@ -48,7 +48,7 @@ def forecast(definition: Definition) -> dict[str, float]:
 
 def posterior(observed: Measurements, definitions: Mapping[str, Definition]) -> dict[str, float]:
     """Probability of each candidate, summing to 1; uniform if nothing was measured."""
-    usual = _usual(definitions.values())
+    usual = _base_rates(definitions.values())
     likelihoods = {label: _log_likelihood(observed, known, usual) / TEMPER for label, known in definitions.items()}
     top = max(likelihoods.values(), default=0.0)
     shares = {label: math.exp(value - top) for label, value in likelihoods.items()}
@@ -72,7 +72,7 @@ def rank_by_evidence(evidence: Sequence[Mapping[str, Any]], actions: Sequence[st
 
 
 def order_fit(observed: Measurements, order: Sequence[Sequence[str]]) -> float:
-    """How clearly primitives were seen in this order, -1 (the reverse, beyond doubt) to 1; 0 says nothing.
+    """How clearly primitives were observed in this order, from -1 (the reverse) to 1; 0 is no evidence.
 
     The mean, over the pairs of different steps that were both seen, of how far apart in time they were, each in
     proportion to their support.
@@ -93,21 +93,21 @@ def _after(one: tuple[float, float], other: tuple[float, float]) -> float:
     The distance of the middles in halves of both lengths. Middles err less than starts: a primitive that goes on, or
     whose time could not be told within the clip, has the whole clip as its span and starts before everything.
     """
-    lengths = abs(one[1] - one[0]) + abs(other[1] - other[0]) + 2 * TICK
+    lengths = abs(one[1] - one[0]) + abs(other[1] - other[0]) + 2 * TIME_PRECISION
     return max(-1.0, min(1.0, (sum(other) - sum(one)) / lengths))
 
 
-def _usual(definitions: Collection[Definition]) -> dict[str, float]:
+def _base_rates(definitions: Collection[Definition]) -> dict[str, float]:
     """Probability of each primitive that any definition names, under a definition that does not name it."""
     named = Counter(name for known in definitions for name in known.primitives)
-    whole = len(definitions) + DOUBT
-    return {name: max(UNSAID, (count + DOUBT * UNSAID) / whole) for name, count in named.items()}
+    whole = len(definitions) + PRIOR_COUNT
+    return {name: max(UNMENTIONED, (count + PRIOR_COUNT * UNMENTIONED) / whole) for name, count in named.items()}
 
 
 def _log_likelihood(observed: Measurements, known: Definition, usual: Mapping[str, float]) -> float:
     # With the chance that both of a pair were there as its weight, this is a mixture of densities over -1..1.
-    total, chances = math.log1p(ORDERLY * order_fit(observed, known.order)), forecast(known)
+    total, chances = math.log1p(ORDER_STRENGTH * order_fit(observed, known.order)), forecast(known)
     for name in observed.measured:
-        chance, support = chances.get(name, usual.get(name, UNSAID)), observed.support.get(name, 0.0)
+        chance, support = chances.get(name, usual.get(name, UNMENTIONED)), observed.support.get(name, 0.0)
         total += support * math.log(chance) + (1 - support) * math.log(1 - chance)
     return total

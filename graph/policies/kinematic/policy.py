@@ -24,13 +24,13 @@ from .matching import forecast, order_fit, posterior
 from .reading import read_definitions, read_measurements
 from .replies import call, json_after, last_turn, shortlists
 
-TELLING = ("track_motion", "explain_actions")
-"""What tells candidates apart: movement, drawn with the joints of those who move, and what each says of movement."""
-STANDS_IN = "estimate_pose"
-"""Asked only where movement is not on offer: it draws poses for people who look at the run, and tells no more here."""
+DISCRIMINATIVE_TOOLS = ("track_motion", "explain_actions")
+"""Tools that discriminate between candidates: measured motion, and what each definition says of motion."""
+FALLBACK_TOOL = "estimate_pose"
+"""Called only if motion is not on offer: it draws poses for people who inspect the run."""
 FEW_ENOUGH_TO_EXPLAIN = 40
 MOST_SUB_ACTIONS = 5
-UNNAMED = 0.4
+UNNAMED_FACTOR = 0.4
 """Factor on a sub-action's score for a candidate whose definition does not name it."""
 MEANINGS = {meaning: name for name, meaning in PRIMITIVES.items()}
 
@@ -90,7 +90,7 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
 def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage]) -> AIMessage:
     asked = {call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
     few = len(read.actions) <= FEW_ENOUGH_TO_EXPLAIN
-    wanted = TELLING if "track_motion" in offered else (STANDS_IN, *TELLING)
+    wanted = DISCRIMINATIVE_TOOLS if "track_motion" in offered else (FALLBACK_TOOL, *DISCRIMINATIVE_TOOLS)
     names = [n for n in wanted if n in offered and n not in asked and (few or n != "explain_actions")]
     text = (
         "I need to know what moves and how, and what the candidates mean."
@@ -139,7 +139,9 @@ def _fit(read: Read, sub_action: str, label: str, shares: Mapping[str, float], b
     if known is None or not name:
         return 1.0
     named = name in known.primitives
-    return round(10 * read.observed.support.get(name, 0.0) * (1.0 if named else UNNAMED) * shares[label] / best, 1)
+    return round(
+        10 * read.observed.support.get(name, 0.0) * (1.0 if named else UNNAMED_FACTOR) * shares[label] / best, 1
+    )
 
 
 def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], rows: int) -> AIMessage:
