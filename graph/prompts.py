@@ -106,6 +106,12 @@ _REQUEST_BY_WRITER: Final[Mapping[tuple[str | None, str], Request]] = {
 }
 
 
+def is_outdated(messages: Sequence[BaseMessage]) -> bool:
+    """Whether an earlier version, whose messages carried no request, wrote the graph's side of the conversation."""
+    marks = [message.additional_kwargs.get(METADATA, {}) for message in messages]
+    return any(mark.get("author") == "graph" for mark in marks) and not any("request" in mark for mark in marks)
+
+
 def was_corrected(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a turn had to be given again.
 

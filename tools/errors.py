@@ -18,6 +18,7 @@
   * MissingExtra            an optional package is not installed
   * PolicyUnavailable       the policy failed: the run ends with status `failed`
     * PolicyBusy            the same, but a retry may help; the graph retries by itself
+    * OutdatedThread        the embedded policy cannot continue a thread of an earlier version
   * UnusableAnswer          the policy answered, but not usably: the run ends with status `failed`
   * ToolUnavailable         a tool failed: the run continues without its evidence
     * ToolBusy              the same, but a retry may help
@@ -103,6 +104,10 @@ class PolicyUnavailable(VideoStarError):
 
 class PolicyBusy(PolicyUnavailable):
     """A failure of the policy for which a retry may help: time limit, lost connection, throttling, server error."""
+
+
+class OutdatedThread(PolicyUnavailable):
+    """An earlier version began the thread, in words that the embedded policy no longer reads."""
 
 
 class UnusableAnswer(VideoStarError):

@@ -14,10 +14,11 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from ....tools.errors import OutdatedThread
 from ....tools.knowledge import Definition
 from ....tools.motion.measurements import Measurements
 from ....tools.primitives import OBSERVED, PRIMITIVES
-from ...prompts import CANDIDATES, requested
+from ...prompts import CANDIDATES, is_outdated, requested
 from ...ranking import weigh
 from ..base import ChatPolicy
 from .matching import forecast, order_fit, posterior
@@ -58,6 +59,11 @@ class KinematicPolicy(ChatPolicy):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        if is_outdated(messages):
+            raise OutdatedThread(
+                "an earlier version of video-star began this thread, and the embedded policy cannot read its texts; "
+                "start a new run, or continue the thread with a chat model"
+            )
         offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
         read, request = read_conversation(messages), requested(messages)
         if request == "decompose":
