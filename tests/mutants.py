@@ -88,7 +88,7 @@ MUTANTS = [
         "graph/turn.py",
         "async with asyncio.timeout(self.seconds):",
         "async with asyncio.timeout(None):",
-        "tests/graph/test_graph.py",
+        "tests/graph/test_turn.py",
     ),
     Mutant(
         "status: the best of several counts",

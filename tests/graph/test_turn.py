@@ -1,5 +1,6 @@
 """One turn of the policy: ask, correct once, give up."""
 
+import asyncio
 from typing import Any, ClassVar
 
 import pytest
@@ -10,6 +11,7 @@ from video_star.graph.replies.errors import MalformedReply
 from video_star.graph.state import Context
 from video_star.graph.turn import Turn, form_for
 from video_star.graph.usage import NodeUsage
+from video_star.tools.errors import PolicyBusy
 
 from .conftest import Scripted, says
 
@@ -43,6 +45,17 @@ async def test_a_malformed_reply_is_corrected_once(lines: list[str], value: int 
         assert [message.text for message in asked[:2]] == ["How many?", "seven"]
         assert [message.text for message in parsed.corrected] == [message.text for message in asked[1:]]
         assert problems[0] in asked[-1].text
+
+
+async def test_a_reply_that_takes_too_long_is_given_up() -> None:
+    class Hanging(Scripted):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+
+    turn = Turn(Hanging(replies=[]), NodeUsage("score", {}), 0.05)  # type: ignore[typeddict-item]
+    with pytest.raises(PolicyBusy, match="policy_seconds"):
+        async with asyncio.timeout(30):
+            await turn.ask([HumanMessage("How many?")])
 
 
 async def test_a_reply_is_normalized_before_it_is_parsed_and_kept() -> None:

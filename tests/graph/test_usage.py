@@ -22,6 +22,16 @@ def test_the_price_applies_to_all_tokens_and_a_node_without_a_price_keeps_the_co
     assert NodeUsage("score", state).update(fresh=True)["usage"]["cost"] is None  # type: ignore[arg-type]
 
 
+def test_costs_that_the_provider_reports_add_up() -> None:
+    state: dict[str, Any] = {}
+    for node in ("decompose", "score"):
+        usage = NodeUsage(node, state)  # type: ignore[arg-type]
+        for _ in range(2):
+            usage.add_reply(AIMessage("a", response_metadata={"token_usage": {"cost": 0.25}}))
+        state = usage.update()
+    assert state["usage"]["cost"] == {"amount": 1.0, "currency": "USD"}
+
+
 def test_time_and_tokens_add_up_over_nodes() -> None:
     used = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
     first = NodeUsage("score", {})  # type: ignore[typeddict-item]

@@ -50,6 +50,12 @@ def test_a_turn_that_does_not_extend_starts_a_fork() -> None:
     assert one.completion_mask == [0, 0, 1, 0, 1] and other.completion_mask == [0] * 6 + [1]
 
 
+def test_a_turn_that_reads_other_tokens_than_were_sampled_starts_a_fork() -> None:
+    """As when a server renders the same text anew and tokenises it in another way."""
+    assert len(sequences([turn([1, 2], [3, 4]), turn([1, 2, 34, 5], [6])])) == 2
+    assert len(sequences([turn([1, 2], [3, 4]), turn([1, 2, 3, 4, 5], [6])])) == 1
+
+
 def test_log_probabilities_belong_to_the_sampled_tokens() -> None:
     with pytest.raises(ValueError, match="2 log-probabilities for 1"):
         Track("score", 0, (1,), (2,), (-1.0, -2.0))
