@@ -1,7 +1,7 @@
-"""The one conversation: every word the policy reads, in inference and in training alike.
+"""Every word that the graph writes into the conversation, the same in inference and in training.
 
-Candidates and shortlists stand in JSON, so that a label with line breaks or markup stays a label. Nothing here knows a
-path, a file name or a label of a data set.
+Candidates and shortlists are written as JSON, so that a label with line breaks or markup stays a label. Paths, file
+names and labels of data sets never get here.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ class SubActionArgument(BaseModel):
     name: str = Field(description="What moves and how, in a few words, such as 'right arm swings forward'.")
     candidates: list[str] = Field(
         default_factory=list,
-        description="The 2 or 3 candidate actions it speaks for; leave empty to have them looked up.",
+        description="The 2 or 3 candidate actions that it supports; leave empty to have them looked up.",
     )
 
 
 class decompose(BaseModel):  # noqa: N801 (the class name is the tool name)
-    """Name the sub-actions you see or measured, the most telling first; returns candidates with their definitions."""
+    """Name the sub-actions seen or measured, most discriminative first; returns candidates with their definitions."""
 
     sub_actions: list[SubActionArgument] = Field(description="2 to 6 sub-actions, ranked by relevance.")
 
 
 @lru_cache
 def tool_schema(name: str) -> dict[str, Any]:
-    """A tool as every backend is told of it: the OpenAI function format. `decompose`, or a tool of the library.
+    """The schema of `decompose` or of a tool of the library, in the OpenAI function format.
 
     Raises:
-        UnknownTool: There is none of that name.
+        UnknownTool: There is no tool of that name.
     """
     return convert_to_openai_tool(decompose if name == "decompose" else tool(name).schema)
 
@@ -64,16 +64,16 @@ Message = TypeVar("Message", bound=BaseMessage)
 Request = Literal["choose", "choose_more", "decompose", "score", "answer", "correct"]
 """What a message of the graph asks the policy for.
 
-choose: tools, in the first round; choose_more: further tools, or none. decompose: a call of `decompose`. score: a score
-of every sub-action for each of its candidates, then the answer. answer: scores of candidates without sub-actions, then
-the answer. correct: the last turn again; what is wanted of it is the request before.
+choose: tool calls, in the first round. choose_more: more tool calls, or none. decompose: a call of `decompose`.
+score: a score of every sub-action against each of its candidates, then the answer. answer: scores of whole candidates,
+then the answer. correct: a corrected reply to the request before.
 """
 METADATA: Final = "video_star"
 """Key in `additional_kwargs` under which a message carries `node`, `author` and `request`."""
 
 
 def by_graph(message: Message, node: str, request: Request | None = None) -> Message:
-    """Mark a message as written by the graph in `node`, and what it asks for, if anything."""
+    """Mark a message as written by the graph in `node`, with what it requests, if anything."""
     asks = {"request": request} if request else {}
     message.additional_kwargs[METADATA] = {"node": node, "author": "graph", **asks}
     return message
@@ -86,7 +86,7 @@ def by_policy(message: AIMessage, node: str) -> AIMessage:
 
 
 def requested(messages: Sequence[BaseMessage]) -> Request:
-    """What the policy is asked for, corrections aside; `choose` if no message says.
+    """The last request to the policy, corrections aside; `choose` if no message carries one.
 
     In threads of earlier versions no message carries a request: there the node that wrote the last one decides.
     """
@@ -113,7 +113,7 @@ def is_outdated(messages: Sequence[BaseMessage]) -> bool:
 
 
 def was_corrected(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a turn had to be given again.
+    """Whether a reply of the policy had to be corrected.
 
     Args:
         messages: Messages of a record. Where they carry no requests, as in records of earlier versions, a correction is
@@ -140,7 +140,7 @@ def opening(
     frames: Sequence[Mapping[str, Any]],
     request: Request,
 ) -> list[AnyMessage]:
-    """System turn, and the question with the frames and the first request."""
+    """The system message, and the user message with the frames, the question and the first request."""
     note = f" Note: {clip['note']}." if clip.get("note") else ""
     listed = json.dumps(list(actions), ensure_ascii=False)
     shown = f" Frames at {_times(frames)} s:" if frames else "\n"
@@ -156,9 +156,9 @@ _FORM: Final = "<answer>one candidate action, exactly as listed</answer>"
 ASK: Final[Mapping[Request, str]] = {
     "choose": "Say in one or two sentences what you need to know, then call the tools that can tell, each at most "
     "once; call none if the frames are enough.",
-    "choose_more": "Call further tools if something is still open; call none to go on.",
-    "decompose": "Now call decompose with the 2 to 6 sub-actions that you see or that were measured, the most telling "
-    "first.",
+    "choose_more": "Call more tools if something is still open; otherwise call none.",
+    "decompose": "Now call decompose with the 2 to 6 sub-actions that you see or that were measured, most "
+    "discriminative first.",
     "score": "Score each sub-action from 0 (does not fit) to 10 (fits exactly) against the definition of each of its "
     "candidates, then answer, in exactly this form:\n<think>your reasoning</think>\n"
     f'<scores>{{"1": {{"candidate": 7}}, "2": {{"candidate": 3}}}}</scores>\n{_FORM}',
@@ -166,27 +166,27 @@ ASK: Final[Mapping[Request, str]] = {
     "answer, in exactly this form:\n<think>your reasoning</think>\n"
     f'<scores>{{"candidate": 7}}</scores>\n{_FORM}',
 }
-"""The words of each request; those of a correction are its reason's."""
+"""The text of each request; that of a correction depends on the problem."""
 
 
 def next_request(sub_actions: bool) -> Request:
-    """What is asked once the evidence is in."""
+    """The request that follows the evidence."""
     return "decompose" if sub_actions else "answer"
 
 
 def fused(
     texts: Sequence[tuple[str, str]], shown: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], request: Request
 ) -> HumanMessage:
-    """The user turn that joins evidence to question and video (V + F, Q + E in the paper), and asks for the next step.
+    """The user message that adds the evidence to video and question (V + F, Q + E in the paper), with the next request.
 
     Args:
         texts: (tool, text) of explanations and descriptions.
-        shown: (tool, frames) with what the tools drew or picked.
-        request: What is asked for next.
+        shown: (tool, frames) that the tools annotated or selected.
+        request: The next request.
     """
     blocks: Blocks = []
     if texts:
-        # Texts that follow each other are read as one: the line break keeps the last line from running into the next.
+        # Templates join consecutive text blocks: the line break keeps the last line apart from the next block.
         blocks.append({"type": "text", "text": "\n\n".join(f"From {name}:\n{text}" for name, text in texts) + "\n"})
     for name, frames in shown:
         blocks.append({"type": "text", "text": f"Frames from {name}, at {_times(frames)} s:"})
@@ -196,33 +196,33 @@ def fused(
 
 
 def shortlisted(call_id: str, sub_actions: Sequence[Mapping[str, Any]], definitions: str) -> ToolMessage:
-    """The reply to `decompose`: who is in question for each sub-action, what that means, and the request for scores."""
+    """The result of `decompose`: the candidates of each sub-action, their definitions, and the request for scores."""
     lists = {str(item["rank"]): {"sub_action": item["name"], "candidates": item["candidates"]} for item in sub_actions}
     text = f"{SHORTLISTS} {json.dumps(lists, ensure_ascii=False)}\n{definitions}\n{ASK['score']}"
     return by_graph(ToolMessage(text, tool_call_id=call_id, name="decompose"), "decompose", "score")
 
 
 def without_sub_actions() -> HumanMessage:
-    """The request for an answer where the policy named no sub-action that can be used."""
-    return by_graph(HumanMessage(f"Go on without sub-actions. {ASK['answer']}"), "decompose", "answer")
+    """The request for an answer if the policy named no usable sub-action."""
+    return by_graph(HumanMessage(f"Continue without sub-actions. {ASK['answer']}"), "decompose", "answer")
 
 
 def correction(wrong: str, node: str) -> HumanMessage:
-    """The one turn that says what was wrong with the last turn, given in `node`."""
-    text = f"That cannot be used: {wrong}. Please give your whole turn again, corrected."
+    """The request to correct the last reply, which was given in `node`."""
+    text = f"Your reply cannot be used: {wrong}. Give the whole reply again, corrected."
     return by_graph(HumanMessage(text), node, "correct")
 
 
 LONGEST_REPEATED: Final = 8000
-"""Characters of a turn without use that are sent back with the correction: endless text would fill the context."""
+"""Characters of an unusable reply that stay in the conversation: endless text would fill the context."""
 
 
 def plain(message: AIMessage, longest: int | None = None) -> AIMessage:
-    """The turn as words alone: a call without a reply, and an empty turn, are refused by most servers.
+    """The reply as text only: most servers reject calls without a result, and empty messages.
 
     Args:
-        message: A policy's turn. One that is words alone already is returned as it is.
-        longest: Most characters to keep, of the beginning and the end.
+        message: A reply of the policy. One that is text only is returned unchanged.
+        longest: Number of characters kept, half from the beginning and half from the end; default: all.
     """
     text = str(message.text)
     dropped = [str(call.get("name") or "a tool") for call in (*message.tool_calls, *message.invalid_tool_calls)]
