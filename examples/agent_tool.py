@@ -12,17 +12,24 @@ from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
+from langchain_core.tools import ToolException, tool
 
-from video_star import recognize
+from video_star import VideoStarError, recognize
 from video_star.tools.video.source import DEMO_CLIP
 
 
 @tool
 def recognize_action(video: str, actions: list[str]) -> str:
     """Decide which of the candidate actions a video shows."""
-    result = recognize(video, actions)
+    try:
+        result = recognize(video, actions)
+    except VideoStarError as error:
+        raise ToolException(f"failed: {error}") from error
     return f"{result.action} (score {result.ranking[0].score:.2f})" if result.action else f"failed: {result.error}"
+
+
+# A path that the model made up is an error message to it, and does not end the agent.
+recognize_action.handle_tool_error = True
 
 
 class ScriptedModel(BaseChatModel):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Literal
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy
 
-from ..tools.errors import PolicyBusy
+from ..tools.errors import PolicyBusy, PolicyUnavailable
 from ..tools.execution.chat_model import ToolModel
 from ..tools.library import Tool, ToolName
+from .concurrency import wait_for
 from .host import Host
 from .nodes.decompose import decompose
 from .nodes.fuse import fuse
@@ -22,6 +25,38 @@ from .nodes.tool_select import tool_select
 from .state import Context, Input, Output, State
 
 Builder = StateGraph[State, Context, Input, Output]
+Work = Callable[..., Awaitable[dict[str, Any]]]
+
+
+class Node(Runnable[State, dict[str, Any]]):
+    """A node for sync and async runs of the graph: the same coroutine in both."""
+
+    def __init__(self, work: Work, host: Host, seconds: float | None = None) -> None:
+        """`work(state, runtime, host=host)` is limited to `seconds`; LangGraph's own limit refuses sync runs."""
+        self.name = work.__name__
+        self._work, self._host, self._seconds = work, host, seconds
+
+    def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The state update of the node, from sync code."""
+        return wait_for(self.ainvoke(input, config, **kwargs))
+
+    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The state update of the node.
+
+        Raises:
+            PolicyUnavailable: The node exceeded its time limit.
+        """
+        limit = asyncio.timeout(self._seconds)
+        try:
+            async with limit:
+                return await self._work(input, get_runtime(Context), host=self._host)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise PolicyUnavailable(
+                f"{self.name} did not end within {self._seconds:g} s; raise select_seconds of build_graph, or shorten "
+                "the span of the video"
+            ) from error
 
 
 def build_graph(
@@ -42,6 +77,9 @@ def build_graph(
         select_seconds: Time limit of the first node, which reads the video before it asks the policy. The other nodes
             are limited by `policy_seconds` and `tool_seconds` of the settings.
 
+    The compiled graph runs sync (`invoke`, `stream`) and async (`ainvoke`, `astream`), alone and in either kind of
+    parent graph.
+
     Example:
         ```python
         star = build_graph(context=Context(policy="kinematic", frames=8)).compile(checkpointer=InMemorySaver())
@@ -52,11 +90,11 @@ def build_graph(
     host = Host(context or Context(), policy, chat_models or {}, tools or {})
     builder: Builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     retry = RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy)
-    builder.add_node("tool_select", partial(tool_select, host=host), retry_policy=retry, timeout=select_seconds)
-    builder.add_node("tool_exec", partial(tool_exec, host=host))
-    builder.add_node("fuse", partial(fuse, host=host))
-    builder.add_node("decompose", partial(decompose, host=host), retry_policy=retry)
-    builder.add_node("score", partial(score, host=host), retry_policy=retry)
+    builder.add_node("tool_select", Node(tool_select, host, select_seconds), retry_policy=retry)
+    builder.add_node("tool_exec", Node(tool_exec, host))
+    builder.add_node("fuse", Node(fuse, host))
+    builder.add_node("decompose", Node(decompose, host), retry_policy=retry)
+    builder.add_node("score", Node(score, host), retry_policy=retry)
     builder.add_edge(START, "tool_select")
     builder.add_conditional_edges("tool_select", _tools_wanted)
     builder.add_edge("tool_exec", "fuse")

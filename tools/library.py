@@ -8,10 +8,11 @@ from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import numpy as np
+from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
-from .errors import ToolModelFailed, UnknownTool
+from .errors import ToolModelFailed, UnknownTool, VideoStarError
 from .execution.result_cache import cached, cached_text
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
 from .video.reader import read_frames
@@ -108,7 +109,8 @@ def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
 def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
     """A tool of the library for any LangChain agent; arguments as for `tool`.
 
-    Besides its own arguments it takes a video. It returns the summary as content and the typed result as artifact.
+    Besides its own arguments it takes a video. It returns the summary as content and the typed result as artifact. An
+    error answers a tool call of an agent as a message with status `error`; called with plain arguments, it is raised.
 
     Raises:
         UnknownTool: No tool has that name.
@@ -127,13 +129,38 @@ def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
 
     takes_video = "start" in one.args
     args = {"video": (Video, ...), **one.args} if takes_video else {"actions": (Explained, ...)}
-    return StructuredTool.from_function(
+    return _AgentTool.from_function(
         run if takes_video else explain,
         name=one.name,
         description=one.description,
         args_schema=_schema(one.name, one.description, args),
         response_format="content_and_artifact",
     )
+
+
+class _AgentTool(StructuredTool):
+    """A tool whose failure answers a model's tool call with an error message, instead of ending the agent."""
+
+    def run(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        """As in `BaseTool`."""
+        try:
+            return super().run(*args, tool_call_id=tool_call_id, **kwargs)
+        except Exception as error:
+            return self._failed(error, tool_call_id)
+
+    async def arun(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        """As in `BaseTool`."""
+        try:
+            return await super().arun(*args, tool_call_id=tool_call_id, **kwargs)
+        except Exception as error:
+            return self._failed(error, tool_call_id)
+
+    def _failed(self, error: Exception, tool_call_id: str | None) -> ToolMessage:
+        """The error as a message; raised if no model called, or if LangChain words it (arguments of a wrong type)."""
+        if tool_call_id is None or isinstance(error, ValidationError):
+            raise error
+        text = str(error) if isinstance(error, VideoStarError) else f"{type(error).__name__}: {error}"
+        return ToolMessage(f"Error: {text}", tool_call_id=tool_call_id, name=self.name, status="error")
 
 
 def _schema(name: str, description: str, args: Mapping[str, Any]) -> type[BaseModel]:

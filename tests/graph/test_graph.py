@@ -344,6 +344,51 @@ async def test_it_is_a_subgraph_of_a_parent_with_its_own_messages_and_context(
     assert out["action"] == "walk" and [message.text for message in out["messages"]] == ["hello"]
 
 
+def test_it_runs_in_sync_code(replies: Any, make_policy: Make, walking_clip: Path) -> None:
+    star = build_graph(policy=make_policy(replies.good() * 2)).compile(checkpointer=InMemorySaver())
+    assert star.invoke(inputs(walking_clip), THREAD)["action"] == "walk"
+    modes: Any = ["custom", "updates"]
+    streamed: list[Any] = list(
+        star.stream(inputs(walking_clip), {"configurable": {"thread_id": "2"}}, stream_mode=modes)
+    )
+    assert [name for mode, part in streamed if mode == "updates" for name in part] == NODES
+    assert {part["node"] for mode, part in streamed if mode == "custom"} == set(NODES)
+
+
+def test_sync_runs_also_work_in_a_sync_parent_and_while_a_loop_runs(
+    replies: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    star = build_graph(policy=make_policy(replies.good() * 2)).compile()
+    parent = StateGraph(Parent, context_schema=Foreign)
+    parent.add_node("star", star)
+    parent.add_edge(START, "star")
+    compiled = parent.compile()
+    given: Any = {"messages": [HumanMessage("hello")], "video": str(walking_clip), "actions": ["walk", "run", "hug"]}
+    out = compiled.invoke(given, context={"user": "bob"})
+    assert out["action"] == "walk" and [message.text for message in out["messages"]] == ["hello"]
+
+    async def within_a_loop() -> Any:
+        return compiled.invoke(given, context={"user": "bob"})
+
+    assert asyncio.run(within_a_loop())["action"] == "walk"
+
+
+def test_sync_runs_retry_and_raise_like_async_ones(replies: Any, make_policy: Make, walking_clip: Path) -> None:
+    class Throttled(Exception):
+        status_code = 429
+
+    busy = build_graph(policy=make_policy([Throttled(), *replies.good()])).compile()
+    assert busy.invoke(inputs(walking_clip))["status"] == "ok"
+    with pytest.raises(VideoNotFound):
+        busy.invoke(inputs(Path("missing.mp4")))
+
+
+def test_the_first_node_is_limited_in_sync_runs_too(replies: Any, make_policy: Make, walking_clip: Path) -> None:
+    star = build_graph(policy=make_policy(replies.good()), select_seconds=1e-6).compile()
+    with pytest.raises(PolicyUnavailable, match="raise select_seconds"):
+        star.invoke(inputs(walking_clip))
+
+
 async def test_it_is_a_tool_of_an_agent(replies: Any, make_policy: Make, walking_clip: Path) -> None:
     agents = pytest.importorskip("langchain.agents", reason="needs langchain, of the extra [api]")
     from langchain_core.tools import tool

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from pydantic import ValidationError
 
 from video_star.tools.describe import salient
@@ -57,6 +60,40 @@ async def test_a_tool_works_in_other_agents(walking_clip: Path) -> None:
     assert explained.startswith('DEFINITIONS (JSON): {"hug":')
     with pytest.raises(ValidationError):
         langchain_tool("explain_actions").invoke({"actions": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "told"),
+    [
+        ("detect_people", {"video": "made_up.mp4"}, "'made_up.mp4' does not exist"),
+        ("track_motion", {"video": "CLIP", "start": 50, "end": 60}, "50"),
+        ("describe_video", {"video": "https://example.org/clip.mp4"}, "VIDEO_STAR_HOSTS"),
+        ("estimate_pose", {"video": "CLIP", "start": "now"}, "start"),
+        ("explain_actions", {"actions": []}, "actions"),
+    ],
+)
+async def test_an_agent_reads_the_error_of_a_tool(
+    walking_clip: Path, name: Any, args: dict[str, Any], told: str
+) -> None:
+    args = {key: str(walking_clip) if value == "CLIP" else value for key, value in args.items()}
+    wrong = AIMessage("", tool_calls=[{"name": name, "args": args, "id": "1"}])
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([langchain_tool(name)]))
+    graph.add_edge(START, "tools")
+    agent = graph.compile()
+    for state in (await agent.ainvoke({"messages": [wrong]}), agent.invoke({"messages": [wrong]})):
+        reply = state["messages"][-1]
+        assert reply.status == "error" and reply.tool_call_id == "1" and told in reply.text
+
+
+def test_an_agent_reads_the_error_of_a_broken_engine(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("the engine broke")
+
+    monkeypatch.setattr("video_star.tools.library.open_clip", broken)
+    one = langchain_tool("detect_people")
+    reply = one.invoke({"type": "tool_call", "id": "1", "name": one.name, "args": {"video": str(walking_clip)}})
+    assert reply.status == "error" and reply.text == "Error: RuntimeError: the engine broke"
 
 
 def test_the_clip_is_decoded_once_for_all_tools(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
