@@ -36,6 +36,20 @@ _MAX_HASHED: Final = 64 * 2**20
 _BLOCK: Final = 64 * 2**10
 _BLOCKS: Final = 64
 
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""Outside it are only special addresses, such as ::127.0.0.1, ::ffff:0:127.0.0.1, 64:ff9b:1::/48 and fec0::/10, several
+of which `ipaddress` takes for global ones."""
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP: Final = 0x5EFE
+"""Third quarter of an IPv6 address that embeds an IPv4 address (RFC 5214), but for one bit."""
+_NOT_PUBLIC: Final = (
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4 (RFC 7526)
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's platform, reached from inside only
+    ipaddress.ip_network("3fff::/20"),  # documentation (RFC 9637)
+)
+"""Special addresses that `ipaddress` takes for public ones."""
+
 
 @dataclass(frozen=True)
 class VideoAccess:
@@ -179,6 +193,8 @@ def _download(video: str, access: VideoAccess) -> Path:
 
 def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
     """Download `url` to `target`, following a few redirects, each checked like the first URL."""
+    # Errors name the host that was given: what a server answers, redirects included, is not repeated to the caller.
+    name = first = url.host
     deadline = time.monotonic() + access.seconds
     timeout = httpx.Timeout(min(10.0, access.seconds))
     with httpx.Client(trust_env=False, timeout=timeout, headers={"user-agent": "video-star"}) as client:
@@ -188,30 +204,45 @@ def _fetch(url: httpx.URL, target: Path, access: VideoAccess) -> None:
         alarm.start()
         try:
             for _ in range(_MAX_REDIRECTS + 1):
-                with closing(client.send(_pinned_request(client, url, access), stream=True)) as response:
+                with closing(client.send(_pinned_request(client, url, name, access), stream=True)) as response:
                     if response.is_redirect:
-                        url = _checked_url(str(url.join(response.headers["location"])), access)
+                        url = _redirected(url, response, name, access)
+                        name = f"the address to which {first} redirects"
                         continue
-                    _store(response, target, url, access)
+                    _store(response, target, name, access)
                     return
         except BadInput:
             raise
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError) as error:
             if time.monotonic() >= deadline or isinstance(error, httpx.TimeoutException):
                 raise VideoTooLarge(
-                    f"the video did not arrive from {url.host} within {access.seconds:g} s; "
+                    f"the video did not arrive from {first} within {access.seconds:g} s; "
                     "give a smaller one, download it yourself, or raise VIDEO_STAR_DOWNLOAD_SECONDS"
                 ) from error
-            raise DownloadFailed(f"cannot download from {url.host} ({error}); check the URL and the network") from error
+            reason = "no connection" if isinstance(error, httpx.ConnectError) else "it broke off or is not HTTP"
+            raise DownloadFailed(f"cannot download from {name} ({reason}); check the URL and the network") from error
         finally:
             alarm.cancel()
     raise DownloadFailed(f"the URL has more than {_MAX_REDIRECTS} redirects; give the final one")
 
 
-def _store(response: httpx.Response, target: Path, url: httpx.URL, access: VideoAccess) -> None:
+def _redirected(url: httpx.URL, response: httpx.Response, name: str, access: VideoAccess) -> httpx.URL:
+    """The URL to which a response redirects, checked like the first one."""
+    if "location" not in response.headers:
+        raise DownloadFailed(f"{name} answered {response.status_code} without a new address; check the URL")
+    try:
+        return _checked_url(str(url.join(response.headers["location"])), access)
+    except (VideoNotAllowed, httpx.InvalidURL, UnicodeError):
+        raise VideoNotAllowed(
+            f"{name} redirects to an address that may not be read here; give the final URL, "
+            "or set VIDEO_STAR_HOSTS to the allowed hosts (* for any public one)"
+        ) from None
+
+
+def _store(response: httpx.Response, target: Path, name: str, access: VideoAccess) -> None:
     """Write the body of a response to `target`, up to the size limit."""
     if response.status_code != 200:
-        raise DownloadFailed(f"{url.host} answered {response.status_code} {response.reason_phrase}; check the URL")
+        raise DownloadFailed(f"{name} answered {response.status_code}; check the URL")
     size = int(response.headers.get("content-length", 0))
     if size <= access.max_bytes:
         size = 0
@@ -231,53 +262,60 @@ def _checked_url(text: str, access: VideoAccess) -> httpx.URL:
     """The parsed URL, its scheme and host allowed."""
     try:
         url = httpx.URL(text)
+        host = url.host.lower()  # decoded only here: an invalid name raises a UnicodeError
     except (httpx.InvalidURL, UnicodeError) as error:
         raise VideoNotAllowed(f"{_short(text)} is not a URL; give one such as https://host/clip.mp4") from error
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+    if url.scheme not in ("http", "https") or not host or url.userinfo:
         raise VideoNotAllowed(f"{_short(text)} cannot be downloaded; give http(s)://host/path without a password")
-    if "*" not in access.hosts and url.host.lower() not in access.hosts:
+    if "*" not in access.hosts and host not in access.hosts:
         raise VideoNotAllowed(
-            f"downloads from {url.host} are not allowed; give a local file, "
+            f"downloads from {host} are not allowed; give a local file, "
             "or set VIDEO_STAR_HOSTS to the allowed hosts (* for any public one)"
         )
     return url.copy_with(fragment=None)
 
 
-def _pinned_request(client: httpx.Client, url: httpx.URL, access: VideoAccess) -> httpx.Request:
+def _pinned_request(client: httpx.Client, url: httpx.URL, name: str, access: VideoAccess) -> httpx.Request:
     """A request to the IP address that was checked, as the host name may resolve to another one a moment later."""
     return client.build_request(
         "GET",
-        url.copy_with(host=_checked_ip(url, access)),
+        url.copy_with(host=_checked_ip(url, name, access)),
         headers={"host": url.netloc.decode("ascii"), "accept-encoding": "identity"},
         extensions={"sni_hostname": url.raw_host.decode("ascii")},
     )
 
 
-def _checked_ip(url: httpx.URL, access: VideoAccess) -> str:
+def _checked_ip(url: httpx.URL, name: str, access: VideoAccess) -> str:
     """One IP address of the host; all must be public unless private ones are allowed."""
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     try:
         found = socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise DownloadFailed(f"cannot resolve the host {url.host}; check the URL and the network") from error
+    except (OSError, ValueError, OverflowError) as error:
+        raise DownloadFailed(f"cannot resolve the host {name}; check the URL and the network") from error
     addresses = [str(entry[4][0]) for entry in found]
     if not access.private_addresses and not all(_public(address) for address in addresses):
         raise VideoNotAllowed(
-            f"{url.host} is on this machine or in a private network; "
+            f"{name} is on this machine or in a private network; "
             "give a public address, or set VIDEO_STAR_PRIVATE_ADDRESSES=1 if it is yours"
         )
     return addresses[0]
 
 
 def _public(address: str) -> bool:
+    """Whether an IP address is on the public internet, as well as the IPv4 address that it may embed."""
     ip = ipaddress.ip_address(address.partition("%")[0])
+    if any(ip in network for network in _NOT_PUBLIC):
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
-        # IPv6 addresses that embed an IPv4 address are as public as that one.
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in ipaddress.ip_network("64:ff9b::/96"):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64 or (int(ip) >> 32) & 0xFDFFFFFF == _ISATAP:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return _public(str(inner))
+        if inner is not None and not _public(str(inner)):
+            return False
+        if ip.ipv4_mapped or ip in _NAT64:
+            return True
+        if ip not in _GLOBAL_UNICAST:
+            return False
     return ip.is_global and not ip.is_multicast
 
 

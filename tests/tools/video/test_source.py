@@ -18,6 +18,7 @@ import pytest
 from video_star.tools.errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
 from video_star.tools.execution import disk_budget
 from video_star.tools.settings import home
+from video_star.tools.video import source
 from video_star.tools.video.source import CLIPS, VideoAccess, _public, identify, resolve
 
 from ...growth import growth
@@ -57,6 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(302)
         self.send_header("location", target.replace("@", "://"))
         self.end_headers()
+
+    def _bare(self, status: str) -> None:
+        self._respond(int(status), b"")
+
+    def _rude(self, rest: str) -> None:
+        self.wfile.write(rest.replace("_", " ").replace("|", "\r\n").encode() + b"\r\n\r\n")
 
     def _loop(self, rest: str) -> None:
         self._redirect(f"/loop/{rest}x")
@@ -281,11 +288,14 @@ def test_a_url_is_rejected_unless_its_host_is_listed(site: Site) -> None:
 
 
 def test_a_private_address_is_rejected_in_any_notation(site: Site) -> None:
-    for host in ("localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]"):
+    for host in (
+        "localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "[::127.0.0.1]",
+        "[::ffff:0:7f00:1]", "[64:ff9b:1::7f00:1]",
+    ):  # fmt: skip
         with pytest.raises((VideoNotAllowed, DownloadFailed)) as caught:
             resolve(site.url("/clip/a", host), VideoAccess(hosts=("*",)))
         assert site.requests == [], host
-        if host in ("localhost", "127.0.0.1"):
+        if host in ("localhost", "127.0.0.1") or host.startswith("["):
             assert "VIDEO_STAR_PRIVATE_ADDRESSES=1" in str(caught.value)
 
 
@@ -305,6 +315,24 @@ def test_public_addresses_are_distinguished_from_private_ones() -> None:
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::", False),
+        ("2002:5db8:d70e::", True),
+        ("::ffff:93.184.215.14", True),
+        ("::127.0.0.1", False),
+        ("::a9fe:a9fe", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("::ffff:0:93.184.215.14", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("64:ff9b:1::5db8:d70e", False),
+        ("2001:0:7f00:1::", False),
+        ("2606:2800::5efe:7f00:1", False),
+        ("2606:2800::200:5efe:a00:1", False),
+        ("fec0::1", False),
+        ("5f00::1", False),
+        ("3fff::1", False),
+        ("ff0e::1", False),
+        ("192.0.0.8", False),
+        ("192.88.99.1", False),
+        ("168.63.129.16", False),
     ):
         assert _public(address) is public, address
 
@@ -342,6 +370,44 @@ def test_redirects_are_followed_and_checked(site: Site) -> None:
     assert len(downloads()) == 1
 
 
+def test_a_redirect_to_a_private_address_is_rejected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_public", lambda address: address == "127.0.0.1")
+    for target in ("[::127.0.0.1]", "[64:ff9b:1::7f00:1]", "10.0.0.1"):
+        with pytest.raises(VideoNotAllowed, match="VIDEO_STAR_PRIVATE_ADDRESSES"):
+            resolve(site.url(f"/redirect/http@{target}:{site.server_port}/clip/b"), VideoAccess(hosts=("*",)))
+    assert len(site.requests) == 3 and downloads() == []
+
+
+def test_a_redirect_without_an_address_is_a_failed_download(site: Site) -> None:
+    for status in (300, 301, 302, 303, 304, 305, 307, 308, 399):
+        with pytest.raises(DownloadFailed, match=f"localhost answered {status} without a new address; check the URL"):
+            resolve(site.url(f"/bare/{status}"), local_access())
+    assert downloads() == []
+
+
+def test_errors_do_not_repeat_what_a_server_said(site: Site) -> None:
+    hosts = VideoAccess(hosts=("localhost", "127.0.0.1", "xn--"), private_addresses=True)
+    for path in (
+        "/rude/HTTP/1.1_404_SECRET",
+        "/rude/SECRET",
+        "/rude/HTTP/1.1_200_OK|content-length:SECRET",
+        "/rude/HTTP/1.1_200_OK|SECRET",
+        f"/rude/HTTP/1.1_200_OK|content-length:{'9' * 5000}",
+        "/redirect/http@secret.example/x",
+        "/redirect/SECRET@host/x",
+        "/redirect/http@user:SECRET%40localhost/x",
+        "/redirect/http@xn--/SECRET",
+        "/redirect/http@[SECRET/x",
+        f"/redirect/http@127.0.0.1:{site.server_port}/missing/a",
+    ):
+        with pytest.raises(BadInput) as caught:
+            resolve(site.url(path), hosts)
+        said = str(caught.value)
+        assert "secret" not in said.lower() and "9999" not in said and "localhost" in said, said
+        assert "127.0.0.1" not in said, said
+    assert downloads() == []
+
+
 def test_failed_downloads_are_distinguished_and_leave_nothing(site: Site) -> None:
     with pytest.raises(DownloadFailed, match="404"):
         resolve(site.url("/missing/a"), local_access())
@@ -361,7 +427,18 @@ def test_a_slow_download_is_aborted(site: Site, kind: str) -> None:
     assert downloads() == []
 
 
-def test_malformed_urls_are_rejected() -> None:
-    for url in ("http://", "http://[::1", "https://user:word@localhost/a", "http://\ud800/a"):
-        with pytest.raises(BadInput):
-            resolve(url, VideoAccess(hosts=("*",)))
+def test_malformed_urls_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(host: str, port: int, **_: Any) -> Any:
+        host.encode("idna")
+        raise OverflowError if port > 65535 else socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for url in (
+        "http://", "http://[::1", "https://user:word@localhost/a", "http://\ud800/a", "http://xn--/a",
+        "http://xn--a.invalid-/a", "https://XN--/a", "http://a.xn--.b/a", "http://\u2024/a", "http://-/a",
+        f"http://{'a' * 70}.example/a", "http://a..example/a", "http://.../a", "http://host:99999999999/a",
+        "http://[v1.a]/a", "http://%00/a",
+    ):  # fmt: skip
+        for access in (VideoAccess(hosts=("*",)), VideoAccess(hosts=("xn--",)), VideoAccess()):
+            with pytest.raises((VideoNotAllowed, DownloadFailed)):
+                resolve(url, access)
