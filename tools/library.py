@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 import numpy as np
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
+from .arguments import names, seconds
 from .errors import ToolModelFailed, UnknownTool, VideoStarError
 from .execution.result_cache import cached, cached_text
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
@@ -27,11 +28,21 @@ if TYPE_CHECKING:
 ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
 TOOL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
 
-Start = Annotated[float | None, Field(description="Start of the span in seconds; leave out for the whole clip.")]
-End = Annotated[float | None, Field(description="End of the span in seconds; leave out for the whole clip.")]
+Start = Annotated[
+    float | None,
+    BeforeValidator(seconds),
+    Field(description="Start of the span in seconds; leave out for the whole clip."),
+]
+End = Annotated[
+    float | None,
+    BeforeValidator(seconds),
+    Field(description="End of the span in seconds; leave out for the whole clip."),
+]
 Video = Annotated[str, Field(description="Path or address of the video.")]
-Which = Annotated[list[str], Field(description="Which candidate actions to explain; leave out for all.")]
-Explained = Annotated[list[str], Field(min_length=1, description="The actions to explain.")]
+Which = Annotated[
+    list[str], BeforeValidator(names), Field(description="Which candidate actions to explain; leave out for all.")
+]
+Explained = Annotated[list[str], BeforeValidator(names), Field(min_length=1, description="The actions to explain.")]
 
 FINE_RATE: Final = 16.0
 """Frames per second in which objects are tracked: a fall of one metre lasts seven frames."""

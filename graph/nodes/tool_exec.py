@@ -23,6 +23,7 @@ from ..concurrency import run_in_daemon_thread
 from ..frames import scaled_down
 from ..host import Host
 from ..prompts import by_graph
+from ..replies.labels import label_texts
 from ..state import Context, State, worst
 from ..usage import NodeUsage
 
@@ -98,7 +99,8 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
     clip = open_clip(state["video"], state["clip"]["start"], state["clip"]["end"], access=access)
     span = clip.span(args.get("start"), args.get("end"))
     candidates = Candidates.of(state["actions"])
-    named = [label for text in args.get("actions", ()) if (label := candidates.match(text))]
+    given = [part for text in args.get("actions", ()) for part in label_texts(text, candidates)]
+    named = list(dict.fromkeys(label for text in given if (label := candidates.match(text))))
     actions = named or state["actions"]
     # The path is part of the key, because an error may contain it, and no run may see the file names of another.
     key = (store.root, one.name, one.engine, span.id, span.path, span.start, span.end, *actions, context.pixels)

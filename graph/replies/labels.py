@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from ..candidates import Candidates, normalize_words
 from .json_repair import repair_json
@@ -23,6 +23,9 @@ _TRAIL: Final = re.compile(
     r"\s*(?:[(\[（,，;；:：\n—–。]|\s-\s|\.\s|\bbecause\b|\bsince\b|\bwith (?:a )?(?:score|confidence)\b)"
 )
 
+_SEPARATOR: Final = re.compile(r"([,;/|]|\bor\b|\band\b)")
+_LONGEST_LABEL: Final = 19
+"""Parts and separators between them that one label may have."""
 _DOUBT: Final = re.compile(
     r"\b(?:not|no|never|nor|neither|cannot|t|whether|if|unless|unsure|uncertain|unknown|wrong|instead|except|without|or|maybe|perhaps)\b"
     r"|不|没|否"
@@ -74,3 +77,26 @@ def _is_doubtful(text: str, label: str, candidates: Candidates) -> bool:
         words and other != label and f" {words} " in around
         for other, words in zip(candidates.labels, candidates.words, strict=True)
     )
+
+
+def label_texts(names: Any, candidates: Candidates) -> list[str]:
+    """The texts that may each name a candidate, of a string or a list; a string is split around the longest labels."""
+    if isinstance(names, str):
+        return _split(names[:1000], candidates)
+    if not isinstance(names, list):
+        return []
+    items = [next(iter(item.values()), None) if isinstance(item, dict) else item for item in names]
+    return [text for text in items if isinstance(text, str)]
+
+
+def _split(text: str, candidates: Candidates) -> list[str]:
+    if candidates.match(text):
+        return [text]
+    parts, at = _SEPARATOR.split(text), 0
+    found: list[str] = []
+    while at < len(parts):
+        ends = range(min(len(parts), at + _LONGEST_LABEL), at, -2)
+        end = next((end for end in ends if candidates.match("".join(parts[at:end]))), at + 1)
+        found.append("".join(parts[at:end]))
+        at = end + 1
+    return found

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage
 from ..candidates import Candidates, normalize_label
 from .errors import MalformedReply
 from .json_repair import find_json, repair_json, replace_lone_surrogates
+from .labels import label_texts
 from .sections import one_turn, without_thoughts
 from .tool_calls import normalize_calls, validated_calls
 
@@ -102,7 +103,7 @@ def _items(given: Any, candidates: Candidates, depth: int = 0) -> Iterator[dict[
         name = next((item[k] for k in _NAMES if isinstance(item.get(k), str)), None) if isinstance(item, dict) else item
         if isinstance(name, str) and re.search(r"\w", name):
             names = next((item[key] for key in _CANDIDATES if key in item), ()) if isinstance(item, dict) else ()
-            labels = dict.fromkeys(filter(None, (candidates.match(c) for c in _label_texts(names, candidates))))
+            labels = dict.fromkeys(filter(None, (candidates.match(c) for c in label_texts(names, candidates))))
             yield {"name": replace_lone_surrogates(" ".join(name.split())[:200]), "candidates": list(labels)}
 
 
@@ -114,13 +115,3 @@ def _keyed(given: Mapping[Any, Any]) -> Iterator[Any]:
         yield from (given[key] for key in order)
     else:
         yield from ({"name": key, "candidates": value} for key, value in given.items() if isinstance(value, list | str))
-
-
-def _label_texts(names: Any, candidates: Candidates) -> list[str]:
-    """The texts that may each name a candidate, of a string or a list."""
-    if isinstance(names, str):
-        return [names] if candidates.match(names) else re.split(r"[,;/|]|\bor\b|\band\b", names[:1000])
-    if not isinstance(names, list):
-        return []
-    items = [next(iter(item.values()), None) if isinstance(item, dict) else item for item in names]
-    return [text for text in items if isinstance(text, str)]

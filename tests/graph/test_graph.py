@@ -109,6 +109,26 @@ async def test_settings_of_the_run_override_those_of_the_host(
     assert state["settings"]["mode"] == "no_tools" and len(state["frames"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("tool", "args", "span"),
+    [
+        ("explain_actions", {"actions": '["walk", "run"]'}, (0.0, 1.0)),
+        ("explain_actions", {"actions": "walk, run"}, (0.0, 1.0)),
+        ("explain_actions", {"actions": None}, (0.0, 1.0)),
+        ("detect_people", {"start": "0:00", "end": "0.5s"}, (0.0, 0.5)),
+        ("detect_people", {"start": "", "end": "null"}, (0.0, 1.0)),
+    ],
+)
+async def test_arguments_given_as_text_are_read(
+    tool: str, args: dict[str, Any], span: tuple[float, float], replies: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    state = await final(make_policy([replies.calls((tool, args)), *replies.good()[1:]]), inputs(walking_clip))
+    assert [(item["status"], item["start"], item["end"]) for item in state["evidence"]] == [("ok", *span)]
+    assert state["status"] == "ok"
+    summary = state["evidence"][0]["summary"]
+    assert tool != "explain_actions" or ('"walk"' in summary and ('"hug"' in summary) is (args["actions"] is None))
+
+
 async def test_a_run_without_tool_calls_continues_with_fuse(
     replies: Any, make_policy: Make, walking_clip: Path
 ) -> None:

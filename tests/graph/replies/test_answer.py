@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from video_star.graph.candidates import Candidates
 from video_star.graph.replies.answer import parse_score_turn, partial_score_turn
 from video_star.graph.replies.errors import MalformedReply
+from video_star.graph.replies.labels import label_texts
 
 ACTIONS = ["ride bike", "walk", "Shake-Hands"]
 CANDIDATES = Candidates.of(ACTIONS)
@@ -72,3 +73,18 @@ def test_any_text_is_parsed_or_malformed(text: str) -> None:
         except MalformedReply:
             pass
         partial_score_turn(attempt, CANDIDATES, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("given", "texts"),
+    [
+        ("walk, lift, then drop", ["walk", "lift, then drop"]),
+        ("lift, then drop", ["lift, then drop"]),
+        ("lift, then drop and walk or lift", ["lift, then drop", "walk", "lift"]),
+        (["walk", {"name": "lift"}, 7], ["walk", "lift"]),
+        (7, []),
+    ],
+)
+def test_a_text_is_split_around_the_longest_labels(given: object, texts: list[str]) -> None:
+    found = label_texts(given, Candidates.of(["walk", "lift", "lift, then drop"]))
+    assert [text.strip() for text in found] == texts
