@@ -138,7 +138,7 @@ MUTANTS = [
         "tools/execution/executor.py",
         "async with asyncio.timeout(timeout):",
         "async with asyncio.timeout(None):",
-        "tests/graph/nodes/test_tool_failures.py -k hangs",
+        "tests/tools/execution/test_executor.py -k time_limit",
     ),
     Mutant(
         "executor: the same work runs once for each caller",
@@ -215,7 +215,7 @@ MUTANTS = [
 
 def failures(folder: Path, tests: Sequence[str]) -> str | None:
     """The first test that fails, or None; any other outcome than passed and failed tests ends the program."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", "--timeout=120", *tests]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode not in (0, 1):

@@ -33,3 +33,10 @@ def test_suppression_keeps_the_best_box_of_each_person() -> None:
 def test_suppression_without_containment_keeps_a_box_inside_another() -> None:
     boxes = np.array([[0, 0, 10, 20], [2, 2, 8, 10]], np.float32)
     assert non_maximum_suppression(boxes, np.array([0.8, 0.9]), 0.7, containment=None).tolist() == [1, 0]
+
+
+def test_suppression_by_overlap_starts_at_the_given_iou() -> None:
+    """The boxes share 7 of 10 rows: an IoU of 0.54, and less of either than counts as containment."""
+    boxes = np.array([[0, 0, 10, 10], [0, 3, 10, 13]], np.float32)
+    assert non_maximum_suppression(boxes, np.array([0.8, 0.9]), iou=0.5).tolist() == [1]
+    assert non_maximum_suppression(boxes, np.array([0.8, 0.9]), iou=0.6).tolist() == [1, 0]
