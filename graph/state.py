@@ -123,15 +123,29 @@ class Context(BaseModel):
 
 
 class Input(TypedDict, total=False):
-    """A video, the candidate actions, and optionally a question and a time span."""
+    """A video, the candidate actions, and optionally a question and a time span.
+
+    What is optional is kept for the first node only, which copies it to `asked` of the state: a later run on the same
+    thread does not inherit it.
+    """
 
     video: Required[Annotated[str, Field(description="Video file: a path, or a file:// or http(s):// URL.")]]
     actions: Required[Annotated[list[str], Field(description="Candidate actions in your own words; one is chosen.")]]
     question: Annotated[
-        str | None, Field(description="Question about the video. Default: What is the action in this video?")
+        str | None,
+        Field(description="Question about the video. Default: What is the action in this video?"),
+        EphemeralValue,
     ]
-    start: Annotated[float | None, Field(description="Start of the time span, in seconds. Default: the beginning.")]
-    end: Annotated[float | None, Field(description="End of the time span, in seconds. Default: the end of the video.")]
+    start: Annotated[
+        float | None,
+        Field(description="Start of the time span, in seconds. Default: the beginning."),
+        EphemeralValue,
+    ]
+    end: Annotated[
+        float | None,
+        Field(description="End of the time span, in seconds. Default: the end of the video."),
+        EphemeralValue,
+    ]
 
 
 class Output(TypedDict):
@@ -156,6 +170,8 @@ class State(Input, Output):
     """Everything that is kept of a run. Pixels are `media://` references into the media store."""
 
     conversation: Annotated[list[AnyMessage], add_messages]
+    asked: dict[str, Any]
+    """question, start and end as the input gave them; None where it did not."""
     settings: dict[str, Any]
     """The `Context` of the run."""
     clip: dict[str, Any]

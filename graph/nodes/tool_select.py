@@ -79,6 +79,7 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     request: Request = "choose" if offered_tools(context) else next_request(context.mode != "no_sub_actions")
     update = {
         "actions": actions,
+        "asked": {name: state.get(name) for name in ("question", "start", "end")},
         "settings": context.model_dump(),
         "clip": described,
         "frames": frames,

@@ -34,6 +34,8 @@ PACKAGES: Final = ("video-star", "langgraph", "langchain-core", "av", "onnxrunti
 def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """The record of a run from its final state: plain JSON, with images as `media://` URLs."""
     settings = Context.model_validate(state["settings"]) if "settings" in state else context
+    # Until the first node has finished, and in threads of earlier versions, the state has what the input gave.
+    asked = state.get("asked") or state
     messages = [_message(message) for message in state.get("conversation", ())]
     turns = tracks(messages, default_store())
     extending = extends(turns)
@@ -47,9 +49,9 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "request": {
             "source": state.get("video"),
             "actions": state.get("actions", []),
-            "question": state.get("question") or DEFAULT_QUESTION,
-            "start": state.get("start"),
-            "end": state.get("end"),
+            "question": asked.get("question") or DEFAULT_QUESTION,
+            "start": asked.get("start"),
+            "end": asked.get("end"),
             "context": settings.model_dump(),
         },
         "video": state.get("clip"),

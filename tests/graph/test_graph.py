@@ -301,6 +301,41 @@ async def test_a_second_run_on_a_thread_starts_from_scratch(
     assert len(second["evidence"]) == 2 and second["rounds"] == 1 and second["usage"]["policy_calls"] == 3
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["after a whole run", "after a run that failed midway"])
+async def test_a_run_inherits_neither_span_nor_question_from_the_run_before(
+    replies: Any, make_policy: Make, walking_clip: Path, ended: bool
+) -> None:
+    before = replies.good() if ended else [replies.good()[0], PolicyUnavailable("no power")]
+    policy = make_policy([*before, *replies.good()])
+    star = build_graph(policy=policy).compile(checkpointer=InMemorySaver())
+    first = star.ainvoke(inputs(walking_clip, start=0.5, question="Which way is up?"), THREAD)
+    if ended:
+        await first
+    else:
+        with pytest.raises(PolicyUnavailable):
+            await first
+    asked = len(policy.received)
+    await star.ainvoke({"video": str(walking_clip), "actions": ["walk", "run", "hug"]}, THREAD)
+    state = (await star.aget_state(THREAD)).values
+    assert (state["clip"]["start"], state["clip"]["end"]) == (0.0, state["clip"]["duration"])
+    assert state["asked"] == {"question": None, "start": None, "end": None}
+    assert "Which way" in policy.received[asked - 1][1].text
+    assert "Which way" not in str([turn[1].text for turn in policy.received[asked:]])
+
+
+async def test_a_resumed_first_node_still_has_span_and_question(
+    replies: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    policy = make_policy([PolicyUnavailable("no power"), *replies.good()])
+    star = build_graph(policy=policy).compile(checkpointer=InMemorySaver())
+    with pytest.raises(PolicyUnavailable):
+        await star.ainvoke(inputs(walking_clip, question="Which way is up?"), THREAD)
+    assert (await star.ainvoke(None, THREAD))["action"] == "walk"
+    state = (await star.aget_state(THREAD)).values
+    assert state["asked"] == {"question": "Which way is up?", **SHORT} and state["clip"]["end"] == 1.0
+    assert all("Which way is up?" in turn[1].text for turn in policy.received)
+
+
 async def test_requests_are_kept_in_a_checkpoint(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
     saver, thread = InMemorySaver(), THREAD
