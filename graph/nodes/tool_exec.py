@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -142,10 +143,29 @@ def _found(
 
 def _reason(error: Exception, video: str) -> str:
     """The error on one line, without the name of the video, which may reveal the label to the policy."""
-    text = str(error) if isinstance(error, VideoStarError | ValidationError) else f"{type(error).__name__}: {error}"
-    for name in (video, Path(video).name, Path(video).stem):
-        text = text.replace(name, "the video") if name else text
+    own = isinstance(error, VideoStarError | ValidationError)
+    text = _without_name(str(error) if own else f"{type(error).__name__}: {error}", video, whole_words=not own)
     return " ".join(text.split())[:300]
+
+
+def _without_name(text: str, video: str, *, whole_words: bool) -> str:
+    """The text with "the video" for its path and file name; words and numbers that merely equal the name stay.
+
+    Args:
+        text: An error message.
+        video: Path or URL of the video.
+        whole_words: The name without suffix is also replaced where it stands as a word, in messages of other libraries;
+            the project's own never use it so.
+    """
+    stem = re.escape(Path(video).stem)
+    names = {re.escape(name) for name in (video, Path(video).name) if re.search(r"[./\\]", name)}
+    # The stem as part of another file name: in quotes, after a folder, or before another suffix.
+    names |= {rf"(?<=[/\\'\"]){stem}(?=[/\\'\".])", rf"{stem}(?=\.[A-Za-z])"} if stem else set()
+    if whole_words and len(Path(video).stem) > 2 and not Path(video).stem.isdecimal():
+        names.add(stem)
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){name}(?!\w)", "the video", text)
+    return text
 
 
 def _unavailable(reason: str) -> dict[str, Any]:

@@ -68,12 +68,14 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     actions = checked_actions(state.get("actions"))
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(str(state.get("video") or ""), state.get("start"), state.get("end"), access=access)
-    note, missing = clip.frames().note, []
+    note = clip.frames().note
+    missing = [f"the video could not be read whole: {note}"] if note else []
     try:
         frames = policy_frames(clip, context.frames, context.pixels, default_store())
     except OSError as error:
         # On a full disk the policy gets no images, but the run continues: tools read the frames from memory.
-        frames, missing = [], [f"the policy sees no frames, because they could not be saved: {error.strerror or error}"]
+        frames = []
+        missing.append(f"the policy sees no frames, because they could not be saved: {error.strerror or error}")
         note = "; ".join(filter(None, (note, "its frames cannot be shown")))
     described = _describe(clip, note)
     request: Request = "choose" if offered_tools(context) else next_request(context.mode != "no_sub_actions")

@@ -16,6 +16,8 @@ from video_star.tools.library import TOOL_NAMES, langchain_tool, library, tool
 from video_star.tools.video.clip import analysis_times, open_clip
 from video_star.tools.video.reader import Frames, read_frames
 
+from .video.hostile import write_video
+
 
 def test_every_tool_has_a_description_and_described_arguments() -> None:
     assert tuple(library()) == TOOL_NAMES
@@ -40,6 +42,13 @@ def test_each_tool_gives_text_a_result_and_frames(walking_clip: Path) -> None:
             assert 1 <= len(found.frames) <= 3
             for seconds, image in found.frames:
                 assert 0 <= seconds <= 1 and image.dtype == np.uint8 and image.shape[2] == 3
+
+
+@pytest.mark.parametrize("size", [(16_000, 16), (16, 4000), (3, 2000), (2000, 2), (1, 1)])
+def test_a_video_of_extreme_shape_keeps_its_tools(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = write_video(tmp_path / "thin.avi", range(5), size=size, codec="mjpeg", pix_fmt="yuvj444p")
+    for name in TOOL_NAMES:
+        assert tool(name).run(open_clip(str(path)), ["walk", "run"], 3).summary, name
 
 
 def test_overlays_are_cropped_to_the_people_and_differ_from_the_frame(walking_clip: Path) -> None:

@@ -294,7 +294,8 @@ class BlazePose:
     def _proposals(self, picture: Image.Image) -> list[tuple[_Region, float]]:
         """Regions and scores from BlazePose's own detector."""
         scale = 224 / max(picture.size)
-        small = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR)
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        small = picture.resize(size, Image.Resampling.BILINEAR)
         square = Image.new("RGB", (224, 224))
         corner = ((224 - small.width) // 2, (224 - small.height) // 2)
         square.paste(small, corner)

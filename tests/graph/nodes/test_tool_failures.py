@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from video_star.tools.execution.executor import Executor
 from video_star.tools.execution.result_cache import cached_text
 from video_star.tools.vision.blazepose import BlazePose
 from video_star.tools.vision.ssdlite import SsdLite
+
+from ...tools.video.hostile import HostileFiles
 
 ACTIONS = ["walk", "run", "hug"]
 
@@ -263,3 +266,30 @@ def test_memory_does_not_grow_over_many_calls(walking_clip: Path) -> None:
         pytest.skip("reads the memory of the process as Linux tells it")
     early, late = soak(walking_clip, 100, ["detect_people", "explain_actions"])
     assert late < early * 1.05, f"{early:.0f} MB early, {late:.0f} MB late in 100 calls"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "1.mp4", "no.mp4", "end.mp4", "61.avi", "start=51"])
+def test_an_error_reads_the_same_whatever_the_video_is_called(name: str) -> None:
+    for text in (
+        "no part of 0.00 to 2.00 s lies between start=51.0 and end=61.0; a 1",
+        "give 0 <= start < end <= 1.50",
+    ):
+        assert tool_exec._reason(ToolBusy(text), f"/videos/{name}") == text
+    assert tool_exec._reason(ValueError("1 is no index of a"), "/videos/a.mp4") == "ValueError: 1 is no index of a"
+
+
+@pytest.mark.parametrize("name", ["brush_hair.mp4", "a.mp4", "1.mp4", "hand stand (2).avi", "clip.tar.mkv"])
+def test_an_error_never_names_the_video(name: str) -> None:
+    video, stem = f"/videos/{name}", Path(name).stem
+    for text in (f"cannot open {video}", f"{name} is broken", f"no '{stem}' here", f"[Errno 2]: /cache/{stem}.json"):
+        for error in (ToolBusy(text), RuntimeError(text)):
+            assert not re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", tool_exec._reason(error, video)), (text, error)
+    assert "brush" not in tool_exec._reason(RuntimeError("lost brush_hair on the way"), "/videos/brush_hair.mp4")
+
+
+async def test_a_video_that_breaks_off_is_noted_in_the_result(hostile: HostileFiles) -> None:
+    for path, said in ((hostile.truncated, "nothing can be read after 5"), (hostile.damaged, "the file is damaged")):
+        found = await arecognize(path, ACTIONS, tools=["explain_actions"], mode="static")
+        (note,) = found.notes
+        assert note.startswith(f"the video could not be read whole: {said}") and found.status == "degraded"
+    assert not (await arecognize(hostile.plain, ACTIONS, tools=["explain_actions"], mode="static")).notes
