@@ -68,7 +68,7 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     actions = checked_actions(state.get("actions"))
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(str(state.get("video") or ""), state.get("start"), state.get("end"), access=access)
-    note = clip.frames().note
+    note = "; ".join(filter(None, (clip.info.note, clip.frames().note)))
     missing = [f"the video could not be read whole: {note}"] if note else []
     try:
         frames = policy_frames(clip, context.frames, context.pixels, default_store())

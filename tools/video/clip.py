@@ -123,7 +123,8 @@ class _FrameCache:
                 self._slots.popitem(last=False)
         with lock:
             if not slot:
-                slot.append(read_frames(clip.path, analysis_times(clip.start, clip.end), max_side=ANALYSIS_SIDE))
+                times = analysis_times(clip.start, clip.end)
+                slot.append(read_frames(clip.path, times, max_side=ANALYSIS_SIDE, leaps=bool(clip.info.note)))
             return slot[0]
 
 

@@ -1,48 +1,33 @@
-"""The video reader: properties of a file, and the frames shown at given times. The only module that opens videos.
+"""The video reader: properties of a file, and the frames shown at given times.
 
-Files are untrusted. Only demuxers that read a single file are allowed (a playlist could refer to other files and URLs),
-the frame size is limited before decoding, and a damaged file yields its intact frames.
+A damaged file yields its intact frames.
 """
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ..errors import EmptyVideo, NoVideoStream, UnreadableVideo
+from ..errors import EmptyVideo, UnreadableVideo
+from .clock import DecodingClock, extent, is_leap, packets, sent_at
+from .opening import MAX_SIDE, open_video
+from .orientation import Orientation
 
-MAX_SIDE: Final = 16_384
-"""Pixels; videos with larger frames are rejected."""
-MAX_PIXELS: Final = 2**26
-"""Pixels of one coded frame: twice an 8K frame, 100 MB once decoded."""
-
-_FORMATS: Final = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,vc1,flv,ogg,asf,gif,apng,mjpeg,webp_pipe,dv,mxf,nut,rm,"
-    # audio only: allowed so that the error says so
-    "mp3,wav,flac,aac"
-)
 _INDEXED: Final = ("mov", "matroska", "avi")
 """Formats whose index lists keyframes; others list all packets, such as MPEG program streams, or nothing."""
 _KEYFRAME_INTERVAL: Final = 10.0
 """Seconds. Without an index, shorter distances are decoded rather than skipped: few files have longer intervals."""
-_MAX_PACKETS: Final = 2**21
-"""Most packets read to measure a duration that the container does not declare: 19 h at 30 frames/s."""
-_MAX_ERRORS: Final = 32
-"""Consecutive read errors after which the rest of a file is skipped."""
 _TAIL: Final = 0.25
 """Seconds for which the last frame is shown beyond its duration: audio is often slightly longer than video."""
 _TOLERANCE: Final = 1e-6
@@ -60,11 +45,13 @@ class VideoInfo:
     fps: float
     """Average frames per second; 0 if unknown."""
     duration: float
-    """Seconds, positive: as declared, or else measured without decoding; 1/fps or 0.04 for a single frame."""
+    """Seconds from the first frame to the end of the last, positive; 1/fps or 0.04 for a single frame."""
     rotation: int
-    """Degrees counterclockwise, 0, 90, 180 or 270, by which coded frames are rotated for display."""
+    """Degrees counterclockwise, 0, 90, 180 or 270, by which coded frames are rotated for display, mirroring aside."""
     codec: str
     """FFmpeg's codec name, such as `h264`."""
+    note: str = ""
+    """A sentence on parts of the file that lie outside the duration; empty if it is all there is."""
 
 
 @dataclass(frozen=True)
@@ -103,32 +90,39 @@ def probe(path: Path) -> VideoInfo:
         NoVideoStream: Only audio or a cover image.
         EmptyVideo: No frame can be decoded.
     """
-    with _open(path) as (container, stream):
-        _, first = next(_Reader(container, stream, [0.0]).displayed(), (0.0, None))
+    with open_video(path) as (container, stream):
+        reader = _Reader(container, stream, [0.0])
+        _, first = next(reader.displayed(), (0.0, None))
         if first is None:
             raise EmptyVideo(_empty(path))
         width, height = _displayed_size(stream, first)
         # Raw streams declare a meaningless average rate; use the one coded in the frames.
         rate = stream.average_rate if stream.start_time is not None else stream.guessed_rate
         fps, codec = float(rate or 0), stream.codec.canonical_name
-        duration = _declared_duration(container, stream)
+        start = (reader.start or 0) * float(stream.time_base or 1)
+        duration, note = extent(path, container, stream, start, fps)
     return VideoInfo(
         width=width,
         height=height,
         fps=fps,
-        duration=duration or _measured_duration(path, fps) or (1 / fps if fps else 0.04),
-        rotation=_quarter_turns(first) * 90,
+        duration=duration or (1 / fps if fps else 0.04),
+        rotation=round(first.rotation / 90) % 4 * 90,
         codec=codec,
+        note=note,
     )
 
 
-def read_frames(path: Path, times: Sequence[float] | np.ndarray, *, max_side: int | None = None) -> Frames:
+def read_frames(
+    path: Path, times: Sequence[float] | np.ndarray, *, max_side: int | None = None, leaps: bool = False
+) -> Frames:
     """Read the frames shown at the given times: for each the last frame that starts by then, or the first frame.
 
     Args:
         path: The file.
         times: Seconds from the start of the video, in any order. Times that select the same frame return it once.
         max_side: Pixels; larger frames are scaled down to this long side.
+        leaps: Whether the clock of the file leaps, as `VideoInfo.note` says: one time then stands for several frames,
+            and those before the first leap are read, without seeking.
 
     Raises:
         UnreadableVideo: As for `probe`.
@@ -138,19 +132,19 @@ def read_frames(path: Path, times: Sequence[float] | np.ndarray, *, max_side: in
     targets = np.unique(np.asarray(times, dtype=np.float64))
     if not targets.size or not np.isfinite(targets).all():
         raise ValueError("times must contain at least one time, and only finite ones")
-    with _open(path) as (container, stream):
-        reader = _Reader(container, stream, targets.tolist())
+    with open_video(path) as (container, stream):
+        reader = _Reader(container, stream, targets.tolist(), leaps=leaps)
         reformatter = VideoReformatter()
         starts: list[float] = []
         for begin, frame in reader.displayed():
             if not starts:
-                turns = _quarter_turns(frame)
+                orientation = Orientation.of(frame)
                 size, scale = _target_size(_displayed_size(stream, frame), max_side)
                 images = np.empty((targets.size, size[1], size[0], 3), np.uint8)
-                # Frames are scaled as coded and rotated afterwards.
-                width, height = size[::-1] if turns % 2 else size
+                # Frames are scaled as coded and brought upright afterwards.
+                width, height = size[::-1] if orientation.transposed else size
             scaled = reformatter.reformat(frame, width=width, height=height, format="rgb24")
-            images[len(starts)] = np.rot90(scaled.to_ndarray(), turns)
+            images[len(starts)] = orientation.apply(scaled.to_ndarray())
             starts.append(begin)
     if not starts:
         raise EmptyVideo(_empty(path))
@@ -160,15 +154,25 @@ def read_frames(path: Path, times: Sequence[float] | np.ndarray, *, max_side: in
 class _Reader:
     """Decodes no more of an open video than its targets need (seconds, increasing)."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, targets: Sequence[float]) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, targets: Sequence[float], *, leaps: bool = False
+    ) -> None:
+        self._leaps = leaps
         self._container, self._stream, self._targets = container, stream, targets
         self._tick = float(stream.time_base or 1)
         self._start = stream.start_time
+        self._begun = False
+        self._clock = DecodingClock() if container.format.name == "avi" else None
         self._next: tuple[float, VideoFrame] | None = None
         self._frames: Iterator[tuple[float, VideoFrame]] = iter(())
         self._end = 0.0
         self._missing = 0
         self._damage = 0
+
+    @property
+    def start(self) -> int | None:
+        """Ticks of the first picture; None if packets have no times, or nothing was read yet."""
+        return self._start
 
     def displayed(self) -> Iterator[tuple[float, VideoFrame]]:
         """The distinct frames shown at the targets, each with the second at which it starts."""
@@ -177,7 +181,7 @@ class _Reader:
         given = -np.inf
         for target in self._targets:
             limit = target + _TOLERANCE
-            if self._next is not None:
+            if not self._leaps and self._next is not None:
                 self._jump(limit, current[0] if current else self._next[0])
             while self._next is not None and (current is None or self._next[0] <= limit):
                 current, self._next = self._next, next(self._frames, None)
@@ -239,14 +243,22 @@ class _Reader:
     def _decoded(self, after_seek: bool) -> Iterator[tuple[float, VideoFrame]]:
         """Frames in presentation order with their times; after a seek, from the first keyframe on."""
         end = 0.0
+        first: int | None = None
         # For each target, the latest start by then among the packets sent to the decoder.
         latest = [-np.inf] * (len(self._targets) + 1)
+        if self._clock:
+            self._clock.restart()
         for packet in self._packets():
             if after_seek:
                 if not packet.is_keyframe:
                     continue
                 after_seek = False
-            self._skip_unneeded(packet, latest)
+            if self._clock:
+                self._clock.sent(packet)
+            elif self._begun:
+                self._skip_unneeded(packet, latest)
+            elif packet.pts is not None:
+                first = packet.pts if first is None else min(first, packet.pts)
             self._damage += packet.is_corrupt
             try:
                 frames = self._stream.decode(packet)
@@ -254,7 +266,11 @@ class _Reader:
                 self._damage += 1
                 continue
             for frame in frames:
-                begin = self._seconds(frame.pts, end)
+                if not self._begun and first is not None:
+                    # Some containers give the start of the sound, or zero, as that of the pictures.
+                    self._start = first if self._start is None else max(first, self._start)
+                self._begun = True
+                begin = self._seconds(self._clock.ticks(frame) if self._clock else frame.pts, end)
                 end = begin + float(frame.duration * self._tick)
                 yield begin, frame
 
@@ -274,17 +290,19 @@ class _Reader:
             self._stream.codec_context.skip_frame = skip
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """Packets to the end of the file; read errors are skipped until too many occur in a row."""
-        errors = 0
-        while errors < _MAX_ERRORS:
-            try:
-                for packet in self._container.demux(self._stream):
-                    errors = 0
-                    yield packet
-                return
-            except av.FFmpegError:
-                errors += 1
+        """Packets to the end of the file, or the first leap of its clock; read errors are counted and skipped."""
+        before: float | None = None
+        for packet in packets(self._container, self._stream):
+            if packet is None:
                 self._damage += 1
+                continue
+            if self._leaps and packet.size:
+                now = sent_at(packet, before or 0.0)
+                if before is not None and is_leap(before, now):
+                    yield cast("Packet[VideoStream]", Packet())  # makes the decoder give the frames that it holds
+                    return
+                before = now
+            yield packet
 
     def _seconds(self, ticks: int | None, default: float) -> float:
         if ticks is None:
@@ -292,61 +310,6 @@ class _Reader:
         if self._start is None:
             self._start = ticks
         return (ticks - self._start) * self._tick
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, set up for decoding."""
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
-    try:
-        # The prefix "file:" makes names such as concat:a|b plain file names; some titles are not valid UTF-8.
-        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise UnreadableVideo(
-            f"{path.name} cannot be read as a video ({error.strerror}); give an MP4, WebM, MKV, AVI or GIF file"
-        ) from error
-    with container:
-        stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-        if stream is None:
-            raise NoVideoStream(f"{path.name} has only audio or a cover image; give a file with a video stream")
-        if stream.codec_context is None:
-            raise UnreadableVideo(f"no decoder is available for the codec of {path.name}; convert it to H.264")
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-            raise UnreadableVideo(f"the frames of {path.name} are {width}x{height}; give at most 8192x8192")
-        for other in container.streams:
-            other.discard = Discard.default if other is stream else Discard.all
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        # Frame threading holds one frame per thread in memory: use slice threading for large ones.
-        stream.thread_type = "AUTO" if width * height <= 4096 * 2304 else "SLICE"
-        stream.thread_count = min(4, os.cpu_count() or 1)
-        if container.format.name.startswith("matroska"):
-            with suppress(av.FFmpegError):
-                container.seek(0)  # its index is loaded on the first seek only
-        yield container, stream
-
-
-def _declared_duration(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds; 0 if the container does not declare it."""
-    if stream.duration and stream.time_base:
-        return max(0.0, float(stream.duration * stream.time_base))
-    return max(0.0, (container.duration or 0) / av.time_base)
-
-
-def _measured_duration(path: Path, fps: float) -> float:
-    """Seconds from the first packet to the end of the last, without decoding; 0 if packets have no times."""
-    first, last, count = np.inf, -np.inf, 0
-    with _open(path) as (container, stream):
-        tick = float(stream.time_base or 1)
-        for packet, _ in zip(_Reader(container, stream, [])._packets(), range(_MAX_PACKETS), strict=False):
-            count += packet.size > 0
-            if packet.pts is not None:
-                first, last = min(first, packet.pts), max(last, packet.pts + (packet.duration or 0))
-    return (last - first) * tick if last > first else count / fps if fps else 0.0
-
-
-def _quarter_turns(frame: VideoFrame) -> int:
-    return round(frame.rotation / 90) % 4
 
 
 def _displayed_size(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
@@ -357,7 +320,7 @@ def _displayed_size(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
         raise UnreadableVideo(
             f"the frames are displayed at {size[0]}x{size[1]}; give at most {MAX_SIDE} pixels per side"
         )
-    return size[::-1] if _quarter_turns(frame) % 2 else size
+    return size[::-1] if Orientation.of(frame).transposed else size
 
 
 def _target_size(displayed: tuple[int, int], max_side: int | None) -> tuple[tuple[int, int], float]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 
 from video_star.tools.errors import BadInput, EmptyVideo, NoVideoStream, UnreadableVideo
 from video_star.tools.video import reader
@@ -69,6 +70,10 @@ def test_invalid_times_are_rejected(hostile: HostileFiles) -> None:
         ("packets.ts", "libx264", {"g": "30", "bf": "3"}),
         ("program.mpg", "mpeg2video", {"g": "12", "bf": "2"}),
         ("index.avi", "mpeg4", {"g": "12"}),
+        ("reordered.avi", "mpeg4", {"g": "12", "bf": "2"}),
+        ("closed.avi", "libx264", {"g": "30", "bf": "3", "sc_threshold": "0"}),
+        ("open.avi", "libx264", {"x264-params": "keyint=30:scenecut=0:open-gop=1:bframes=3:b-adapt=0"}),
+        ("pyramid.avi", "libx264", {"x264-params": "keyint=250:bframes=8:b-pyramid=normal:b-adapt=0"}),
         ("flash.flv", "libx264", {"g": "30", "bf": "3"}),
         ("windows.wmv", "wmv2", {"g": "30"}),
         ("browser.webm", "libvpx", {"g": "60", "deadline": "realtime", "cpu-used": "8"}),
@@ -153,6 +158,26 @@ def test_rotation_is_applied(hostile: HostileFiles) -> None:
     assert frames.images.shape == (1, 160, 120, 3) and frames.scale == 0.5
     expected = np.rot90(painted(5, 320, 240))[::2, ::2].astype(int)
     assert np.abs(frames.images[0].astype(int) - expected)[:, :50].mean() < 20
+
+
+@pytest.mark.parametrize("matrix", range(8))
+def test_display_matrices_turn_and_mirror(tmp_path: Path, matrix: int) -> None:
+    transposed, left_right, upside_down = matrix & 4, matrix & 2, matrix & 1
+    one = [-65536 if flipped else 65536 for flipped in (left_right, upside_down)]
+    # x' = ax + cy, y' = bx + dy; stored by rows as a b u, c d v, x y w.
+    a, b, c, d = (0, one[1], one[0], 0) if transposed else (one[0], 0, 0, one[1])
+    path = write_video(
+        tmp_path / "turned.mp4",
+        [0],
+        prepare=lambda stream: stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30]),
+    )
+    expected = painted(0, 320, 240).astype(int)
+    expected = expected.swapaxes(0, 1) if transposed else expected
+    expected = expected[:, ::-1] if left_right else expected
+    expected = expected[::-1] if upside_down else expected
+    image = read_frames(path, [0]).images[0].astype(int)
+    assert image.shape == expected.shape and np.abs(image - expected).mean() < 20
+    assert (probe(path).width, probe(path).height) == (expected.shape[1], expected.shape[0])
 
 
 def test_pixels_become_square(hostile: HostileFiles) -> None:
@@ -273,6 +298,94 @@ def test_peak_memory_of_48_frames_stays_below_200_mb(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
     assert int(done.stdout) / 1024 < 200
+
+
+def ffmpeg(*words: object) -> None:
+    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, words)]
+    subprocess.run(command, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("sound.mp4", 0, ["-c:v", "copy", "-c:a", "aac"]),
+        ("sound.mkv", 0, ["-c:v", "copy", "-c:a", "libopus"]),
+        ("sound.avi", 0, ["-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3"]),
+        ("sound.flv", 0, ["-c:v", "copy", "-c:a", "aac"]),
+        ("sound.wmv", 0, ["-c:v", "wmv2", "-c:a", "wmav2"]),
+        ("sound.ts", 0, ["-c:v", "copy", "-c:a", "aac"]),
+        ("late.mkv", 8, ["-c:v", "copy", "-c:a", "libopus"]),
+        ("late.mp4", 8, ["-c:v", "copy", "-c:a", "aac"]),
+        ("far.webm", 1000, ["-an", "-c:v", "libvpx", "-deadline", "realtime"]),
+        ("far.mkv", 1000, ["-an", "-c:v", "copy"]),
+        ("early.mkv", -0.5, ["-an", "-c:v", "copy", "-copyts"]),
+        ("far.ts", 1000, ["-an", "-c:v", "copy"]),
+    ],
+)
+def test_the_span_is_that_of_the_pictures(
+    hostile: HostileFiles, tmp_path: Path, name: str, before: float, after: list[str]
+) -> None:
+    path = tmp_path / name
+    ffmpeg(
+        "-itsoffset", before, "-i", hostile.plain, "-f", "lavfi", "-i", "sine=d=40", "-map", 0, "-map", 1, *after, path
+    )
+    info = probe(path)
+    assert info.duration == pytest.approx(10, abs=0.21) and info.note == ""
+    asked = np.random.default_rng(7).uniform(0, 9.9, 30)
+    frames = read_frames(path, asked)
+    assert frames.note == ""
+    for time in asked:
+        shown = int(np.searchsorted(frames.times, time + 1e-6, side="right")) - 1
+        assert abs(frames.times[shown] + 0.05 - time) <= 0.06, (time, frames.times[shown])
+    assert [round(time * 10) for time in frames.times] == numbers(frames)
+
+
+@pytest.mark.slow
+def test_a_segment_of_a_stream_is_read_from_its_own_start(hostile: HostileFiles, tmp_path: Path) -> None:
+    ffmpeg("-i", hostile.plain, "-c", "copy", "-f", "dash", "-seg_duration", 2.5, tmp_path / "all.mpd")
+    head = (tmp_path / "init-stream0.m4s").read_bytes()
+    segments = [(tmp_path / f"chunk-stream0-0000{number}.m4s").read_bytes() for number in (2, 3, 4)]
+    for count, first in ((1, 25), (2, 25), (3, 25)):
+        path = tmp_path / "segment.mp4"
+        path.write_bytes(head + b"".join(segments[:count]))
+        assert probe(path).duration == pytest.approx(2.5 * count, abs=0.11)
+        assert numbers(read_frames(path, [0.0, 1.05, 2.45])) == [first, first + 10, first + 24]
+
+
+@pytest.mark.slow
+def test_of_several_streams_the_default_or_the_largest_is_read(hostile: HostileFiles, tmp_path: Path) -> None:
+    small = ["-f", "lavfi", "-i", "color=black:s=64x36:r=25:d=0.04"]
+    h264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    for name, marks in {
+        "default.mp4": ["-disposition:v:0", "0", "-disposition:v:1", "default"],
+        "default.mkv": ["-disposition:v:0", "0", "-disposition:v:1", "default"],
+        "largest.mp4": ["-disposition:v:0", "default", "-disposition:v:1", "default"],
+        "largest.ts": [],
+    }.items():
+        ffmpeg(*small, "-i", hostile.plain, "-map", "0:v", "-map", "1:v", *h264, *marks, tmp_path / name)
+        info = probe(tmp_path / name)
+        assert (info.width, info.height) == (320, 240) and info.duration == pytest.approx(10, abs=0.2), name
+        assert numbers(read_frames(tmp_path / name, [0.05, 5.05])) == [0, 50], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offsets", [(0, 0), (0, 5000, 0), (1000, 0), (0, 60)])
+def test_of_joined_streams_the_first_is_read_and_the_rest_is_noted(
+    hostile: HostileFiles, tmp_path: Path, offsets: tuple[int, ...]
+) -> None:
+    parts = []
+    for number, offset in enumerate(offsets):
+        part = tmp_path / f"{number}.ts"
+        ffmpeg("-i", hostile.plain, "-c", "copy", "-output_ts_offset", offset, part)
+        parts.append(part.read_bytes())
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    clip = open_clip(str(path))
+    rest = 10 * (len(offsets) - 1)
+    assert clip.info.note == f"the clock of the file leaps after 10.0 s; the {rest:.1f} s after that are not looked at"
+    frames = clip.frames()
+    assert [round(time * 10) for time in frames.times] == numbers(frames) and len(frames) == 48
 
 
 def test_titles_that_are_not_text_are_ignored(tmp_path: Path) -> None:
