@@ -119,6 +119,7 @@ def test_synonyms_lead_to_their_own_label_alone() -> None:
             assert define(synonym).label == label, synonym
 
 
+@pytest.mark.slow
 def test_no_file_repeats_a_label() -> None:
     for path in files("video_star.tools.knowledge").iterdir():
         if path.name.endswith(".yaml"):

@@ -60,6 +60,7 @@ def test_invalid_times_are_rejected(hostile: HostileFiles) -> None:
             read_frames(hostile.plain, times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [
