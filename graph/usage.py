@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -39,12 +40,16 @@ class NodeUsage:
     def add_reply(self, reply: AIMessage) -> None:
         """Add one policy turn: its tokens, and its cost if the provider reports one."""
         self._calls += 1
-        if used := reply.usage_metadata:
-            counts: dict[str, int | None] = {"input": used["input_tokens"], "output": used["output_tokens"]}
-            counts["cached"] = used.get("input_token_details", {}).get("cache_read")
+        used: Any = reply.usage_metadata
+        if isinstance(used, dict):
+            details = used.get("input_token_details")
+            cached = details.get("cache_read") if isinstance(details, dict) else None
+            given = {"input": used.get("input_tokens"), "output": used.get("output_tokens"), "cached": cached}
+            counts = {kind: token_count(value) for kind, value in given.items()}
             _add(self._tokens, {kind: count for kind, count in counts.items() if count is not None})
-        cost = (reply.response_metadata.get("token_usage") or {}).get("cost")
-        if isinstance(cost, int | float):
+        reported = reply.response_metadata.get("token_usage")
+        cost = reported.get("cost") if isinstance(reported, dict) else None
+        if isinstance(cost, int | float) and math.isfinite(cost):
             self._reported = (self._reported or 0.0) + cost
 
     def add_tool_tokens(self, tokens: Mapping[str, int]) -> None:
@@ -82,6 +87,15 @@ class NodeUsage:
             return before
         # OpenRouter, the provider that reports a cost, reports it in US dollars.
         return {"amount": round((before["amount"] if before else 0.0) + self._reported, 6), "currency": "USD"}
+
+
+def token_count(value: Any) -> int | None:
+    """A number of tokens as a server reports it, also as text or with decimals; None for anything else."""
+    try:
+        count = None if value is None or isinstance(value, bool) else int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if count is None or count >= 0 else None
 
 
 def _add(totals: dict[str, int], counts: Mapping[str, int]) -> dict[str, int]:

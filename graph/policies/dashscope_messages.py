@@ -19,6 +19,9 @@ from langchain_core.messages import (
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
 
+from ..usage import token_count
+from .completions import arguments_text
+
 
 def to_tool_choice(choice: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, Any]:
     """LangChain's `tool_choice` in DashScope's format; `any` and `required` only if there is one tool.
@@ -79,7 +82,8 @@ def to_message(message: Mapping[str, Any]) -> AIMessage:
     invalid: list[InvalidToolCall] = []
     for raw in message.get("tool_calls") or ():
         # A call without arguments has an empty string as arguments.
-        function = {"name": raw["function"]["name"], "arguments": raw["function"].get("arguments") or "{}"}
+        text = arguments_text(raw["function"].get("arguments") or None)
+        function = {"name": raw["function"]["name"], "arguments": text}
         try:
             calls.append(cast(ToolCall, parse_tool_call({**raw, "function": function}, return_id=True)))
         except ValueError as error:
@@ -97,9 +101,10 @@ def to_chunk(message: Mapping[str, Any]) -> AIMessageChunk:
 def _call_chunk(raw: Mapping[str, Any]) -> ToolCallChunk:
     # Later chunks of a call have empty strings as name and id.
     function = raw.get("function") or {}
+    given = function.get("arguments") or ""
     return tool_call_chunk(
         name=function.get("name") or None,
-        args=function.get("arguments") or "",
+        args=given if isinstance(given, str) else arguments_text(given),
         id=raw.get("id") or None,
         index=raw.get("index", 0),
     )
@@ -112,10 +117,17 @@ def _text(message: Mapping[str, Any]) -> str:
 
 def to_usage(response: Any) -> UsageMetadata:
     """Token counts of a response: input and output, and of the input those of images and from the cache."""
-    used = response.usage
-    read, written = int(used.get("input_tokens") or 0), int(used.get("output_tokens") or 0)
-    details = {"image": (used.get("input_tokens_details") or {}).get("image_tokens") or used.get("image_tokens")}
-    details["cache_read"] = (used.get("prompt_tokens_details") or {}).get("cached_tokens")
+    used = response.usage if isinstance(response.usage, Mapping) else {}
+    read, written = token_count(used.get("input_tokens")) or 0, token_count(used.get("output_tokens")) or 0
+    counts = {
+        "image": _detail(used, "input_tokens_details", "image_tokens") or token_count(used.get("image_tokens")),
+        "cache_read": _detail(used, "prompt_tokens_details", "cached_tokens"),
+    }
     usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
-    known: Any = {name: int(number) for name, number in details.items() if number}
+    known: Any = {name: count for name, count in counts.items() if count}
     return {**usage, "input_token_details": known} if known else usage
+
+
+def _detail(used: Mapping[str, Any], group: str, name: str) -> int | None:
+    details = used.get(group)
+    return token_count(details.get(name)) if isinstance(details, Mapping) else None

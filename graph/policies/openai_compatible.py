@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatResult
 from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 from ..records.token_track import TOKEN_TRACK
 from ..state import MAX_SECONDS
+from .completions import documented
 from .errors import Backend, no_answer, not_an_answer, refusal, shortened
 
 DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
@@ -114,23 +115,43 @@ def served_model(
 
 
 @lru_cache(maxsize=1)
-def served_client() -> Any:
-    """LangChain's client class, extended by the token ids of vLLM and by errors with a remedy."""
+def openai_client() -> Any:
+    """LangChain's client class, which also reads completions that differ from the documented form."""
     from langchain_openai import ChatOpenAI
+    from openai import BaseModel
 
-    class ServedModel(ChatOpenAI):
+    class OpenAIModel(ChatOpenAI):
+        def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+            if isinstance(response, BaseModel):
+                response = response.model_dump(warnings=False)
+            given = documented(response) if isinstance(response, dict) else response
+            return super()._create_chat_result(given, generation_info)
+
+        def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> Any:
+            return super()._convert_chunk_to_generation_chunk(documented(chunk), *args)
+
+    return OpenAIModel
+
+
+@lru_cache(maxsize=1)
+def served_client() -> Any:
+    """The client class, extended by the token ids of vLLM and by errors with a remedy."""
+
+    class ServedModel(openai_client()):  # type: ignore[misc]
         server: Server
 
         def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
             with _remedies(self.server):
-                return super()._generate(*args, **kwargs)
+                result: ChatResult = super()._generate(*args, **kwargs)
+                return result
 
         async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
             with _remedies(self.server):
-                return await super()._agenerate(*args, **kwargs)
+                result: ChatResult = await super()._agenerate(*args, **kwargs)
+                return result
 
         def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-            result = super()._create_chat_result(response, generation_info)
+            result: ChatResult = super()._create_chat_result(response, generation_info)
             if not result.generations:
                 raise ValueError("the response has no choices")
             track = token_track(response if isinstance(response, dict) else response.model_dump(warnings=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -162,12 +162,15 @@ def _langchain(spec: Spec, temperature: float, seed: int) -> BaseChatModel:
     settings = _client_settings(spec.provider, seed)
     if spec.max_tokens is not None:
         settings[_MAX_TOKENS_NAMES.get(spec.provider, "max_tokens")] = spec.max_tokens
+    make: Callable[..., BaseChatModel] = partial(init_chat_model, spec.model, model_provider=spec.provider)
     try:
-        model: BaseChatModel = init_chat_model(
-            spec.model, model_provider=spec.provider, temperature=temperature, **settings
-        )
+        if spec.provider == "openai":
+            from .openai_compatible import openai_client
+
+            make = partial(openai_client(), model=spec.model)
+        model: BaseChatModel = make(temperature=temperature, **settings)
         if (model.profile or {}).get("temperature") is False:
-            model = init_chat_model(spec.model, model_provider=spec.provider, **settings)
+            model = make(**settings)
     except ImportError as error:
         raise MissingExtra(f"the policy {name!r} needs another package: {error}") from error
     except Exception as error:
