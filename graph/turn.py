@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from ..tools.errors import PolicyUnavailable
 from ..tools.execution.media_store import MediaStore, default_store
 from .messages import as_sent
-from .policies.errors import policy_failure, timed_out
+from .policies.errors import is_cut, policy_failure, timed_out, token_limit
 from .policies.grammar import Form
 from .prompts import LONGEST_REPEATED, by_policy, correction, plain
 from .records.token_track import TOKEN_TRACK
@@ -96,14 +96,14 @@ class Turn:
         try:
             return Parsed(parse(first), (first,), (), ())
         except MalformedReply as malformed:
-            problem = str(malformed)
-        request = correction(problem, self.usage.node)
+            problem = malformed
+        request = correction(str(problem), self.usage.node)
         corrected = (plain(first, LONGEST_REPEATED), request)
         second = normalize(await self.ask([*messages, *corrected]))
         try:
-            return Parsed(parse(second), (first, second), (problem,), corrected)
+            return Parsed(parse(second), (first, second), (_problem(problem, first),), corrected)
         except MalformedReply as malformed:
-            return Parsed(None, (first, second), (problem, str(malformed)), corrected)
+            return Parsed(None, (first, second), (_problem(problem, first), _problem(malformed, second)), corrected)
 
     def _bound(self) -> Runnable[LanguageModelInput, AIMessage]:
         """The policy with its tools and, as far as it supports that, a grammar or a forced call."""
@@ -120,6 +120,11 @@ class Turn:
             with suppress(TypeError, ValueError, NotImplementedError):
                 return self.policy.bind_tools(tools, tool_choice=forced)
         return self.policy.bind_tools(tools)
+
+
+def _problem(malformed: MalformedReply, reply: AIMessage) -> str:
+    """What is wrong with a reply, for the notes: also that it was cut off."""
+    return f"{malformed}; {token_limit(reply)}" if is_cut(reply) else str(malformed)
 
 
 def form_for(policy: BaseChatModel, context: Context, make: Callable[..., Form], *args: Any) -> Form | None:

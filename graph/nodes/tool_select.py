@@ -18,8 +18,10 @@ from ...tools.video.source import VideoAccess
 from ..candidates import checked_actions
 from ..frames import policy_frames
 from ..host import Host, offered_tools, tool_schemas
+from ..policies.errors import is_cut
 from ..policies.grammar import choice_form
 from ..prompts import Request, by_graph, next_request, opening, plain
+from ..replies.errors import MalformedReply
 from ..replies.tool_calls import MAX_CALLS, normalize_calls, validated_calls
 from ..state import Context, State, Status, worst
 from ..turn import Turn, form_for
@@ -122,7 +124,7 @@ async def _choose(
     form = form_for(policy, context, choice_form, names)
     turn = Turn(policy, usage, context.policy_seconds, tool_schemas(context), form)
     parsed = await turn.ask_for(
-        conversation, lambda reply: validated_calls(reply, names), lambda reply: normalize_calls(reply, names)
+        conversation, lambda reply: _calls(reply, names), lambda reply: normalize_calls(reply, names)
     )
     reply = parsed.replies[-1]
     if parsed.value is None:
@@ -130,6 +132,18 @@ async def _choose(
         return usable, [f"the tool calls could not be used: {parsed.problems[-1]}"], "degraded"
     notes = [f"tool calls corrected once: {problem}" for problem in parsed.problems]
     return [*parsed.corrected, reply if parsed.value else plain(reply)], notes, "ok"
+
+
+def _calls(reply: AIMessage, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The calls of a reply, or none.
+
+    Raises:
+        MalformedReply: A call is invalid, or the reply was cut off before any call.
+    """
+    calls = validated_calls(reply, names)
+    if not calls and is_cut(reply):
+        raise MalformedReply("it was cut off before any tool call")
+    return calls
 
 
 def _without_bad_calls(reply: AIMessage, names: Sequence[str]) -> AIMessage:

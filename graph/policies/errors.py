@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage
 
 from ...tools.errors import PolicyBusy, PolicyUnavailable, http_status
+from ..usage import token_count
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,27 @@ def not_an_answer(server: str, expected: str, address: str, reason: str) -> Poli
 def timed_out(server: str, seconds: float) -> PolicyBusy:
     """The error for an answer that took longer than `seconds`."""
     return PolicyBusy(f"{server} gave no answer within {seconds:g} s; raise policy_seconds, or use a faster model")
+
+
+_CUT: Final = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+"""Why a reply ended, in the words of OpenAI, vLLM, DashScope and Ollama; Anthropic; Google; Mistral."""
+
+
+def is_cut(reply: AIMessage) -> bool:
+    """Whether a reply ended because it reached the token limit."""
+    told = reply.response_metadata
+    incomplete = told.get("incomplete_details")
+    reasons = [told.get(key) for key in ("finish_reason", "stop_reason", "done_reason")]
+    reasons.append(incomplete.get("reason") if isinstance(incomplete, dict) else None)
+    return any(isinstance(reason, str) and reason.rpartition(".")[2].casefold() in _CUT for reason in reasons)
+
+
+def token_limit(reply: AIMessage) -> str:
+    """The limit at which a reply was cut, and the option that raises it."""
+    used: Any = reply.usage_metadata
+    count = token_count(used.get("output_tokens")) if isinstance(used, dict) else None
+    limit = f"the limit of {count} tokens" if count else "the token limit"
+    return f"the reply was cut off at {limit}; raise it with max_tokens, as in ?max_tokens=4096 after the policy's name"
 
 
 def policy_failure(error: Exception, node: str) -> PolicyUnavailable:

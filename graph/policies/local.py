@@ -309,4 +309,5 @@ class TransformersPolicy(TokenPolicy):
 def _reply(loaded: Loaded, request: Request, done: Completion) -> TokenReply:
     ids = done.ids[:-1] if done.ids and done.ids[-1] == loaded.engine.end else done.ids
     text = loaded.tokenizer.decode(ids, skip_special_tokens=False)
-    return TokenReply(request.ids, done.ids, done.logprobs, text, loaded.vocabulary)
+    is_cut = len(ids) >= request.max_new_tokens
+    return TokenReply(request.ids, done.ids, done.logprobs, text, loaded.vocabulary, is_cut)

@@ -68,6 +68,8 @@ class TokenReply:
     """The ids as text, control tokens included, without the end of the turn."""
     vocabulary: str
     """`fingerprint` of the vocabulary of the ids."""
+    is_cut: bool = False
+    """Whether it ended at the token limit."""
 
 
 class TokenPolicy(ChatPolicy):
@@ -150,6 +152,7 @@ def to_result(reply: TokenReply) -> ChatResult:
         invalid_tool_calls=invalid,
         usage_metadata={"input_tokens": read, "output_tokens": sampled, "total_tokens": read + sampled},
         response_metadata={
+            **({"finish_reason": "length"} if reply.is_cut else {}),
             TOKEN_TRACK: {
                 "prompt_ids": list(reply.prompt_ids),
                 "completion_ids": list(reply.ids),

@@ -176,7 +176,12 @@ async def _reply(
         text = (await _post(client, server, "/detokenize", {"model": server.model, "tokens": ids}))["prompt"]
     vocabulary = await _vocabulary(client, server)
     return TokenReply(
-        read, ids, logprobs(choice, ids), text.removesuffix(END), vocabulary.fingerprint if vocabulary else ""
+        read,
+        ids,
+        logprobs(choice, ids),
+        text.removesuffix(END),
+        vocabulary.fingerprint if vocabulary else "",
+        choice.get("finish_reason") == "length",
     )
 
 
@@ -201,6 +206,7 @@ async def _streamed(
                 for choice in part["choices"]:
                     choice_so_far["token_ids"] += choice["token_ids"] or []
                     choice_so_far["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
+                    choice_so_far["finish_reason"] = choice.get("finish_reason")
                     if "text" in choice:
                         choice_so_far["text"] = choice_so_far.get("text", "") + choice["text"]
                         if (chunk := stream.add(choice["text"])) is not None:

@@ -129,6 +129,18 @@ async def test_arguments_given_as_text_are_read(
     assert tool != "explain_actions" or ('"walk"' in summary and ('"hug"' in summary) is (args["actions"] is None))
 
 
+async def test_a_choice_of_tools_that_was_cut_off_is_asked_for_again(
+    replies: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    cut = replies.says("<think>The person seems to")
+    cut.response_metadata = {"finish_reason": "length"}
+    state = await final(make_policy([cut, *replies.good()]), inputs(walking_clip))
+    assert state["status"] == "ok" and len(state["evidence"]) == 2
+    assert "cut off at the limit of 5 tokens" in state["notes"][0] and "?max_tokens=" in state["notes"][0]
+    state = await final(make_policy([cut, cut, *replies.good()[1:]]), inputs(walking_clip))
+    assert state["status"] == "degraded" and state["action"] == "walk" and "?max_tokens=" in state["notes"][0]
+
+
 async def test_a_run_without_tool_calls_continues_with_fuse(
     replies: Any, make_policy: Make, walking_clip: Path
 ) -> None:

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from video_star.graph.policies.errors import is_cut
 from video_star.graph.policies.grammar import decompose_form
+from video_star.graph.policies.token_policy import TokenReply, to_result
 from video_star.graph.replies.errors import MalformedReply
 from video_star.graph.state import Context
 from video_star.graph.turn import Turn, form_for
@@ -79,3 +81,40 @@ def test_output_is_constrained_as_the_settings_say(structured: Any, grammar: boo
     assert (form is not None) is grammar and (form is None or "50" in form.grammar)
     other = form_for(Scripted(replies=[]), context, decompose_form, ["walk"])
     assert (other is not None and other.call == "decompose") is call
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        {"finish_reason": "length"},
+        {"stop_reason": "max_tokens"},
+        {"finish_reason": "MAX_TOKENS"},
+        {"done_reason": "length"},
+        {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+    ],
+)
+async def test_a_reply_cut_off_at_the_token_limit_says_so(ended: dict[str, Any]) -> None:
+    cut = says("sev")
+    cut.response_metadata = ended
+    policy = Scripted(replies=[cut, cut])
+    parsed = await Turn(policy, NodeUsage("score", {}), 10).ask_for([HumanMessage("?")], number)  # type: ignore[typeddict-item]
+    assert parsed.value is None and len(parsed.problems) == 2
+    for problem in parsed.problems:
+        assert "'sev' is not a number" in problem and "limit of 5 tokens" in problem and "?max_tokens=" in problem
+    assert "max_tokens" not in policy.received[-1][-1].text
+
+
+@pytest.mark.parametrize("ended", [{"finish_reason": "stop"}, {"stop_reason": None}, {"finish_reason": ["length"]}, {}])
+async def test_a_complete_reply_is_not_called_cut(ended: dict[str, Any]) -> None:
+    whole = says("seven")
+    whole.response_metadata = ended
+    turn = Turn(Scripted(replies=[whole, whole]), NodeUsage("score", {}), 10)  # type: ignore[typeddict-item]
+    parsed = await turn.ask_for([HumanMessage("How many?")], number)
+    assert list(parsed.problems) == ["'seven' is not a number"] * 2
+
+
+def test_the_result_of_a_token_policy_says_that_it_was_cut() -> None:
+    for cut in (True, False):
+        reply = TokenReply((1,), (2, 3), (), "seven", "", cut)
+        message = to_result(reply).generations[0].message
+        assert isinstance(message, AIMessage) and is_cut(message) is cut

@@ -73,7 +73,8 @@ def test_a_chunk_keeps_the_parts_of_its_text() -> None:
 
 
 def test_what_is_no_completion_is_left_to_the_client() -> None:
-    for odd in ({}, {"choices": None}, {"choices": [None, {"message": None}, {"message": {"tool_calls": [None, {}]}}]}):
+    choices: list[Any] = [None, [None, {"message": None}, {"message": {"tool_calls": [None, {}]}}]]
+    for odd in ({}, *({"choices": each} for each in choices)):
         assert documented(odd) == odd
 
 
@@ -97,7 +98,8 @@ def test_token_counts_are_non_negative_integers_or_unknown() -> None:
     known: list[tuple[Any, int]] = [(3, 3), ("3", 3), (3.0, 3), (0, 0)]
     for given, count in known:
         assert token_count(given) == count
-    for unknown in (None, True, "many", "nan", float("inf"), -1, [], {}):
+    unknowns: list[Any] = [None, True, "many", "nan", float("inf"), -1, [], {}]
+    for unknown in unknowns:
         assert token_count(unknown) is None, unknown
 
 
