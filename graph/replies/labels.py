@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any, Final
 
-from ..candidates import Candidates, normalize_words
+from ..candidates import MAX_LENGTH, Candidates, normalize_words
 from .json_repair import repair_json
 
 _MAX_CHARACTERS: Final = 2000
 """Characters of an answer that are read: an answer is a label, not an essay."""
+_MAX_CUTS: Final = 60
+"""Places of an answer that are tried as the end of its label."""
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 _BOXED: Final = re.compile(r"\\(?:boxed|text|textbf|mathrm)\s*\{([^{}]*)\}")
 _NUMBERING: Final = re.compile(r"^\W*(?:\d{1,4}|[A-Za-z])\s*[.):\]、]+\s*(?=\S)")
@@ -44,12 +47,17 @@ def stated_label(text: str, candidates: Candidates) -> str | None:
             return label
     for variant in variants:
         for start in dict.fromkeys((variant, _LEAD.sub("", variant, count=1))):
-            cut = _TRAIL.search(start)
-            core = start[: cut.start()] if cut else start
-            label = candidates.match(core) or candidates.match(_NUMBERING.sub("", core))
+            label = _leading(start, candidates) or _leading(_NUMBERING.sub("", start), candidates)
             if label and not _is_doubtful(variant, label, candidates):
                 return label
     return None
+
+
+def _leading(text: str, candidates: Candidates) -> str | None:
+    """The longest candidate that a text begins with, alone or before an explanation."""
+    cuts = [match.start() for match in islice(_TRAIL.finditer(text[: 2 * MAX_LENGTH]), _MAX_CUTS)]
+    ends = (*([len(text)] if len(text) <= 2 * MAX_LENGTH else []), *reversed(cuts))
+    return next((label for end in ends if (label := candidates.match(text[:end]))), None)
 
 
 def _variants(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from video_star.graph.candidates import Candidates
 from video_star.graph.replies.answer import parse_score_turn, partial_score_turn
 from video_star.graph.replies.errors import MalformedReply
-from video_star.graph.replies.labels import label_texts
+from video_star.graph.replies.labels import label_texts, stated_label
 
 ACTIONS = ["ride bike", "walk", "Shake-Hands"]
 CANDIDATES = Candidates.of(ACTIONS)
@@ -88,3 +88,39 @@ def test_any_text_is_parsed_or_malformed(text: str) -> None:
 def test_a_text_is_split_around_the_longest_labels(given: object, texts: list[str]) -> None:
     found = label_texts(given, Candidates.of(["walk", "lift", "lift, then drop"]))
     assert [text.strip() for text in found] == texts
+
+
+SIMILAR = [
+    "hurling (sport)",
+    "opening bottle",
+    "opening bottle (not wine)",
+    "Failing to fit it because it is too big",
+    "pour, then stir",
+    "ride - bike",
+    "hug",
+]
+
+
+@pytest.mark.parametrize("label", SIMILAR)
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "{}",
+        "The action is {}.",
+        "Answer: {}",
+        "Final answer: **{}**",
+        "{} because of the arms",
+        "2. {} (score 9)",
+        "The most likely action is: {}, since the arms move",
+        "{} - the arms move. This is clear.",
+    ],
+)
+def test_a_sentence_states_the_longest_label_that_fits(label: str, sentence: str) -> None:
+    for order in (SIMILAR, SIMILAR[::-1]):
+        assert stated_label(sentence.format(label), Candidates.of(order)) == label
+
+
+def test_a_sentence_that_doubts_or_names_two_labels_states_none() -> None:
+    candidates = Candidates.of(SIMILAR)
+    for sentence in ("The action is hug or pour, then stir", "It is not hug", "The action is opening bottle (no wine)"):
+        assert stated_label(sentence, candidates) is None
