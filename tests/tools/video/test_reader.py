@@ -342,6 +342,52 @@ def test_the_span_is_that_of_the_pictures(
     assert [round(time * 10) for time in frames.times] == numbers(frames)
 
 
+FORMS = [
+    ("mp4", "libx264", ["-bf", "3"]),
+    ("mov", "mpeg4", ["-bf", "2"]),
+    ("mkv", "libx264", ["-x264-params", "open-gop=1:bframes=3:b-adapt=0"]),
+    ("webm", "libvpx", ["-deadline", "realtime"]),
+    ("avi", "libx264", ["-bf", "3"]),
+    ("avi", "mpeg4", ["-bf", "2"]),
+    ("avi", "mpeg4", ["-bf", "1"]),
+    ("ts", "libx264", ["-bf", "2"]),
+    ("mpg", "mpeg2video", ["-bf", "2"]),
+    ("flv", "flv", []),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_every_frame_asked_for_is_the_one_that_ffmpeg_shows_then(tmp_path: Path, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    suffix, codec, options = FORMS[seed % len(FORMS)]
+    rate, count, sound = int(chance.choice([10, 25, 30])), int(chance.integers(40, 400)), int(chance.integers(0, 2))
+    rate = 25 if suffix == "mpg" else rate
+    late = float(chance.choice([0, 0, 3])) if suffix not in ("avi", "mpg") else 0
+    source = write_video(
+        tmp_path / "source.mp4", range(count), size=(160, 96), rate=rate, options={"preset": "ultrafast"}
+    )
+    path = tmp_path / f"film.{suffix}"
+    tone = ["-f", "lavfi", "-i", f"sine=r=44100:d={chance.integers(1, 30)}", "-map", 0, "-map", 1] if sound else []
+    tone += ["-c:a", "libopus"] if sound and suffix == "webm" else []
+    picture = ["-c:v", codec, "-pix_fmt", "yuv420p", "-b:v", "2M"]
+    group = ["-g", int(chance.integers(5, 120))]
+    ffmpeg("-itsoffset", late, "-i", source, *tone, *picture, *group, *options, "-fps_mode", "passthrough", path)
+    ffmpeg(
+        "-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", tmp_path / "raw"
+    )
+    shown = np.fromfile(tmp_path / "raw", np.uint8).reshape(-1, 96, 160, 3)
+    assert abs(len(shown) - count) <= 1 and probe(path).duration == pytest.approx(count / rate, abs=2.1 / rate)
+    for asked in (chance.uniform(0, (count - 1) / rate, 24), chance.uniform(0, (count - 1) / rate, 2)):
+        frames = read_frames(path, asked)
+        assert frames.note == ""
+        for time in asked:
+            found = int(np.searchsorted(frames.times, time + 1e-6, side="right")) - 1
+            assert abs(frames.times[found] + 0.5 / rate - time) <= 0.5 / rate + 0.002, (time, frames.times)
+        for time, image in zip(frames.times, frames.images, strict=True):
+            assert number_of(image) == number_of(shown[round(time * rate)]), (time, suffix, codec)
+
+
 @pytest.mark.slow
 def test_a_segment_of_a_stream_is_read_from_its_own_start(hostile: HostileFiles, tmp_path: Path) -> None:
     ffmpeg("-i", hostile.plain, "-c", "copy", "-f", "dash", "-seg_duration", 2.5, tmp_path / "all.mpd")
