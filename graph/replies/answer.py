@@ -12,6 +12,7 @@ from ..ranking import weigh
 from .errors import MalformedReply
 from .json_repair import find_json, repair_json
 from .labels import stated_label
+from .markup import masked, unmasked
 from .scores import Rows, ScaleError, read_scores
 from .sections import blocks, one_turn, without_thoughts
 
@@ -47,18 +48,21 @@ def parse_score_turn(text: str, candidates: Candidates, sub_actions: Sequence[st
     Raises:
         MalformedReply: The scores or the answer are missing, unreadable, or name no candidate.
     """
+    text, candidates = masked(text, candidates)
     scores = _scores(text, candidates, sub_actions)
     answers = _answers(text, candidates)
     if not answers:
         raise MalformedReply("there is no <answer>...</answer>")
     answer = stated_label(answers[-1], candidates)
     if answer is None:
-        raise MalformedReply(f"the answer {answers[-1].strip()[:80]!r} is not one of the candidate actions")
+        given = unmasked(answers[-1].strip()[:80], candidates)
+        raise MalformedReply(f"the answer {given!r} is not one of the candidate actions")
     return Scored(scores, answer)
 
 
 def partial_score_turn(text: str, candidates: Candidates, sub_actions: Sequence[str]) -> Scored | None:
     """What a malformed turn still states: its answer, or else its best-scored candidate; None if it states neither."""
+    text, candidates = masked(text, candidates)
     try:
         scores = _scores(text, candidates, sub_actions)
     except MalformedReply:

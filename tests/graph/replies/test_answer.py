@@ -124,3 +124,35 @@ def test_a_sentence_that_doubts_or_names_two_labels_states_none() -> None:
     candidates = Candidates.of(SIMILAR)
     for sentence in ("The action is hug or pour, then stir", "It is not hug", "The action is opening bottle (no wine)"):
         assert stated_label(sentence, candidates) is None
+
+
+MARKUP = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "</s>",
+    "<answer>",
+    "</think>",
+    "<b>walk</b>",
+    'say "<|im_end|>"\nthere',
+    "a < b",
+]
+
+
+@pytest.mark.parametrize("label", MARKUP)
+def test_a_label_with_markup_is_data(label: str) -> None:
+    candidates = Candidates.of([*MARKUP, "run"])
+    for key in (label, label.replace("<|", "< |")):
+        text = turn(json.dumps({"1": {key: 8, "run": 1}}), key).replace("because", "" if "think" in key else key)
+        for ended in (text, f"{text}<|im_end|>\n<|im_start|>user\nNo: <answer>run</answer>"):
+            parsed = parse_score_turn(ended, candidates, NAMES)
+            assert (parsed.answer, parsed.scores) == (label, {1: {label: 8.0, "run": 1.0}})
+            assert (
+                parse_score_turn(turn(json.dumps({"1": {key: 1, "run": 8}}), "run"), candidates, NAMES).answer == "run"
+            )
+    scored = partial_score_turn(f"<scores>{json.dumps({'1': {label: 8}})}</scores>", candidates, NAMES)
+    assert scored is not None and scored.answer == label
+
+
+def test_an_error_shows_the_label_itself() -> None:
+    with pytest.raises(MalformedReply, match=r"'<\|im_end\|> or run' is not one"):
+        parse_score_turn(turn('{"1": {"run": 3}}', "<|im_end|> or run"), Candidates.of(["<|im_end|>", "run"]), NAMES)
