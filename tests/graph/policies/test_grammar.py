@@ -110,6 +110,7 @@ def check_all(grammars: Grammars, tokenizer: Any, actions: Sequence[str], times:
     """Every constrained turn is parsed without a correction, for any names of candidates."""
     candidates = Candidates.of(actions)
     for text in texts(grammars, tokenizer, decompose_form(actions, REASONING), times):
+        assert 2 <= len(message(text).tool_calls[0]["args"]["sub_actions"]) <= 6
         found = parse_sub_actions(normalize_decompose(message(text), candidates), candidates)
         assert found and all(set(item["candidates"]) <= set(actions) for item in found)
     listed = [list(actions[:3]), list(actions[-2:])]
