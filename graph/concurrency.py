@@ -15,6 +15,8 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
+from ..tools.execution.cancellation import CONDITION, cancelled_when, start_thread
+
 T = TypeVar("T")
 CANCEL_SECONDS: Final = 5.0
 """Seconds that cancelled work is given to end."""
@@ -119,12 +121,13 @@ def _run_on_own_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def run_in_daemon_thread(work: Callable[..., T], *args: Any) -> T:
-    """Return `work(*args)` from a thread of its own, which is abandoned if the caller is cancelled.
+    """Return `work(*args)` from a thread of its own; if the caller is cancelled, so is the work, at its next check.
 
     Threads of `asyncio.to_thread` are joined at the end of the program: an engine that hangs would keep it from ending.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
+    given_up, given = threading.Event(), CONDITION.get()
 
     def deliver(result: T | None, error: BaseException | None) -> None:
         if done.cancelled():
@@ -137,12 +140,16 @@ async def run_in_daemon_thread(work: Callable[..., T], *args: Any) -> T:
     def run() -> None:
         result, error = None, None
         try:
-            result = work(*args)
+            with cancelled_when(lambda: given_up.is_set() or given()):
+                result = work(*args)
         except BaseException as raised:
             error = raised
         # The loop may have been closed while the work ran.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(deliver, result, error)
 
-    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
-    return await done
+    start_thread(run)
+    try:
+        return await done
+    finally:
+        given_up.set()

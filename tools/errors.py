@@ -22,6 +22,7 @@
   * UnusableAnswer          the policy answered, but not usably: the run ends with status `failed`
   * ToolUnavailable         a tool failed: the run continues without its evidence
     * ToolBusy              the same, but a retry may help
+      * ToolCancelled       nobody waits for the result any more; only the thread that computed it sees this
     * ToolResting           the tool failed repeatedly and is not called for a while
     * ToolModelFailed       the chat model behind a tool failed; the embedded engine does the work instead
   * KnowledgeError          an entry of the knowledge base is invalid (tools/knowledge/entries.py)
@@ -120,6 +121,10 @@ class ToolUnavailable(VideoStarError):
 
 class ToolBusy(ToolUnavailable):
     """A failure of a tool for which a retry may help: throttling, a lost connection, lack of memory."""
+
+
+class ToolCancelled(ToolBusy):
+    """The call was cancelled or reached its time limit, and nobody else waits for its result."""
 
 
 class ToolModelFailed(ToolUnavailable):

@@ -74,7 +74,7 @@ async def _run(
     context: Context,
     runtime: Runtime[Context],
 ) -> dict[str, Any]:
-    """One call as evidence. A tool that exceeds its time limit is abandoned; its thread ends on its own."""
+    """One call as evidence. A tool that exceeds its time limit is cancelled."""
     start = time.perf_counter()
     clip = state["clip"]
     evidence = {"tool": call["name"], "status": "ok", "start": clip["start"], "end": clip["end"], "frames": []}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -16,6 +15,7 @@ from ...tools.execution.media_store import default_store
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import checked_actions
+from ..concurrency import run_in_daemon_thread
 from ..frames import policy_frames
 from ..host import Host, offered_tools, tool_schemas
 from ..policies.errors import is_cut
@@ -42,7 +42,7 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
     update: dict[str, Any] = {}
     missing: list[str] = []
     if fresh:
-        update, before, missing = await asyncio.to_thread(_start, state, context, runtime.server_info is not None)
+        update, before, missing = await run_in_daemon_thread(_start, state, context, runtime.server_info is not None)
     conversation = [*(() if fresh else state["conversation"]), *before]
     replies, notes, status = await _choose(policy, context, conversation, usage)
     last = replies[-1] if replies else None

@@ -11,6 +11,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +23,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from ..errors import PolicyUnavailable, ToolModelFailed, ToolResting, http_status
+from .cancellation import CHECK_SECONDS, check_cancelled
 from .circuit_breaker import CircuitBreaker
 from .executor import slot_released
 
@@ -105,7 +107,8 @@ class ToolModel:
 
     def _invoke(self, messages: list[Any]) -> AIMessage:
         """The message of one call, or of a second one if the first was throttled, within `seconds` in total."""
-        breaker, succeeded = _breaker(self.spec, self.name), False
+        breaker = _breaker(self.spec, self.name)
+        succeeded: bool | None = None
         deadline = time.monotonic() + self.seconds
         try:
             breaker.before_call()
@@ -120,6 +123,7 @@ class ToolModel:
                 reply = self._invoke_once(messages, deadline)
             succeeded = not isinstance(reply, BaseException)
         except Empty:
+            succeeded = False
             raise ToolModelFailed(f"no answer within {self.seconds:g} s") from None
         finally:
             breaker.after_call(succeeded)
@@ -140,7 +144,11 @@ class ToolModel:
 
         Thread(target=copy_context().run, args=(run,), daemon=True).start()
         with slot_released():
-            return done.get(timeout=max(0.0, deadline - time.monotonic()))
+            while (left := deadline - time.monotonic()) > CHECK_SECONDS:
+                check_cancelled()
+                with suppress(Empty):
+                    return done.get(timeout=CHECK_SECONDS)
+            return done.get(timeout=max(0.0, left))
 
 
 def retry_delay(error: BaseException | None) -> float | None:

@@ -5,7 +5,8 @@
   on CPUs neither embedded engine gains from it (`evals/bench/tools.py` prints what batching costs).
 - A transient failure is retried once. A tool that keeps failing is not called for a while (circuit breaker); only its
   cached results are returned.
-- A call that is given up releases its resources at once, however long its thread keeps running.
+- A call that is given up releases its resources at once; its thread stops at its next check (`cancellation`) unless
+  other calls wait for its result, and no later call joins it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
-from threading import Lock, Semaphore
+from threading import Lock, RLock, Semaphore
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from ..errors import BadInput, MissingExtra, ToolBusy, ToolResting
+from ..errors import BadInput, MissingExtra, ToolBusy, ToolCancelled, ToolResting
+from .cancellation import CONDITION, Condition, cancelled_when, check_cancelled
 from .circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ class Executor:
         """`slots` is the number of calls that compute at once; None is one per processor."""
         slots = slots or processors()
         self.slots, self.admissions = Semaphore(slots), Semaphore(slots * ADMITTED_PER_SLOT)
-        self._lock = Lock()
+        self._lock = RLock()
         self._flights: dict[object, _Flight] = {}
         self._breakers: dict[str, CircuitBreaker] = {}
 
@@ -66,7 +68,7 @@ class Executor:
         """`call` with its time limit enforced.
 
         Raises:
-            TimeoutError: The block took longer than `timeout` seconds. A thread that it started keeps running.
+            TimeoutError: The block took longer than `timeout` seconds. A thread that it started is cancelled.
         """
         with self.call(tool, timeout):
             async with asyncio.timeout(timeout):
@@ -79,11 +81,12 @@ class Executor:
 
         Args:
             key: Everything the result depends on.
-            work: Called in the thread of the first caller; it continues if that caller gives up, as others may wait.
+            work: Called in the thread of the first caller; cancelled once all of its callers have given up.
             caller_errors: Errors of `work` that concern its caller only: the other callers then run it themselves.
 
         Raises:
             ToolBusy: Another thread was still running it when the time limit of this call was reached.
+            ToolCancelled: All callers have given up.
         """
         call = _current.get() or Call(self)
         if call.unavailable:
@@ -91,10 +94,10 @@ class Executor:
             return _compute(call, work)
         with self._lock:
             flight = self._flights.get(key)
-            leads = flight is None or flight.hangs(call)
+            leads = flight is None or flight.hangs(call) or flight.cancelled()
             if flight is None or leads:
-                flight = self._flights[key] = _Flight(call)
-            flight.joined |= not leads
+                flight = self._flights[key] = _Flight(call, self._lock)
+            flight.callers.append(CONDITION.get())
         if leads:
             return self._lead(key, flight, work)
         try:
@@ -106,12 +109,12 @@ class Executor:
 
     def _lead(self, key: object, flight: _Flight, work: Callable[[], T]) -> T:
         def work_if_wanted() -> T:
-            if flight.leader.ended and not flight.joined:
-                raise ToolBusy("it was given up before it began")
+            check_cancelled()
             return work()
 
         try:
-            result = _compute(flight.leader, work_if_wanted)
+            with cancelled_when(flight.cancelled):
+                result = _compute(flight.leader, work_if_wanted)
         except BaseException as error:
             flight.future.set_exception(error)
             raise
@@ -148,10 +151,12 @@ class Call:
                 self._breaker.before_call()
             except ToolResting as error:
                 self.unavailable = str(error)
-        self._token = _current.set(self)
+        given = CONDITION.get()
+        self._token, self._condition = _current.set(self), CONDITION.set(lambda: self.ended or given())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        CONDITION.reset(self._condition)
         _current.reset(self._token)
         self.ended = True
         self._slot.revoke()
@@ -223,7 +228,7 @@ def _compute(call: Call, work: Callable[[], T]) -> T:
             try:
                 return work()
             except TRANSIENT as error:
-                if isinstance(error, BadInput) or call.remaining() < RETRY_DELAY:
+                if isinstance(error, BadInput | ToolCancelled) or call.remaining() < RETRY_DELAY:
                     raise
             with call.slot_released():
                 time.sleep(RETRY_DELAY)
@@ -265,11 +270,22 @@ class _Permit:
 class _Flight:
     """Work that one thread runs and others may wait for."""
 
-    def __init__(self, leader: Call) -> None:
+    def __init__(self, leader: Call, lock: RLock) -> None:
         self.leader = leader
-        self.joined = False
+        self.callers: list[Condition] = []
+        """When the leader and each waiting call give up."""
         self.future: Future[Any] = Future()
+        self._lock = lock
         self._started = time.monotonic()
+
+    @property
+    def joined(self) -> bool:
+        return len(self.callers) > 1
+
+    def cancelled(self) -> bool:
+        """Whether all callers have given up; under the lock that joining takes, so that nobody joins from then on."""
+        with self._lock:
+            return all(given_up() for given_up in self.callers)
 
     def hangs(self, call: Call) -> bool:
         """Whether it has taken longer than both its leader and `call` would wait."""

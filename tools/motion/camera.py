@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from ..execution.cancellation import check_cancelled
 from .flow import CELL, Flow
 from .signal import Measure, ramp
 from .similarity import fit_similarity
@@ -63,6 +64,7 @@ def _path(flow: Flow, weight: np.ndarray) -> tuple[Camera, np.ndarray]:
     turn, shift, known = np.ones(count, complex), np.zeros(count, complex), np.zeros(max(0, count - 1), bool)
     steps, agreed = np.zeros(len(flow.points)), np.zeros(len(flow.points))
     for k in range(1, count):
+        check_cancelled()
         if flow.shots[k] != flow.shots[k - 1]:
             continue
         both = np.flatnonzero(np.isfinite(flow.points[:, k - 1].real) & np.isfinite(flow.points[:, k].real))

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from ..execution.cancellation import check_cancelled
 from .object_pairs import measure_objects_pair, relative_size
 from .objects import MovingObject
 from .segments import STEP, Segment, goes_along, over, scaled, segments_of
@@ -70,6 +71,7 @@ def events_of(objects: list[MovingObject], trust: float = 1.0) -> tuple[list[Eve
         measures = _alone(obj, beat, [other for other in objects if other is not obj])
         events += [Event(name, scaled(m, weight), k + 1) for name, m in measures]
     for i, j in combinations(range(len(objects)), 2):
+        check_cancelled()
         weight = min(weights[i], weights[j]) * float(ramp(relative_size(objects[i], objects[j]), 0.1, 0.3))
         events += [
             Event(name, scaled(m, weight), i + 1, j + 1) for name, m in measure_objects_pair(objects[i], objects[j])

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ..execution.cancellation import check_cancelled
 from .pyramid import RADIUS, Interpolation, Level, Pyramid, box_mean, correlation, histogram_distance, patches_at
 
 CELL: Final = 8
@@ -76,6 +77,7 @@ def follow(pictures: np.ndarray) -> Flow:
     first = np.zeros((0, (2 * RADIUS + 1) ** 2), np.float32)
     here = Level.pyramid(pictures[0])
     for k in range(len(pictures)):
+        check_cancelled()
         fresh = _corners(here[0], at)
         ids = tracks.start(len(at), len(fresh))
         usual = np.median(due, axis=0) if len(due) else np.zeros(2, np.float32)

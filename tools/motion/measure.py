@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from ..execution.cancellation import check_cancelled
 from ..primitives import OBSERVED, PRIMITIVES
 from ..video.reader import Frames
 from ..vision.pose import Poses
@@ -106,11 +107,13 @@ def _of_people(found: list[Body], poses: Poses, frames: Frames, shift: np.ndarra
     weights = _prominence(found)
     gathered = _Gathered()
     for body, weight in zip(found, weights, strict=True):
+        check_cancelled()
         measures = measure_person(body, float(poses.size[1]))
         if body.step <= MAX_FRAME_GAP:
             measures["face_motion"] = face_motion(body, frames, shift)
         gathered.add(measures, weight, body.track)
     for (one, first), (other, second) in combinations(zip(found, weights, strict=True), 2):
+        check_cancelled()
         gathered.add(measure_pair(one, other), min(first, second), one.track, other.track)
     return gathered
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from ..execution.cancellation import check_cancelled
 from .camera import Camera
 from .flow import CELL, Flow
 from .similarity import as_one, factor_of, fit_similarity
@@ -137,6 +138,7 @@ def _groups(paths: np.ndarray) -> np.ndarray:
     order = np.argsort(-np.isfinite(paths.real).sum(axis=1), kind="stable")
     groups: list[list[int]] = []
     for k in order:
+        check_cancelled()
         ties = [float(near[k, g].sum()) if quarrel([int(k)], g) < QUARREL else 0.0 for g in groups]
         if ties and max(ties) > 0:
             groups[int(np.argmax(ties))].append(int(k))
@@ -181,6 +183,7 @@ def _as_one(one: np.ndarray, other: np.ndarray) -> bool:
     both = np.concatenate([one, other])
     moved, rest, gap = 0.0, 0.0, 0.0
     for k in range(LAG, both.shape[1]):
+        check_cancelled()
         here = np.isfinite(both[:, k].real) & np.isfinite(both[:, k - LAG].real)
         if here[: len(one)].sum() < 2 or here[len(one) :].sum() < 2:
             continue
@@ -198,6 +201,7 @@ def _together(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     speed = np.diff(paths, axis=1)
     count, against, near = (np.zeros((len(paths), len(paths))) for _ in range(3))
     for k in range(speed.shape[1]):
+        check_cancelled()
         # Positions are known to a fraction of a pixel: over two steps motion exceeds the error.
         v = (
             speed[:, k]

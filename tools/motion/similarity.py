@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from ..execution.cancellation import check_cancelled
+
 LAG: Final = 6
 """Frames over which positions are compared: between two frames they are too imprecise."""
 TRIES: Final = 160
@@ -47,6 +49,7 @@ def as_one(paths: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     agreed, told = np.zeros(len(paths)), np.zeros(len(paths))
     for k in range(LAG, paths.shape[1], 2):
+        check_cancelled()
         here = np.flatnonzero(np.isfinite(paths[:, k].real) & np.isfinite(paths[:, k - LAG].real))
         if len(here) < LEAST_POINTS:
             continue

@@ -14,6 +14,7 @@ from av.stream import Discard, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from ..execution.cancellation import check_cancelled
 from .opening import open_video
 
 _OWN_DURATION: Final = ("mov", "avi")
@@ -74,6 +75,7 @@ def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Vide
     while errors < _MAX_ERRORS:
         try:
             for packet in container.demux(*streams):
+                check_cancelled()
                 errors = 0
                 yield packet  # type: ignore[misc]
             return

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ..errors import EmptyVideo, UnreadableVideo
+from ..execution.cancellation import check_cancelled
 from .clock import DecodingClock, extent, is_leap, packets, sent_at
 from .opening import MAX_SIDE, open_video
 from .orientation import Orientation
@@ -143,6 +144,7 @@ def read_frames(
                 images = np.empty((targets.size, size[1], size[0], 3), np.uint8)
                 # Frames are scaled as coded and brought upright afterwards.
                 width, height = size[::-1] if orientation.transposed else size
+            check_cancelled()
             scaled = reformatter.reformat(frame, width=width, height=height, format="rgb24")
             images[len(starts)] = orientation.apply(scaled.to_ndarray())
             starts.append(begin)

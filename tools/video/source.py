@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import httpx
 
 from ..errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
+from ..execution.cancellation import check_cancelled
 from ..execution.disk_budget import enforce, touch
 from ..settings import home, settings
 
@@ -124,10 +125,12 @@ def identify(path: Path) -> str:
         status = os.fstat(file.fileno())
         if status.st_size <= _MAX_HASHED:
             while block := file.read(2**20):
+                check_cancelled()
                 digest.update(block)
         else:
             digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
             for number in range(_BLOCKS):
+                check_cancelled()
                 file.seek((status.st_size - _BLOCK) * number // (_BLOCKS - 1))
                 digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:32]
@@ -249,6 +252,7 @@ def _store(response: httpx.Response, target: Path, name: str, access: VideoAcces
         with target.open("wb") as file:
             # Not decompressed: a few bytes can decompress to any number.
             for block in response.iter_raw(2**16):
+                check_cancelled()
                 size += len(block)
                 if size > access.max_bytes:
                     break

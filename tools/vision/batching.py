@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..execution.cancellation import check_cancelled
+
 
 @dataclass(frozen=True, eq=False)
 class _Request:
@@ -34,6 +36,8 @@ class Batcher:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """`run` of these rows; raises what it raises for these rows alone."""
+        # Only here: a batch also serves callers who still wait.
+        check_cancelled()
         request = _Request(rows)
         with self._lock:
             self._waiting.append(request)

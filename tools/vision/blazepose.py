@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 from PIL import Image
 
+from ..execution.cancellation import check_cancelled
 from ..video.reader import Frames
 from .detections import VISIBLE, Skeletons, box_areas, box_iou, non_maximum_suppression, pose_distance
 from .ssdlite import SSDLITE, WEIGHTS
@@ -119,6 +120,7 @@ class _LiteRtModel:
 
     def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs by name for one input; input and outputs without the batch axis."""
+        check_cancelled()
         try:
             model = self._idle.pop()
         except IndexError:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import BadWeights
+from ..execution.cancellation import check_cancelled
 from ..video.reader import Frames
 from .detections import Engine, PersonDetector, Skeletons
 from .onnx_model import OnnxModel
@@ -37,6 +38,7 @@ class RtmPose:
         height, width = self._model.shape[2] or 256, self._model.shape[3] or 192
         keypoints = np.zeros((len(boxes), 17, 3), np.float32)
         for person, box in zip(keypoints, boxes, strict=True):
+            check_cancelled()
             scale = float((1.25 * (box[2:] - box[:2]) / (width, height)).max())
             corner = (box[:2] + box[2:]) / 2 - scale * np.array([width, height]) / 2
             x, y = corner + 0.5 - scale / 2  # Pillow puts pixel centres at halves, mmpose at integers.

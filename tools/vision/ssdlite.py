@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from ..execution.cancellation import check_cancelled
 from ..video.reader import Frames
 from .detections import Detections, non_maximum_suppression
 
@@ -52,6 +53,7 @@ class SsdLite:
 
     def _detect_in(self, picture: Image.Image, region: tuple[float, float, float, float]) -> Detections:
         """The people in one region of an image (x0, y0, x1, y1), without those cut off by its inner edges."""
+        check_cancelled()
         pixels = np.asarray(picture.resize((300, 300), Image.Resampling.BILINEAR, box=region))
         _, found, scores, classes = self._session().run(None, {"image_tensor:0": pixels[None]})
         kept = (scores[0] >= self.MIN_SCORE) & (classes[0] == 1)

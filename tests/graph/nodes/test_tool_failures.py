@@ -4,7 +4,9 @@ import asyncio
 import itertools
 import random
 import re
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,20 +15,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
 from video_star.evals.bench.tools import soak
 from video_star.graph import build_graph
 from video_star.graph.nodes import tool_exec
 from video_star.graph.records.result import Recognition
 from video_star.graph.run import arecognize
-from video_star.graph.state import State
+from video_star.graph.state import Context, State
 from video_star.tools import library
 from video_star.tools.errors import ToolBusy
+from video_star.tools.execution import cancellation, media_store, result_cache
 from video_star.tools.execution import circuit_breaker as breaker
 from video_star.tools.execution import executor as executors
-from video_star.tools.execution import media_store, result_cache
+from video_star.tools.execution.cancellation import check_cancelled
 from video_star.tools.execution.executor import Executor
 from video_star.tools.execution.result_cache import cached_text
+from video_star.tools.settings import home
 from video_star.tools.vision.blazepose import BlazePose
 from video_star.tools.vision.ssdlite import SsdLite
 
@@ -129,6 +134,73 @@ async def test_an_engine_that_hangs_is_abandoned_and_then_not_called(
         assert len(asked) <= breaker.MAX_FAILURES
     finally:
         hung.set()
+
+
+async def test_a_run_resumed_after_a_cancel_or_retried_after_a_time_limit_equals_one_never_cancelled(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, asked, go = BlazePose.poses, threading.Event(), threading.Event()
+
+    def poses(self: BlazePose, frames: Any) -> Any:
+        if not asked.is_set():
+            asked.set()
+            go.wait(60)
+            check_cancelled()
+        return sound(self, frames)
+
+    def plain(state: Any) -> Any:
+        evidence = [{k: v for k, v in each.items() if k != "seconds"} for each in state["evidence"]]
+        return evidence, state["ranking"], state["action"], state["status"], state["notes"]
+
+    context = Context(mode="static", tools=["estimate_pose", "track_motion"])
+    star = build_graph(context=context).compile(checkpointer=InMemorySaver())
+    given: Any = {"video": str(walking_clip), "actions": ACTIONS, "start": 0, "end": 1}
+    monkeypatch.setattr(BlazePose, "poses", poses)
+    try:
+        thread: Any = {"configurable": {"thread_id": "cancelled"}}
+        run = asyncio.create_task(star.ainvoke(given, thread))
+        await asyncio.to_thread(asked.wait, 60)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        resumed = plain(await star.ainvoke(None, thread))
+        result_cache._unsaved.clear()
+        shutil.rmtree(home() / "results")
+        asked.clear()
+        limited = await star.ainvoke(
+            given,
+            {"configurable": {"thread_id": "limited"}},
+            context=Context(mode="static", tools=["estimate_pose", "track_motion"], tool_seconds=0.5),
+        )
+        assert limited["status"] == "degraded"
+        retried = plain(await star.ainvoke(given, {"configurable": {"thread_id": "retried"}}))
+    finally:
+        asked.set()
+        go.set()
+    never = plain(await star.ainvoke(given, {"configurable": {"thread_id": "never"}}))
+    assert resumed == retried == never and never[3] == "ok" and not never[4]
+
+
+async def test_a_cancelled_run_leaves_no_thread_at_work(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    working = threading.Event()
+
+    def poses(*_: Any) -> Any:
+        while True:
+            check_cancelled()
+            working.set()
+            time.sleep(0.01)
+
+    monkeypatch.setattr(BlazePose, "poses", poses)
+    run = asyncio.create_task(look(walking_clip, "estimate_pose", "track_motion", "describe_video"))
+    assert await asyncio.to_thread(working.wait, 60)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    for _ in range(3000):
+        if not cancellation._threads:
+            break
+        await asyncio.sleep(0.01)
+    assert not cancellation._threads
 
 
 async def test_eight_concurrent_runs_on_one_clip_call_the_engine_once(

@@ -1,0 +1,75 @@
+"""Cooperative cancellation: long work asks, between frames, whether anyone still waits for its result.
+
+Whoever starts work says with `cancelled_when` when it is cancelled; loops over frames, packets and network calls ask
+with `check_cancelled`. Threads of `start_thread` are also cancelled and joined when the process exits: Python 3.13 and
+earlier ends a daemon thread by unwinding its stack, which aborts the process if the thread is inside a C++ library.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from threading import Event, Thread
+from typing import Final
+
+from ..errors import ToolCancelled
+
+EXIT_SECONDS: Final = 3.0
+"""Seconds that the exit of the process waits for its threads: many times the longest step between two checks."""
+
+CHECK_SECONDS: Final = 0.1
+"""Seconds between two checks of a thread that waits."""
+
+Condition = Callable[[], bool]
+"""Whether work is cancelled; once true, it stays true."""
+
+CONDITION: Final[ContextVar[Condition]] = ContextVar("condition", default=lambda: False)
+"""When the current work is cancelled."""
+_exiting: Final = Event()
+_threads: Final[set[Thread]] = set()
+
+
+@contextmanager
+def cancelled_when(cancelled: Condition) -> Iterator[None]:
+    """Work in this block, and in threads that copy its context, is cancelled when `cancelled()` is true."""
+    token = CONDITION.set(cancelled)
+    try:
+        yield
+    finally:
+        CONDITION.reset(token)
+
+
+def check_cancelled() -> None:
+    """Call this between steps of at most about 0.1 s.
+
+    Raises:
+        ToolCancelled: Nobody waits for the result of the current work, or the process exits.
+    """
+    if _exiting.is_set() or CONDITION.get()():
+        raise ToolCancelled("the call was cancelled or reached its time limit; call the tool again")
+
+
+def start_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a daemon thread, with the context variables of the caller."""
+
+    def run() -> None:
+        try:
+            context.run(work)
+        finally:
+            _threads.discard(thread)
+
+    context = copy_context()
+    thread = Thread(target=run, daemon=True)
+    _threads.add(thread)
+    thread.start()
+
+
+@atexit.register
+def _stop_threads() -> None:
+    _exiting.set()
+    end = time.monotonic() + EXIT_SECONDS
+    for thread in list(_threads):
+        thread.join(max(0.0, end - time.monotonic()))
