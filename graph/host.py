@@ -17,6 +17,9 @@ from .policies.registry import EMBEDDED, resolve_policy
 from .prompts import tool_schema
 from .state import EMBEDDED_ENGINE, Context
 
+TOOL_LIMIT: Final = "tool_seconds (--tool-seconds)"
+POLICY_LIMIT: Final = "policy_seconds (--policy-seconds)"
+"""The settings that limit a tool call and a policy turn, in Python and on the command line."""
 CHAT_MODEL_SHARE: Final = 0.7
 """Fraction of a tool's time limit that its chat model may use; the rest is for the embedded engine, if the model
 fails."""
@@ -77,7 +80,7 @@ class Host:
                 )
             elif spec != EMBEDDED_ENGINE:
                 model = await asyncio.to_thread(resolve_policy, spec, 0.0, context.seed)
-                models[name] = ToolModel(model, spec, CHAT_MODEL_SHARE * context.tool_seconds)
+                models[name] = _tool_model(model, spec, context)
         return models
 
     def tool(self, name: ToolName, chat_models: Mapping[str, ToolModel]) -> Tool:
@@ -87,6 +90,14 @@ class Host:
             UnknownTool: There is no tool of that name.
         """
         return self.tools.get(name) or tool(name, chat_models.get(name))
+
+
+def _tool_model(model: BaseChatModel, spec: str, context: Context) -> ToolModel:
+    """A chat model behind a tool. It gets no more time than a policy turn, however long tools may take."""
+    share = CHAT_MODEL_SHARE * context.tool_seconds
+    if share <= context.policy_seconds:
+        return ToolModel(model, spec, share, f"raise {TOOL_LIMIT}")
+    return ToolModel(model, spec, context.policy_seconds, f"raise {POLICY_LIMIT}")
 
 
 def offered_tools(context: Context) -> list[ToolName]:

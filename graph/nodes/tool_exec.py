@@ -22,7 +22,7 @@ from ...tools.video.source import VideoAccess
 from ..candidates import Candidates
 from ..concurrency import run_in_daemon_thread
 from ..frames import scaled_down
-from ..host import Host
+from ..host import TOOL_LIMIT, Host
 from ..prompts import by_graph
 from ..replies.labels import label_texts
 from ..state import Context, State, worst
@@ -48,10 +48,14 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, host: Host) -> d
         by_graph(ToolMessage(_reply(item), tool_call_id=call["id"], name=call["name"]), NODE)
         for call, item in zip(calls, found, strict=True)
     ]
-    failed = [f"{item['tool']} {item['summary']}" for item in found if item["status"] != "ok"]
+    failed = []
     for item in found:
         usage.add_tool_tokens(item.pop("tokens", {}))
-        failed += [f"{item['tool']}: {note}"] if (note := item.pop("note", "")) else []
+        note = item.pop("note", "")
+        if item["status"] != "ok":
+            failed.append("; ".join(filter(None, (f"{item['tool']} {item['summary']}", note))))
+        elif note:
+            failed.append(f"{item['tool']}: {note}")
     return {
         "conversation": messages,
         "evidence": [*state["evidence"], *({**item, "round": state["rounds"]} for item in found)],
@@ -83,7 +87,8 @@ async def _run(
         async with EXECUTOR.time_limited(f"{one.name} ({one.engine})", context.tool_seconds):
             evidence |= await run_in_daemon_thread(_look, one, call, state, context, runtime.server_info is not None)
     except TimeoutError:
-        evidence |= _unavailable(f"no result within {context.tool_seconds:g} s")
+        # The remedy is for whoever runs this, not for the policy.
+        evidence |= {**_unavailable(f"no result within {context.tool_seconds:g} s"), "note": f"raise {TOOL_LIMIT}"}
     except Exception as error:
         # No error of an engine may end the run.
         evidence |= _unavailable(_reason(error, state["video"]))

@@ -137,7 +137,9 @@ def not_an_answer(server: str, expected: str, address: str, reason: str) -> Poli
 
 def timed_out(server: str, seconds: float) -> PolicyBusy:
     """The error for an answer that took longer than `seconds`."""
-    return PolicyBusy(f"{server} gave no answer within {seconds:g} s; raise policy_seconds, or use a faster model")
+    return PolicyBusy(
+        f"{server} gave no answer within {seconds:g} s; raise policy_seconds (--policy-seconds), or use a faster model"
+    )
 
 
 _CUT: Final = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}

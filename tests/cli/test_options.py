@@ -47,9 +47,9 @@ def test_shared_options_are_fields_of_the_context() -> None:
 
 
 @pytest.mark.parametrize("command", ["recognize", "demo", "synthesize"])
-def test_every_command_that_runs_the_agent_has_the_limits_with_the_context_s_defaults(command: str) -> None:
+def test_every_command_that_runs_the_agent_has_the_limits_and_shows_their_defaults(command: str) -> None:
     shown = " ".join(invoke(command, "--help").stdout.split())
-    own = {"max_rounds": 2, "temperature": 0.7} if command == "synthesize" else {}
+    own = {"tool_seconds": 3600.0, **({"max_rounds": 2, "temperature": 0.7} if command == "synthesize" else {})}
     for name in LIMITS:
         _, found, text = shown.partition(f"--{name.replace('_', '-')} <")
         assert found, name

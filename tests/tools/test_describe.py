@@ -155,9 +155,11 @@ def test_a_model_that_hangs_is_left_behind(clip: Clip) -> None:
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             gate.wait()
 
-    found = described(clip, ToolModel(Hanging(replies=[says(SEEN)]), "scripted:slow", seconds=0.2))
+    model = ToolModel(Hanging(replies=[says(SEEN)]), "scripted:slow", seconds=0.2)
+    found, named = described(clip, model), described(clip, replace(model, remedy="raise tool_seconds"))
     gate.set()
     assert found.note == "scripted:slow gave no description: no answer within 0.2 s"
+    assert named.note == f"{found.note}; raise tool_seconds" and "raise" not in named.summary
 
 
 class Throttled(Exception):

@@ -69,6 +69,8 @@ class ToolModel:
     """Model and settings: part of the key under which its replies are cached."""
     seconds: float = 45.0
     """Time limit of one question, retry included."""
+    remedy: str = ""
+    """What to do about the time limit, for the error."""
 
     @property
     def name(self) -> str:
@@ -124,7 +126,8 @@ class ToolModel:
             succeeded = not isinstance(reply, BaseException)
         except Empty:
             succeeded = False
-            raise ToolModelFailed(f"no answer within {self.seconds:g} s") from None
+            reason = f"no answer within {self.seconds:g} s"
+            raise ToolModelFailed("; ".join(filter(None, (reason, self.remedy)))) from None
         finally:
             breaker.after_call(succeeded)
         if isinstance(reply, BaseException):

@@ -30,6 +30,9 @@ LOCK: Final = ".lock"
 _RENAMED: Final = {"per_clip": "traces_per_clip", "failing": "tool_failure_rate"}
 """Settings under the names that earlier versions wrote."""
 
+_TIME_LIMITS: Final = ("policy_seconds", "tool_seconds")
+"""Settings that may change when a folder is resumed."""
+
 
 @dataclass
 class Progress:
@@ -158,12 +161,18 @@ class TraceFolder:
             write_atomically(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
             return
         before = read_settings(self.folder)
-        changed = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        changed = sorted(name for name in {*before, *settings} if _content(before, name) != _content(settings, name))
         if changed:
             raise BadInput(
                 f"the traces in {self.folder} were made with other settings ({', '.join(changed)}); "
                 "give the same settings, or another folder"
             )
+
+
+def _content(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting, without time limits."""
+    value = settings.get(name)
+    return {key: each for key, each in value.items() if key not in _TIME_LIMITS} if isinstance(value, dict) else value
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -27,6 +27,9 @@ LIMITS: Final[Mapping[str, type]] = {
     "seed": int,
 }
 """Limits and sampling."""
+PATIENT: Final[Mapping[str, Any]] = {"tool_seconds": 3600.0}
+"""Defaults that differ from those of `Context`: here someone watches the progress and can interrupt, so that a slow
+machine gives the same answer as a fast one."""
 RUN: Final[Mapping[str, type]] = {
     "policy": str,
     "mode": str,
@@ -74,9 +77,10 @@ def agent_options(
 
     Args:
         groups: `LIMITS`, `RUN` or both.
-        defaults: Defaults of this command that differ from those of `Context`.
+        defaults: Defaults of this command that differ from those of `Context` and `PATIENT`.
         texts: Help texts of this command that differ from those of `Context`.
     """
+    defaults = {**PATIENT, **defaults}
     options = {name: kind for group in groups for name, kind in group.items()}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -128,6 +128,9 @@ async def test_an_engine_that_hangs_is_abandoned_and_then_not_called(
         for _ in range(breaker.MAX_FAILURES):
             found = await look(walking_clip, "estimate_pose", tool_seconds=0.3)
             assert found.evidence[0].summary == "unavailable: no result within 0.3 s"
+            assert found.notes == [
+                "estimate_pose unavailable: no result within 0.3 s; raise tool_seconds (--tool-seconds)"
+            ]
         # The abandoned calls are not waited for, and hold no slot.
         found = await look(walking_clip, "estimate_pose", "explain_actions")
         assert "failed 3 times in a row" in found.evidence[0].summary and found.evidence[1].status == "ok"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from video_star import Recognition, recognize
-from video_star.graph import build_graph
+from video_star import Context, Recognition, recognize
+from video_star.graph import build_graph, host
 from video_star.graph.concurrency import wait_for
 from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.run import run_record
@@ -122,6 +122,16 @@ def test_the_note_says_why_a_throttled_describer_gave_nothing(
     [description] = [item for item in found.evidence if item.tool == "describe_video"]
     assert description.status == "ok" and "as dashscope:qwen-vl-max gave no description" in description.summary
     assert found.status == "degraded" and "too many requests" in found.notes[0] and found.action in ACTIONS
+
+
+def test_a_model_behind_a_tool_gets_no_more_time_than_a_policy_turn() -> None:
+    def limit(**seconds: Any) -> tuple[float, str]:
+        model = host._tool_model(Scripted(replies=[]), "scripted:slow", Context(**seconds))
+        return round(model.seconds, 3), model.remedy
+
+    assert limit() == (42, "raise tool_seconds (--tool-seconds)")
+    assert limit(tool_seconds=3600) == (120, "raise policy_seconds (--policy-seconds)")
+    assert limit(tool_seconds=3600, policy_seconds=3000)[0] == 2520
 
 
 @pytest.mark.parametrize("spec", ["openai:tiny-vl", "vllm:tiny-vl@{url}"])

@@ -189,5 +189,5 @@ from video_star import arecognize, recognize
 CLIP, ACTIONS = {str(walking_clip)!r}, ["walk", "run", "jump"]
 {ENDS[when]}
 """
-    ended = typed(folder=tmp_path, program=(sys.executable, "-c", program))
-    assert ended.code == 0 and ended.stdout and not ended.stderr, ended
+    ended = typed(folder=tmp_path, program=(sys.executable, "-c", program), limit=600)
+    assert ended.code == 0 and ended.stdout, ended

@@ -135,6 +135,10 @@ async def test_a_folder_has_one_setting_and_one_process(warm: Path, split: Path,
     with pytest.raises(BadInput, match=r"other settings \(attempts\)"):
         await make(split, tmp_path / "out", 2, settings=Settings("kinematic", attempts=1, context=KINEMATIC.context))
 
+    patient = Settings("kinematic", context={**KINEMATIC.context, "tool_seconds": 900.0})
+    made = await make(split, tmp_path / "out", 1, concurrency=1, settings=patient)
+    assert made.accepted == 1, "another time limit does not make other traces"
+
     refused: list[BaseException] = []
 
     def in_between(_: Any) -> None:
