@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -65,6 +65,7 @@ def build_graph(
     policy: BaseChatModel | None = None,
     chat_models: Mapping[ToolName, ToolModel] | None = None,
     tools: Mapping[ToolName, Tool] | None = None,
+    allowed_models: Collection[str] | None = None,
     select_seconds: float = 900.0,
 ) -> Builder:
     """Build the state machine, uncompiled: the host compiles it with its own checkpointer, store and interrupts.
@@ -74,6 +75,9 @@ def build_graph(
         policy: Chat model with tool calling that is used whatever the settings name.
         chat_models: Chat models behind `describe_video` and `explain_actions`, whatever the settings name.
         tools: Tools that replace the library's of the same name: `dataclasses.replace(tool(name), run=...)`.
+        allowed_models: Models that the caller of the graph may name in the context of a run as policy, describer or
+            explainer, written exactly as there; default: those in VIDEO_STAR_ALLOWED_MODELS. The embedded ones and
+            those of `context` are always allowed; any other is refused with `ModelNotAllowed`.
         select_seconds: Time limit of the first node, which reads the video before it asks the policy. The other nodes
             are limited by `policy_seconds` and `tool_seconds` of the settings.
 
@@ -87,7 +91,8 @@ def build_graph(
         out = await star.ainvoke({"video": "clip.mp4", "actions": ["hug", "handshake"]}, thread)
         ```
     """
-    host = Host(context or Context(), policy, chat_models or {}, tools or {})
+    allowed = None if allowed_models is None else frozenset(allowed_models)
+    host = Host(context or Context(), policy, chat_models or {}, tools or {}, allowed)
     builder: Builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     retry = RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy)
     builder.add_node("tool_select", Node(tool_select, host, select_seconds), retry_policy=retry)

@@ -10,12 +10,13 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langgraph.runtime import Runtime
 
-from ..tools.errors import UnknownPolicy
+from ..tools.errors import ModelNotAllowed, UnknownPolicy
 from ..tools.execution.chat_model import ToolModel
 from ..tools.library import Tool, ToolName, tool
+from ..tools.settings import settings
 from .policies.registry import EMBEDDED, resolve_policy
 from .prompts import tool_schema
-from .state import EMBEDDED_ENGINE, Context
+from .state import EMBEDDED_ENGINE, Context, HostContext
 
 TOOL_LIMIT: Final = "tool_seconds (--tool-seconds)"
 POLICY_LIMIT: Final = "policy_seconds (--policy-seconds)"
@@ -23,6 +24,9 @@ POLICY_LIMIT: Final = "policy_seconds (--policy-seconds)"
 CHAT_MODEL_SHARE: Final = 0.7
 """Fraction of a tool's time limit that its chat model may use; the rest is for the embedded engine, if the model
 fails."""
+
+_EMBEDDED_MODELS: Final = {"policy": EMBEDDED, "describer": EMBEDDED_ENGINE, "explainer": EMBEDDED_ENGINE}
+"""The settings that name a model, and the embedded one of each."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,34 @@ class Host:
     """Chat models behind tools, whatever the settings name."""
     tools: Mapping[ToolName, Tool] = field(default_factory=dict)
     """Tools that replace the library's tools of the same name."""
+    allowed_models: frozenset[str] | None = None
+    """Models that the context of a run may name; None: those in VIDEO_STAR_ALLOWED_MODELS."""
 
     def settings(self, runtime: Runtime[Context]) -> Context:
         """The settings of this run: the host's, overridden by those that the run sets.
 
         As a subgraph, the run sees the context of its parent graph, which is of another type and is ignored.
+
+        Raises:
+            ModelNotAllowed: The run's context, which a stranger may have written, names a model that is not allowed.
         """
         if not isinstance(runtime.context, Context):
             return self.context
         own = {name: getattr(runtime.context, name) for name in runtime.context.model_fields_set}
+        if not isinstance(runtime.context, HostContext):
+            self.check_models(own)
         return self.context.model_copy(update=own)
+
+    def check_models(self, own: Mapping[str, Any]) -> None:
+        """Check the models that a run's own context names against the host's list."""
+        allowed = settings().allowed_models if self.allowed_models is None else self.allowed_models
+        for name, embedded in _EMBEDDED_MODELS.items():
+            spec = own.get(name, embedded)
+            if spec not in (embedded, getattr(self.context, name), *allowed):
+                raise ModelNotAllowed(
+                    f"the host of this graph does not allow the {name} {spec[:80]!r}; use {embedded!r}, or ask the "
+                    "host to list it in VIDEO_STAR_ALLOWED_MODELS or in allowed_models of build_graph"
+                )
 
     async def policy_for(self, context: Context) -> BaseChatModel:
         """The policy of this run.

@@ -16,7 +16,7 @@ from .candidates import checked_actions
 from .concurrency import wait_for
 from .records.result import Recognition
 from .records.trace import append, make
-from .state import Context
+from .state import Context, HostContext
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -110,8 +110,8 @@ async def run_record(
     return make(state, settings)
 
 
-def checked_context(context: Mapping[str, Any]) -> Context:
-    """The settings, validated.
+def checked_context(context: Mapping[str, Any]) -> HostContext:
+    """The settings of the host, validated.
 
     Raises:
         UnknownTool: There is no tool of a given name.
@@ -122,7 +122,7 @@ def checked_context(context: Mapping[str, Any]) -> Context:
         if name not in TOOL_NAMES:
             raise UnknownTool(f"there is no tool {str(name)[:60]!r}; the tools are {', '.join(TOOL_NAMES)}")
     try:
-        return Context.model_validate(context)
+        return HostContext.model_validate(context)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -122,6 +122,13 @@ class Context(BaseModel):
     )
 
 
+class HostContext(Context):
+    """Settings made by the host itself, as by `recognize`: they may name any model.
+
+    A served caller sends JSON, which becomes a plain `Context`.
+    """
+
+
 class Input(TypedDict, total=False):
     """A video, the candidate actions, and optionally a question and a time span.
 

@@ -12,6 +12,7 @@
     * SpanOutsideVideo
     * BadActions
     * UnknownPolicy
+    * ModelNotAllowed       the caller of a graph named a model that its host does not allow
     * UnknownTool
     * BadRecord
     * BadWeights
@@ -81,6 +82,10 @@ class BadActions(BadInput):
 
 class UnknownPolicy(BadInput):
     """There is no such policy, or its key is not set."""
+
+
+class ModelNotAllowed(BadInput):
+    """The context of a run names a policy, describer or explainer that the host of the graph does not allow."""
 
 
 class UnknownTool(BadInput):

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     """Folders that videos may be read from, separated as in PATH; default: any, for a server the working folder."""
     hosts: Annotated[tuple[str, ...], NoDecode, _split(",")] = ()
     """Hosts that videos may be downloaded from, comma-separated; * for any public host; default: none."""
+    allowed_models: Annotated[tuple[str, ...], NoDecode, _split(",")] = ()
+    """Policies, describers and explainers that the context of a run may name, comma-separated, written exactly as
+    there; default: only the embedded ones. What the host sets itself needs no permission."""
     private_addresses: bool = False
     """Whether those hosts may be in this machine's own networks."""
     max_mb: Positive = 512

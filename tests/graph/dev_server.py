@@ -99,6 +99,7 @@ def offline(home: Path) -> dict[str, str]:
         "VIDEO_STAR_HOME": str(home),
         # Any host is allowed, so that a URL is rejected only because of its address.
         "VIDEO_STAR_HOSTS": "*",
+        "VIDEO_STAR_ALLOWED_MODELS": "openai:gpt-4.1",
         "PYTHONUNBUFFERED": "1",
     }
 

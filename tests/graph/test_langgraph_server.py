@@ -18,6 +18,7 @@ from .dev_server import (  # noqa: F401 (fixtures)
     ACTIONS,
     CONFIG,
     NODES,
+    NOWHERE,
     Dev,
     Finished,
     answer,
@@ -193,7 +194,10 @@ def test_settings_given_over_http_take_effect(dev: Dev, walking_clip: Path) -> N
     [
         ({"max_rounds": 9}, "ValidationError", "less than or equal to 5"),
         ({"mode": "guess"}, "ValidationError", "'agentic', 'static', 'no_tools' or 'no_sub_actions'"),
-        ({"policy": "oracle"}, "UnknownPolicy", "'oracle'; use 'kinematic'"),
+        ({"policy": "oracle"}, "ModelNotAllowed", "'oracle'; use 'kinematic'"),
+        ({"policy": f"vllm:m@{NOWHERE}/v1"}, "ModelNotAllowed", "VIDEO_STAR_ALLOWED_MODELS"),
+        ({"describer": f"vllm:m@{NOWHERE}/v1"}, "ModelNotAllowed", "the describer 'vllm:m@"),
+        ({"explainer": "transformers:/srv/model"}, "ModelNotAllowed", "use 'embedded'"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(

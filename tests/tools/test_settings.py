@@ -28,6 +28,7 @@ def test_every_variable_is_read_and_an_empty_one_is_unset(monkeypatch: pytest.Mo
         "KNOWLEDGE": (f"a.yaml{os.pathsep}~/b.yaml", (Path("a.yaml"), Path.home() / "b.yaml")),
         "ROOTS": (f"/srv/a{os.pathsep}{os.pathsep}/srv/b", (Path("/srv/a"), Path("/srv/b"))),
         "HOSTS": ("a.example.org, b.example.org,", ("a.example.org", "b.example.org")),
+        "ALLOWED_MODELS": ("openai:gpt-4.1, vllm:m@http://host/v1", ("openai:gpt-4.1", "vllm:m@http://host/v1")),
         "PRIVATE_ADDRESSES": ("1", True),
         "MAX_MB": ("0.5", 0.5),
         "DOWNLOAD_SECONDS": ("5", 5.0),
