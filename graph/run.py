@@ -126,5 +126,4 @@ def checked_context(context: Mapping[str, Any]) -> HostContext:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        unknown = f"there is no such setting; the settings are {', '.join(Context.model_fields)}"
-        raise BadInput(f"setting {name}: {unknown if first['type'] == 'extra_forbidden' else first['msg']}") from None
+        raise BadInput(f"setting {name}: {first['msg']}" if name else first["msg"]) from None

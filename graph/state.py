@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Literal, Required
 from langchain_core.messages import AnyMessage
 from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 # Before Python 3.12, pydantic makes no schema for typing.TypedDict, and Studio no form.
 from typing_extensions import TypedDict
@@ -23,10 +24,40 @@ MAX_SECONDS: Final = 3600.0
 """Longest time limit, in seconds, of a policy turn or a tool call."""
 
 
-class Price(BaseModel):
-    """Price of a policy's tokens, per million tokens."""
+class _Settings(BaseModel):
+    """Named settings; an unknown one is refused by its name."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known(cls, given: Any) -> Any:
+        for name in given if isinstance(given, Mapping) else ():
+            if name not in cls.model_fields:
+                raise PydanticCustomError(
+                    "unknown_setting",
+                    "there is no setting {name}; the settings are {known}",
+                    {"known": ", ".join(cls.model_fields), "name": repr(str(name)[:60])},
+                )
+        return given
+
+
+class _Properties(dict[str, Any]):
+    """The properties of the settings in their JSON schema.
+
+    A LangGraph server silently drops whatever is not `in` them from the context of a run, a misspelt setting for
+    example. Only its own names, which it copies from `configurable`, are not `in` them; the rest is validated.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or not str(name).startswith(_NAMES_OF_SERVER)
+
+
+_NAMES_OF_SERVER: Final = ("__", "langgraph_", "thread_", "checkpoint_", "run_", "graph_", "assistant_", "cron_")
+
+
+class Price(_Settings):
+    """Price of a policy's tokens, per million tokens."""
 
     input: float = Field(ge=0, le=1e6, description="Price of one million input tokens, images included.")
     output: float = Field(ge=0, le=1e6, description="Price of one million output tokens.")
@@ -46,10 +77,8 @@ class Price(BaseModel):
         return (full * self.input + cached * cached_price + tokens["output"] * self.output) / 1e6
 
 
-class Context(BaseModel):
+class Context(_Settings):
     """Settings of a run, shown as a form in Studio. Defaults follow the paper where it states a value."""
-
-    model_config = ConfigDict(extra="forbid")
 
     policy: str = Field(
         default="kinematic",
@@ -120,6 +149,12 @@ class Context(BaseModel):
         description="Price of the policy's tokens, used to compute the cost of the run. Without a price, the cost is "
         "the one the provider reports, if it reports one.",
     )
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """The JSON schema, from which a LangGraph server takes the names of the settings."""
+        schema = super().model_json_schema(*args, **options)
+        return {**schema, "properties": _Properties(schema["properties"])}
 
 
 class HostContext(Context):

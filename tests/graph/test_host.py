@@ -1,8 +1,9 @@
 """Settings of a run: what the host sets itself, and what the caller of its graph may name."""
 
-import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,18 +18,43 @@ ACTIONS = ["walk", "run"]
 ALLOWED = "VIDEO_STAR_ALLOWED_MODELS"
 
 
+class Trap(ThreadingHTTPServer):
+    """A server at a caller's address that has nothing, and keeps the key of whoever asks."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.keys: list[str | None] = []
+        self.spec = f"vllm:m@http://127.0.0.1:{self.server_port}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Trap
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers["content-length"] or 0))
+        self.server.keys.append(self.headers["authorization"])
+        self.send_response(404)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 @pytest.fixture
-def trap(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A listener at a caller's address; `accept` raises BlockingIOError while nobody has connected."""
+def trap(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trap]:
     for name in ("VLLM_API_KEY", "OPENAI_API_KEY", "DASHSCOPE_API_KEY"):
         monkeypatch.setenv(name, "HOST-SECRET")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        yield listener
-
-
-def vllm_at(listener: socket.socket) -> str:
-    return f"vllm:m@http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    with Trap() as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 async def run(star: Any, clip: Path, context: Any) -> dict[str, Any]:
@@ -38,8 +64,8 @@ async def run(star: Any, clip: Path, context: Any) -> dict[str, Any]:
     return found
 
 
-async def test_a_caller_of_a_graph_may_not_name_models(trap: socket.socket, walking_clip: Path, tmp_path: Path) -> None:
-    spec = vllm_at(trap)
+async def test_a_caller_of_a_graph_may_not_name_models(trap: Trap, walking_clip: Path, tmp_path: Path) -> None:
+    spec = trap.spec
     for context in (
         {"policy": spec, "mode": "no_tools"},
         {"describer": spec, "tools": ["describe_video"], "mode": "static"},
@@ -58,8 +84,7 @@ async def test_a_caller_of_a_graph_may_not_name_models(trap: socket.socket, walk
             await run(build_graph(), walking_clip, context)
         with pytest.raises(ModelNotAllowed, match=ALLOWED):
             await run(build_graph(), walking_clip, Context.model_validate(context))
-    with pytest.raises(BlockingIOError):
-        trap.accept()
+    assert trap.keys == []
 
 
 async def test_a_caller_may_name_the_embedded_models_and_those_of_the_host(walking_clip: Path) -> None:
@@ -72,27 +97,29 @@ async def test_a_caller_may_name_the_embedded_models_and_those_of_the_host(walki
 
 
 async def test_models_on_the_host_s_list_are_used(
-    trap: socket.socket, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+    trap: Trap, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = vllm_at(trap)
-    context = {"describer": spec, "tools": ["describe_video"], "mode": "static", "tool_seconds": 0.5}
+    spec = trap.spec
+    context = {"describer": spec, "tools": ["describe_video"], "mode": "static"}
     await run(build_graph(allowed_models=[spec]), walking_clip, context)
-    trap.accept()[0].close()
+    asked = len(trap.keys)
+    assert asked
     monkeypatch.setenv(ALLOWED, f"openai:gpt-4.1, {spec}")
     await run(build_graph(), walking_clip, {**context, "seed": 1})
-    trap.accept()[0].close()
+    assert len(trap.keys) > asked
     # The argument replaces the variable, and an entry allows nothing but itself.
     for allowed in ([], [f"{spec}?max_tokens=9"], [spec[:-1]], ["*"]):
         with pytest.raises(ModelNotAllowed):
             await run(build_graph(allowed_models=allowed), walking_clip, context)
 
 
-def test_settings_of_recognize_are_the_host_s(trap: socket.socket, walking_clip: Path) -> None:
-    given: Any = {"describer": vllm_at(trap), "tools": ["describe_video"], "mode": "static", "tool_seconds": 0.5}
+def test_settings_of_recognize_are_the_host_s(trap: Trap, walking_clip: Path) -> None:
+    given: Any = {"describer": trap.spec, "tools": ["describe_video"], "mode": "static"}
     for graph in (None, build_graph(allowed_models=[]).compile()):
         found = recognize(walking_clip, ACTIONS, end=0.6, graph=graph, **given)
         assert found.action in ACTIONS
-        trap.accept()[0].close()
+        assert set(trap.keys) == {"Bearer HOST-SECRET"}
+        trap.keys.clear()
         given["seed"] = 1
 
 

@@ -194,6 +194,9 @@ def test_settings_given_over_http_take_effect(dev: Dev, walking_clip: Path) -> N
     [
         ({"max_rounds": 9}, "ValidationError", "less than or equal to 5"),
         ({"mode": "guess"}, "ValidationError", "'agentic', 'static', 'no_tools' or 'no_sub_actions'"),
+        ({"mode": "no_tools", "frmes": 4}, "ValidationError", "there is no setting 'frmes'; the settings are policy, "),
+        ({"Frames": 4}, "ValidationError", "there is no setting 'Frames'"),
+        ({"price": {"inputs": 1, "output": 1}}, "ValidationError", "there is no setting 'inputs'"),
         ({"policy": "oracle"}, "ModelNotAllowed", "'oracle'; use 'kinematic'"),
         ({"policy": f"vllm:m@{NOWHERE}/v1"}, "ModelNotAllowed", "VIDEO_STAR_ALLOWED_MODELS"),
         ({"describer": f"vllm:m@{NOWHERE}/v1"}, "ModelNotAllowed", "the describer 'vllm:m@"),
@@ -205,6 +208,14 @@ def test_a_bad_setting_is_refused_by_name(
 ) -> None:
     kind, message = refusal(dev.stream(inputs(walking_clip), context=context)[1])
     assert kind == error and named in message
+
+
+def test_configurable_may_hold_names_of_the_server_and_settings(dev: Dev, walking_clip: Path) -> None:
+    own = {"mode": "no_tools", "checkpoint_ns": "", "thread_id": "ignored"}
+    _, events = dev.stream(inputs(walking_clip), config={"configurable": own})
+    assert answer(events) in ACTIONS and custom(events)[0]["tools"] == []
+    _, events = dev.stream(inputs(walking_clip), config={"configurable": {"frmes": 4}})
+    assert refusal(events)[0] == "ValidationError"
 
 
 def test_two_runs_at_once_both_finish(dev: Dev, walking_clip: Path) -> None:
