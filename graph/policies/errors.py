@@ -31,6 +31,15 @@ def _cause(pattern: str, remedy: str, *, transient: bool = False) -> Cause:
     return Cause(re.compile(pattern, re.IGNORECASE | re.DOTALL), remedy, transient)
 
 
+_WEB_PAGE: Final = (
+    "a web page, or other text, came in place of an answer; check the address of the server, which often ends in /v1, "
+    "and any proxy in between ({address})"
+)
+REFUSED_TOOLS: Final = (
+    r"^50[01] .*(\b(tools?|functions?|function.?call\w*)\b.{0,60}(requires?|not support|unsupported|not implemented)"
+    r"|(not support|unsupported|not implemented|not enabled).{0,40}\b(tools?|functions?|function.?call\w*)\b)"
+)
+"""A refusal of tools that llama.cpp and others report as their own failure."""
 CAUSES: Final = (
     _cause(
         r"arrearage|overdue|good standing|insufficient.?balance|^402 ",
@@ -45,6 +54,10 @@ CAUSES: Final = (
     _cause(
         r"data_?inspection|inappropriate content|content.{0,3}(filter|policy|management)",
         "its content filter rejects the video or the text; use another video, other labels or another model",
+    ),
+    _cause(
+        r"^(2\d\d|3\d\d|400|40[3-79]) .*<(!doctype html|html)\b",
+        _WEB_PAGE,
     ),
     _cause(
         r"^413 |^(400|422) .*(range of input length|(input|context|prompt|token length).{0,20}(too long|exceed)"
@@ -67,7 +80,15 @@ CAUSES: Final = (
         "the API key may not use {model}; check the key, and allow the model for it in the provider's console",
     ),
     _cause(
-        r"^(400|404|422) .*(\btools?\b|tool_|function.?call)",
+        r"^(400|404|415|422) .*(\b(images?|image_url|image inputs?|multi-?modal|vision)\b|image\(s\)|mmproj"
+        r"|content.{0,40}must be a string)"
+        r"|^50[01] .*((not support|unsupported|not implemented).{0,80}\b(image|vision|multi-?modal)"
+        r"|\b(image|vision|multi-?modal).{0,80}(not support|unsupported|not implemented|missing)|mmproj)",
+        "it does not accept these images; use a model that accepts images, several in one conversation, or lower "
+        "frames (vLLM: --limit-mm-per-prompt)",
+    ),
+    _cause(
+        r"^(400|404|422) .*(\btools?\b|tool_|function.?call)|" + REFUSED_TOOLS,
         "it does not accept tools in this form; use the policy with ?tools=prompted",
     ),
     _cause(r"^(3\d\d|404|405) ", "it serves nothing at this address, or does not serve {model}; {address}"),
@@ -167,10 +188,18 @@ def policy_failure(error: Exception, node: str) -> PolicyUnavailable:
     """The error for any exception of a chat model's client, raised in `node`: `PolicyBusy` if a retry may help."""
     described = f"the policy failed in {node}: {type(error).__name__}: {str(error)[:300]}"
     status = _status(error)
+    if status is None and _UNREAD.search(str(error)[:10_000]):
+        return PolicyUnavailable(f"{described}; {_WEB_PAGE.format(address=Backend().address)}")
     if status is None:
         return _error(bool({kind.__name__ for kind in type(error).__mro__} & _TRANSIENT_ERRORS))(described)
     cause = _cause_of(f"{status} {error}")
     return _error(cause.transient)(f"{described}; {_remedy(cause, Backend())}")
+
+
+_UNREAD: Final = re.compile(
+    r"(<!doctype html|<html\b)|unexpected response type|not valid json|expecting value: line", re.IGNORECASE
+)
+"""An answer that is a web page, or not JSON."""
 
 
 def shortened(text: object) -> str:

@@ -24,6 +24,7 @@ from langchain_core.runnables import RunnableBinding
 from ...tools.errors import http_status
 from ..replies.tool_calls import parse_hermes
 from .base import ChatPolicy, ToolSchemas
+from .errors import REFUSED_TOOLS
 from .token_policy import as_chunk
 
 _SECTION: Final = (
@@ -78,8 +79,11 @@ def render_hermes(text: str, calls: Sequence[Mapping[str, Any]]) -> str:
 def refuses_tools(error: BaseException | None) -> bool:
     """Whether a server rejected the tools: HTTP 400, 404 or 422 with a message about tools or functions."""
     while error is not None:
+        status = http_status(error)
         mentions_tools = re.search(r"\b(tools?|functions?)\b|tool_", str(error), re.IGNORECASE)
-        if mentions_tools and http_status(error) in _REFUSED_STATUS:
+        if mentions_tools and status in _REFUSED_STATUS:
+            return True
+        if re.search(REFUSED_TOOLS, f"{status} {error}"[:10_000], re.IGNORECASE | re.DOTALL):
             return True
         error = error.__cause__
     return False

@@ -34,6 +34,30 @@ def test_the_last_cause_applies_to_everything() -> None:
         (404, "Not Found", False, "check its /v1"),
         (422, "tools are not supported", False, "tools=prompted"),
         (400, "no", False, "accepts images"),
+        (404, "<!DOCTYPE html><html><body>Not Found</body></html>", False, "a web page"),
+        (403, "<html>Access denied by proxy</html>", False, "a web page"),
+        (400, "At most 0 image(s) may be provided in one prompt.", False, "does not accept these images"),
+        (
+            400,
+            "Invalid content type. image_url is only supported by certain models.",
+            False,
+            "does not accept these images",
+        ),
+        (404, "No endpoints found that support image input", False, "does not accept these images"),
+        (400, "tiny is not a multimodal model", False, "does not accept these images"),
+        (400, "this model is missing data required for image input", False, "does not accept these images"),
+        (
+            500,
+            "image input is not supported - hint: you may need to provide the mmproj",
+            False,
+            "does not accept these images",
+        ),
+        (422, "unknown variant `image_url`, expected `text`", False, "does not accept these images"),
+        (500, "tools param requires --jinja flag", False, "tools=prompted"),
+        (501, "function calling is not implemented", False, "tools=prompted"),
+        (404, "No endpoints found that support tool use.", False, "tools=prompted"),
+        (500, "the tool parser crashed", True, "try again later"),
+        (502, "<html>Bad Gateway</html>", True, "try again later"),
         *((status, "no", True, "try again later") for status in (200, 408, 409, 425, 500, 502, 503, 504, 529)),
     ],
 )
@@ -52,6 +76,14 @@ def test_a_failure_of_any_client_is_typed_and_names_its_remedy() -> None:
     assert type(refused) is PolicyUnavailable and "set the key of the provider" in str(refused)
     assert type(policy_failure(ConnectionError("gone"), "score")) is PolicyBusy
     assert str(policy_failure(KeyError("x"), "score")) == "the policy failed in score: KeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    "text", ["Unexpected response type: '<!doctype html>'", "<html>", "Expecting value: line 1 column 1 (char 0)"]
+)
+def test_an_answer_that_is_a_web_page_names_its_remedy(text: str) -> None:
+    error = policy_failure(ValueError(text), "score")
+    assert type(error) is PolicyUnavailable and "a web page" in str(error) and "/v1" in str(error)
 
 
 def test_a_long_message_is_shortened_and_costs_no_time() -> None:

@@ -211,6 +211,7 @@ class Refusal(Exception):
         (422, "Extra inputs are not permitted: functions", True),
         (404, "The model `tiny` does not exist.", False),
         (400, "maximum context length is 4096 tokens", False),
+        (500, "tools param requires --jinja flag", True),
         (500, "the tool parser crashed", False),
         (429, "too many tools", False),
     ],
