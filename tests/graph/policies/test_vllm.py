@@ -117,7 +117,8 @@ async def test_a_streamed_turn_equals_one_that_is_not_streamed(server: VllmServe
     shown = [chunk for chunk in chunks if chunk.text]
     whole = sum(chunks[1:], chunks[0])
     alone = await policy.ainvoke(question)
-    assert len(shown) > 5 and whole.text == alone.text
+    # A busy server sends several tokens in one chunk.
+    assert len(shown) > 1 and whole.text == alone.text
     streamed, at_once = whole.response_metadata[TOKEN_TRACK], alone.response_metadata[TOKEN_TRACK]
     assert streamed.pop("logprobs") == pytest.approx(at_once.pop("logprobs"), abs=0.05) and streamed == at_once
     assert whole.usage_metadata == alone.usage_metadata
