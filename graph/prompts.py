@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar, get_args
+from zlib import crc32
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -72,11 +73,25 @@ METADATA: Final = "video_star"
 """Key in `additional_kwargs` under which a message carries `node`, `author` and `request`."""
 
 
+WRITTEN: Final = "video_star_written"
+"""Key in `additional_kwargs` with the checksum of what the graph wrote."""
+
+
 def by_graph(message: Message, node: str, request: Request | None = None) -> Message:
     """Mark a message as written by the graph in `node`, with what it requests, if anything."""
     asks = {"request": request} if request else {}
-    message.additional_kwargs[METADATA] = {"node": node, "author": "graph", **asks}
+    mark = {"node": node, "author": "graph", **asks}
+    message.additional_kwargs = {METADATA: mark, WRITTEN: _checksum(message)}
     return message
+
+
+def is_untouched(message: BaseMessage) -> bool:
+    """Whether a message of the graph is as the graph wrote it, and was not edited by a person."""
+    return message.additional_kwargs.get(WRITTEN) == _checksum(message)
+
+
+def _checksum(message: BaseMessage) -> int:
+    return crc32(json.dumps(message.content, sort_keys=True).encode())
 
 
 def by_policy(message: AIMessage, node: str) -> AIMessage:
@@ -195,10 +210,15 @@ def fused(
     return by_graph(HumanMessage(blocks) if len(blocks) > 1 else HumanMessage(ASK[request]), "fuse", request)
 
 
+def shortlists_line(sub_actions: Sequence[Mapping[str, Any]]) -> str:
+    """The candidates of each sub-action on one line."""
+    lists = {str(item["rank"]): {"sub_action": item["name"], "candidates": item["candidates"]} for item in sub_actions}
+    return f"{SHORTLISTS} {json.dumps(lists, ensure_ascii=False)}"
+
+
 def shortlisted(call_id: str, sub_actions: Sequence[Mapping[str, Any]], definitions: str) -> ToolMessage:
     """The result of `decompose`: the candidates of each sub-action, their definitions, and the request for scores."""
-    lists = {str(item["rank"]): {"sub_action": item["name"], "candidates": item["candidates"]} for item in sub_actions}
-    text = f"{SHORTLISTS} {json.dumps(lists, ensure_ascii=False)}\n{definitions}\n{ASK['score']}"
+    text = f"{shortlists_line(sub_actions)}\n{definitions}\n{ASK['score']}"
     return by_graph(ToolMessage(text, tool_call_id=call_id, name="decompose"), "decompose", "score")
 
 

@@ -213,7 +213,7 @@ class State(Input, Output):
 
     conversation: Annotated[list[AnyMessage], add_messages]
     asked: dict[str, Any]
-    """question, start and end as the input gave them; None where it did not."""
+    """actions, and question, start and end as the input gave them; None where it did not."""
     settings: dict[str, Any]
     """The `Context` of the run."""
     clip: dict[str, Any]

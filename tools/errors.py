@@ -11,6 +11,7 @@
     * EmptyVideo
     * SpanOutsideVideo
     * BadActions
+    * BadEdit
     * UnknownPolicy
     * ModelNotAllowed       the caller of a graph named a model that its host does not allow
     * UnknownTool
@@ -78,6 +79,10 @@ class SpanOutsideVideo(BadInput):
 
 class BadActions(BadInput):
     """The candidate actions are missing, empty, duplicated, too many or too long."""
+
+
+class BadEdit(BadInput):
+    """An edit of a waiting run cannot be honoured."""
 
 
 class UnknownPolicy(BadInput):

@@ -16,6 +16,7 @@ from ..host import Host, tool_schemas
 from ..policies.grammar import decompose_form
 from ..prompts import LONGEST_REPEATED, plain, shortlisted, without_sub_actions
 from ..ranking import weights
+from ..rendering import edited, with_edits
 from ..replies.sub_actions import normalize_decompose, parse_sub_actions
 from ..state import Context, State, worst
 from ..turn import Parsed, Turn, form_for
@@ -29,6 +30,8 @@ SHORTLIST: Final = 3
 async def decompose(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
     """Take the sub-actions; if there are none, the candidates are scored as whole actions."""
     context = host.settings(runtime)
+    changes = await asyncio.to_thread(edited, state)
+    state = with_edits(state, changes)
     usage = NodeUsage(NODE, state, context.price)
     policy = await host.policy_for(context)
     actions = state["actions"]
@@ -44,14 +47,15 @@ async def decompose(state: State, runtime: Runtime[Context], *, host: Host) -> d
     reply = parsed.replies[-1]
     answer: AnyMessage
     if sub_actions:
-        definitions = await _definitions(host, context, sub_actions)
+        definitions = await definitions_of(host, context, sub_actions)
         answer = shortlisted(str(reply.tool_calls[0]["id"]), sub_actions, definitions)
     else:
         reply, answer = plain(reply, LONGEST_REPEATED), without_sub_actions()
     named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]
     runtime.stream_writer({"node": NODE, "sub_actions": named, "seconds": round(usage.seconds, 3)})
     return {
-        "conversation": [*parsed.corrected, reply, answer],
+        **changes,
+        "conversation": [*changes.get("conversation", ()), *parsed.corrected, reply, answer],
         "sub_actions": sub_actions,
         "notes": [*state["notes"], *_notes(parsed)],
         "status": worst(state["status"], "ok" if sub_actions else "degraded"),
@@ -76,7 +80,7 @@ def with_shortlists(found: Sequence[Mapping[str, Any]], actions: Sequence[str]) 
     ]
 
 
-async def _definitions(host: Host, context: Context, sub_actions: Sequence[Mapping[str, Any]]) -> str:
+async def definitions_of(host: Host, context: Context, sub_actions: Sequence[Mapping[str, Any]]) -> str:
     """Definitions of all shortlisted candidates, as text."""
     labels = list(dict.fromkeys(label for item in sub_actions for label in item["candidates"]))
     model = (await host.chat_models_for(context)).get("explain_actions")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from ...tools.errors import UnusableAnswer
@@ -13,13 +14,15 @@ from ..candidates import Candidates
 from ..host import Host, tool_schemas
 from ..policies.grammar import score_form
 from ..policies.kinematic.matching import rank_by_evidence
-from ..prompts import plain
+from ..prompts import is_untouched, plain, shortlisted, shortlists_line
 from ..ranking import rank, weigh
+from ..rendering import checked_sub_actions, edited, with_edits
 from ..replies.answer import Scored, parse_score_turn, partial_score_turn
 from ..replies.errors import MalformedReply
 from ..state import Context, State, Status, worst
 from ..turn import Turn, form_for
 from ..usage import NodeUsage
+from .decompose import definitions_of
 
 NODE = "score"
 
@@ -27,6 +30,11 @@ NODE = "score"
 async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
     """Take the scores and the answer, and conclude with what they or the evidence support."""
     context = host.settings(runtime)
+    changes = await asyncio.to_thread(edited, state)
+    state = with_edits(state, changes)
+    checked_sub_actions(state)
+    lists = await _edited_shortlists(state, host, context)
+    state = with_edits(state, {"conversation": lists})
     usage = NodeUsage(NODE, state, context.price)
     policy = await host.policy_for(context)
     actions, names = state["actions"], [item["name"] for item in state["sub_actions"]]
@@ -44,7 +52,22 @@ async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[
     concluded = _conclude(state, scored, notes, status)
     event = {"node": NODE, "action": concluded["action"], "status": concluded["status"]}
     runtime.stream_writer({**event, "ranking": concluded["ranking"][:5], "seconds": round(usage.seconds, 3)})
-    return {"conversation": [*parsed.corrected, plain(parsed.replies[-1])], **concluded, **usage.update()}
+    new = [*changes.get("conversation", ()), *lists, *parsed.corrected, plain(parsed.replies[-1])]
+    return {**changes, "conversation": new, **concluded, **usage.update()}
+
+
+async def _edited_shortlists(state: State, host: Host, context: Context) -> list[AnyMessage]:
+    """The result of `decompose` for edited sub-actions; empty if they are as they were."""
+    for message in reversed(state["conversation"]):
+        if isinstance(message, ToolMessage) and message.name == "decompose":
+            if not state["sub_actions"] or message.text.startswith(shortlists_line(state["sub_actions"])):
+                return []
+            if not is_untouched(message):
+                return []
+            definitions = await definitions_of(host, context, state["sub_actions"])
+            new = shortlisted(message.tool_call_id, state["sub_actions"], definitions)
+            return [new.model_copy(update={"id": message.id})]
+    return []
 
 
 def _consistent(reply: AIMessage, candidates: Candidates, names: Sequence[str]) -> Scored:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ...tools.errors import ToolUnavailable, VideoStarError
 from ...tools.execution.executor import EXECUTOR
 from ...tools.execution.media_store import MediaStore, default_store
-from ...tools.library import Tool, ToolName, tool
+from ...tools.library import Tool, ToolName
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import Candidates
@@ -24,6 +24,7 @@ from ..concurrency import run_in_daemon_thread
 from ..frames import scaled_down
 from ..host import TOOL_LIMIT, Host
 from ..prompts import by_graph
+from ..rendering import reply_text
 from ..replies.labels import label_texts
 from ..state import Context, State, worst
 from ..usage import NodeUsage
@@ -45,7 +46,7 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, host: Host) -> d
 
     found = await asyncio.gather(*(_run(call, find, state, context, runtime) for call in calls))
     messages = [
-        by_graph(ToolMessage(_reply(item), tool_call_id=call["id"], name=call["name"]), NODE)
+        by_graph(ToolMessage(reply_text(item), tool_call_id=call["id"], name=call["name"]), NODE)
         for call, item in zip(calls, found, strict=True)
     ]
     failed = []
@@ -175,10 +176,3 @@ def _without_name(text: str, video: str, *, whole_words: bool) -> str:
 
 def _unavailable(reason: str) -> dict[str, Any]:
     return {"status": "unavailable", "summary": f"unavailable: {reason}", "frames": []}
-
-
-def _reply(evidence: Mapping[str, Any]) -> str:
-    """Text of the tool message; `fuse` adds explanations and descriptions to the question instead."""
-    if evidence["status"] == "ok" and tool(evidence["tool"]).extends_question:
-        return "done; the text follows in the next message"
-    return str(evidence["summary"])

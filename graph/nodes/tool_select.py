@@ -21,6 +21,7 @@ from ..host import Host, offered_tools, tool_schemas
 from ..policies.errors import is_cut
 from ..policies.grammar import choice_form
 from ..prompts import Request, by_graph, next_request, opening, plain
+from ..rendering import edited, with_edits
 from ..replies.errors import MalformedReply
 from ..replies.tool_calls import MAX_CALLS, normalize_calls, validated_calls
 from ..state import Context, State, Status, worst
@@ -41,7 +42,11 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
     before: list[AnyMessage] = []
     update: dict[str, Any] = {}
     missing: list[str] = []
-    if fresh:
+    changed: list[AnyMessage] = []
+    if not fresh:
+        update = await run_in_daemon_thread(edited, state)
+        state, changed = with_edits(state, update), update.pop("conversation", [])
+    else:
         update, before, missing = await run_in_daemon_thread(_start, state, context, runtime.server_info is not None)
     conversation = [*(() if fresh else state["conversation"]), *before]
     replies, notes, status = await _choose(policy, context, conversation, usage)
@@ -54,7 +59,7 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
             "seconds": round(usage.seconds, 3),
         }
     )
-    new = [*before, *replies]
+    new = [*changed, *before, *replies]
     return {
         **update,
         "conversation": Overwrite(new) if fresh else new,
@@ -83,7 +88,7 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     request: Request = "choose" if offered_tools(context) else next_request(context.mode != "no_sub_actions")
     update = {
         "actions": actions,
-        "asked": {name: state.get(name) for name in ("question", "start", "end")},
+        "asked": {"actions": actions, **{name: state.get(name) for name in ("question", "start", "end")}},
         "settings": context.model_dump(),
         "clip": described,
         "frames": frames,
