@@ -17,6 +17,7 @@
     * UnknownTool
     * BadRecord
     * BadWeights
+    * OutputNotAllowed
   * MissingExtra            an optional package is not installed
   * PolicyUnavailable       the policy failed: the run ends with status `failed`
     * PolicyBusy            the same, but a retry may help; the graph retries by itself
@@ -103,6 +104,10 @@ class BadRecord(BadInput):
 
 class BadWeights(BadInput):
     """The weights of an engine are missing, modified, or of a model that the engine cannot run."""
+
+
+class OutputNotAllowed(BadInput):
+    """An output would overwrite the video, another input or output, or a file that video-star did not write."""
 
 
 class MissingExtra(VideoStarError, ImportError):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ...tools.drawing.annotators import PoseAnnotator, banner
 from ...tools.library import poses_of
+from ...tools.output_files import check_different
 from ...tools.video.clip import open_clip
 from ...tools.video.writer import write_video
 
@@ -23,13 +24,14 @@ def write_overlay(record: Mapping[str, Any], out: Path) -> None:
         out: The file to write: .mp4 or .gif.
 
     Raises:
-        BadInput: The video cannot be read, or `out` has another suffix.
+        BadInput: The video cannot be read, or `out` is that video or has another suffix.
         OSError: `out` cannot be written.
     """
     recognition = record["recognition"]
     # A run that failed before it read the video has only the requested span.
     span = record["video"] or record["request"]
     clip = open_clip(record["request"]["source"], span["start"], span["end"])
+    check_different("the annotated video", out, {"the source": clip.path})
     frames, poses = clip.frames(), poses_of(clip)
     title = recognition["action"] or "no answer"
     bars = [(item["action"], item["score"]) for item in recognition["ranking"][:3]]
@@ -37,5 +39,4 @@ def write_overlay(record: Mapping[str, Any], out: Path) -> None:
     annotated = (
         banner(annotator.annotate(image, poses, k, frames.scale), title, bars) for k, image in enumerate(frames.images)
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_video(out, annotated, max(MIN_FPS, len(frames) / (clip.end - clip.start)))

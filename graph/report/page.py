@@ -21,6 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ...tools.output_files import MARK
 from ..records.content import content_blocks
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _environment() -> Environment:
     environment.filters.update(
         decimals=_decimals, seconds=_seconds, pretty=_pretty, when=_when, plain=_plain, items_of=_items
     )
-    environment.globals["LONG_TEXT"] = LONG_TEXT
+    environment.globals |= {"LONG_TEXT": LONG_TEXT, "mark": MARK}
     return environment
 
 

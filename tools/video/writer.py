@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput
+from ..output_files import MARK, replacing
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
     """Write images as a video: H.264 that all browsers play, or an animated GIF if the suffix is `.gif`.
 
     Args:
-        path: The file, replaced if it exists; its suffix is `.mp4` or `.gif`.
+        path: The file, replaced if it exists, and only when the video is complete; its suffix is `.mp4` or `.gif`.
         images: (height, width, 3) uint8 RGB each, all of one size; an array (n, height, width, 3) works too. Mp4 needs
             even sizes: an odd width or height loses its last column or row.
         fps: Frames per second, above 0.
@@ -33,10 +35,13 @@ def write_video(path: Path, images: Iterable[np.ndarray], fps: float) -> None:
     first = next(rest, None)
     if first is None:
         raise BadInput("no images to write; give at least one")
-    if path.suffix.lower() == ".gif":
-        _write_gif(path, list(chain([first], rest)), fps)
-    else:
-        _write_mp4(path, first, rest, fps)
+    if path.is_dir():
+        raise OSError(f"could not write {path}: it is a folder; give the name of a file")
+    with replacing(path) as part:
+        if path.suffix.lower() == ".gif":
+            _write_gif(part, list(chain([first], rest)), fps)
+        else:
+            _write_mp4(part, first, rest, fps)
 
 
 def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: float) -> None:
@@ -46,7 +51,8 @@ def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: f
     height, width = (side - side % 2 for side in first.shape[:2])
     if not (height and width):
         raise BadInput(f"an image of shape {first.shape} is too small for mp4; give at least 2x2 pixels")
-    with FFMPEG_VideoWriter(str(path), (width, height), fps, ffmpeg_params=["-movflags", "+faststart"]) as writer:
+    options = ["-movflags", "+faststart", "-metadata", f"comment={MARK}"]
+    with FFMPEG_VideoWriter(str(path), (width, height), fps, ffmpeg_params=options) as writer:
         for image in chain([first], rest):
             if image.shape != first.shape:
                 raise BadInput(
@@ -56,7 +62,7 @@ def _write_mp4(path: Path, first: np.ndarray, rest: Iterable[np.ndarray], fps: f
         encoder = writer.proc
     if encoder.returncode or not path.is_file():
         raise OSError(
-            f"ffmpeg could not write {path} (exit status {encoder.returncode}); check the disk and the folder"
+            f"ffmpeg could not write to {path.parent} (exit status {encoder.returncode}); check the disk and the folder"
         )
 
 
@@ -64,3 +70,11 @@ def _write_gif(path: Path, images: list[np.ndarray], fps: float) -> None:
     from moviepy import ImageSequenceClip
 
     ImageSequenceClip(images, fps=fps).write_gif(str(path), logger=None)
+    _add_comment(path)
+
+
+def _add_comment(gif: Path) -> None:
+    """Add a comment block before the trailer, the last byte of a GIF."""
+    with gif.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x21\xfe" + bytes([len(MARK)]) + MARK.encode() + b"\x00\x3b")

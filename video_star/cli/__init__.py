@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Annotated, Final, NoReturn
 
 import typer
 
+from ..tools.output_files import UNFINISHED
 from . import doctor, marionette, models, recognize, serve, synthesize, traces
 from .options import AgentCommand
 from .terminal import INTERRUPTED
@@ -73,5 +75,8 @@ def _exit_at_once(signal_number: int, frame: object) -> NoReturn:
     if sys.stdout.isatty():
         show_cursor = b"\x1b[?25h\n"
         os.write(sys.stdout.fileno(), show_cursor)
+    for part in tuple(UNFINISHED):
+        with suppress(OSError):
+            part.unlink()
     os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)

@@ -47,6 +47,8 @@ FORMATS: Final = {
 }
 """Help of options whose value on the command line is not that of the field."""
 
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files that video-star did not write.")]
+
 
 class AgentCommand(TyperCommand):
     """A command that runs the agent; its help shows defaults and texts of `Context`."""

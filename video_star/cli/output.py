@@ -44,14 +44,60 @@ def finish(record: Mapping[str, Any], as_json: bool, outputs: Outputs) -> NoRetu
     raise typer.Exit(FAILED if failed else 0)
 
 
+def check_outputs(
+    inputs: Mapping[str, Path],
+    *,
+    annotate: Path | None = None,
+    report: Path | None = None,
+    trace: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Check before the run that its outputs may be written.
+
+    Args:
+        inputs: Files that are read, by name.
+        annotate: The annotated video.
+        report: The page.
+        trace: The folder of the record.
+        force: Whether files that video-star did not write may be replaced.
+
+    Raises:
+        OutputNotAllowed: An output is an input or another output, or an existing file that may not be replaced.
+    """
+    from ..tools.errors import OutputNotAllowed
+    from ..tools.output_files import check_different, check_output
+
+    taken = dict(inputs)
+    if trace is not None:
+        runs = trace / "runs.jsonl"
+        check_different("--trace", trace, taken)
+        check_different("--trace", runs, taken)
+        taken["the trace"] = runs
+        if not force and not _is_trace(runs):
+            raise OutputNotAllowed(f"--trace {runs} exists and is no trace; give another folder, or --force")
+    for name, path in (("--annotate", annotate), ("--report", report)):
+        if path is not None:
+            check_output(name, path, taken, force=force)
+            taken[name] = path
+
+
+def _is_trace(runs: Path) -> bool:
+    """Whether records can be appended: the file is missing, empty, or begins like a record."""
+    if not runs.is_file():
+        return True
+    with runs.open("rb") as file:
+        return b'{"schema":'.startswith(file.read(10))
+
+
 def write_page(record: dict[str, Any], page: Path, trace: Path | None = None) -> None:
     """Write a run as one HTML page, with images from the trace or else from the media store."""
     from ..graph.report.page import render_page
     from ..tools.execution.media_store import MediaStore, default_store
+    from ..tools.output_files import replacing
 
     store = MediaStore(trace / "media") if trace is not None else default_store()
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render_page(record, store.get), encoding="utf-8")
+    with replacing(page) as part:
+        part.write_text(render_page(record, store.get), encoding="utf-8")
 
 
 def _print_json(result: Mapping[str, Any]) -> None:

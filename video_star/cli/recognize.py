@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from .options import LIMITS, RUN, agent_options
-from .output import Outputs, finish, write_page
+from .options import LIMITS, RUN, Force, agent_options
+from .output import Outputs, check_outputs, finish, write_page
 from .terminal import stdout_to_stderr, typed_errors
 
 MAX_FILE_CHARACTERS: Final = 2**20
@@ -29,6 +30,7 @@ def recognize(
         Path | None, typer.Option(help="Write a video (.mp4, .gif) annotated with skeletons and scores.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the run as one HTML page.")] = None,
+    force: Force = False,
     *,
     settings: dict[str, Any],
 ) -> None:
@@ -40,13 +42,19 @@ def recognize(
         if annotate is not None:
             _check_suffix(annotate)
         names = _candidates(actions, actions_file)
-        record = _run(clip, names, {"question": question, "start": start, "end": end}, settings, quiet=as_json)
+
+        def check(source: Path) -> None:
+            inputs = {"the video": source} | ({"--actions-file": actions_file} if actions_file else {})
+            check_outputs(inputs, annotate=annotate, report=report, trace=trace, force=force)
+
+        record = _run(clip, names, {"question": question, "start": start, "end": end}, settings, check, quiet=as_json)
     finish(record, as_json, _outputs(record, trace, annotate, report))
 
 
 @agent_options(RUN, LIMITS)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the annotated video and the page.")] = Path("runs/demo"),
+    force: Force = False,
     *,
     settings: dict[str, Any],
 ) -> None:
@@ -55,8 +63,12 @@ def demo(
 
     names = ["walk", "run", "jump", "sit", "wave", "hug", "shake hands", "ride bike"]
     video, page = out / "people_walking.mp4", out / "people_walking.html"
+
+    def check(source: Path) -> None:
+        check_outputs({"the video": source}, annotate=video, report=page, trace=out, force=force)
+
     with typed_errors():
-        record = _run(str(DEMO_CLIP), names, {}, settings, quiet=False)
+        record = _run(str(DEMO_CLIP), names, {}, settings, check, quiet=False)
     finish(record, False, _outputs(record, out, video, page))
 
 
@@ -86,14 +98,21 @@ def _check_suffix(video: Path) -> None:
 
 
 def _run(
-    clip: str, actions: list[str], inputs: dict[str, Any], settings: dict[str, Any], *, quiet: bool
+    clip: str,
+    actions: list[str],
+    inputs: dict[str, Any],
+    settings: dict[str, Any],
+    check: Callable[[Path], None],
+    *,
+    quiet: bool,
 ) -> dict[str, Any]:
+    """The record of a run; `check` is given the file of the video before the run."""
     from ..tools.video.clip import open_clip
     from ..tools.vision.engines import engine
 
     # The graph checks all of this again. Checked here, a bad video fails before the graph is imported, which takes
     # longer, and a bad setting before a frame is read.
-    open_clip(clip, inputs.get("start"), inputs.get("end"))
+    check(open_clip(clip, inputs.get("start"), inputs.get("end")).path)
     engine()
 
     from ..graph.candidates import checked_actions

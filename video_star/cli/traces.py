@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import finish, write_page
+from .options import Force
+from .output import check_outputs, finish, write_page
 from .terminal import stdout_to_stderr, typed_errors
 
 Trace = Annotated[Path, typer.Argument(help="Folder written by --trace.")]
@@ -17,13 +18,15 @@ def show(
     trace: Trace,
     run: Annotated[str, typer.Option(help="Id of the run or its first characters; default: the last run.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write the run as one HTML page.")] = None,
+    force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Show a recorded run: conversation and result."""
     with typed_errors():
-        from ..graph.records.trace import read, recognition
+        from ..graph.records.trace import FILE, read, recognition
         from ..tools.errors import BadRecord
 
+        check_outputs({"the trace": trace / FILE if trace.is_dir() else trace}, report=report, force=force)
         record: dict[str, Any] = {}
         for each in read(trace):
             if str(each["id"]).startswith(run):
