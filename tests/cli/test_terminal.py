@@ -1,14 +1,23 @@
 """The process as a whole: encodings, interrupts, a clean stdout."""
 
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 
+from video_star.cli.screen import Screen
+from video_star.cli.terminal import PlainStream
+
 from ..console import SCRIPT, SPAN, typed
+from .conftest import Answered
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +66,74 @@ main()
     assert ended.code == 0 and json.loads(ended.stdout)["action"] == "walk"
     assert ended.stdout.count("\n") == 1
     assert ended.stderr.count("printed by a library") == ended.stderr.count("written below Python") >= 2
+
+
+SET_TITLE, CLEAR = "\x1b]0;PWN\x07", "\x1b[2J"
+ACTIVE = re.compile(rb"\x1b\]|\x1b\[2J|\x07|\x9b2J|\xc2\x9b|\xe2\x80\xae")
+"""What would set the title, clear the screen, ring, or reverse the text."""
+
+
+def on_a_terminal(*words: str | Path, folder: Path) -> bytes:
+    """What the installed command writes to a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([SCRIPT, *words], stdin=slave, stdout=slave, stderr=slave, cwd=folder)
+    os.close(slave)
+    written = b""
+    try:
+        while block := os.read(master, 2**16):
+            written += block
+    except OSError:
+        pass  # The other end is closed.
+    os.close(master)
+    process.wait()
+    return written
+
+
+def test_control_characters_never_reach_the_terminal(walking_clip: Path, warm: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text(f"walk{SET_TITLE}{CLEAR}\nrun\x9b2J\nhug\u202egnal\n", encoding="utf-8")
+    asked = ("recognize", walking_clip, *SPAN, "--mode", "no_tools")
+    listed = ("--actions-file", labels)
+    for words, shown in (
+        ((*asked, *listed, "--trace", f"runs{SET_TITLE}", "--report", f"{CLEAR}.html"), rb"walk\x1b]0;PWN\x07"),
+        (("show", f"runs{SET_TITLE}"), rb"run\x9b2J"),
+        ((*asked, *listed, "--json"), rb"run\u009b2J"),
+        ((*asked, "--actions", "a,b", "--tools", f"x{CLEAR}"), rb"\x1b[2J"),
+        (("recognize", f"no{CLEAR}.mp4", "--actions", "a,b"), rb"\x1b[2J"),
+        ((*asked, "--actions-file", f"no{CLEAR}.txt"), rb"\x1b[2J"),
+        (("show", f"no{SET_TITLE}"), rb"\x1b]0;"),
+        (("export", f"no{SET_TITLE}", "--out", "table"), rb"\x1b]0;"),
+        (("recognize", f"--no{CLEAR}"), b"No such option"),
+        (("models", "pull", f"no{CLEAR}"), rb"\x1b[2J"),
+    ):
+        written = on_a_terminal(*words, folder=tmp_path)
+        assert shown in b"".join(written.split()) or shown in written, (words, written)
+        found = ACTIVE.search(written)
+        assert not found, (words, written[max(0, found.start() - 40) : found.end() + 10])
+
+
+def test_text_of_a_model_is_shown_without_effect(answered: Answered, tmp_path: Path) -> None:
+    record = json.loads((answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8"))
+    for message in record["messages"]:
+        message |= {"author": f"{message['author']}{SET_TITLE}"}
+        if isinstance(message["content"], str):
+            message["content"] = f"{CLEAR}{message['content']}\u202e"
+        for call in message.get("tool_calls", ()):
+            call |= {"name": f"{call['name']}{CLEAR}", "args": {"\x9b2J": SET_TITLE}}
+    record["recognition"]["notes"] = [f"note{SET_TITLE}"]
+    (tmp_path / "runs.jsonl").write_text(json.dumps(record) + "\n")
+    written = on_a_terminal("show", tmp_path, folder=tmp_path)
+    assert rb"note\x1b]0;PWN" in written and not ACTIVE.search(written)
+
+
+def test_styles_and_progress_bars_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = StringIO()
+    plain = PlainStream(stream)
+    for text in ("\r 50%|#####", "\n\x1b[A", "Error: a\rb\x1b[A\n"):
+        plain.write(text)
+    assert stream.getvalue() == "\r 50%|#####\n\x1b[AError: a\\rb\\x1b[A\n"
+    screen = Screen(cast(TextIO, PlainStream(stream := StringIO())))
+    screen.print("[bold]:smile: \x1b[2J[/]")
+    assert "\x1b[1m:smile: \\x1b[2J\x1b[0m" in stream.getvalue()

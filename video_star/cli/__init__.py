@@ -10,14 +10,14 @@ import signal
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, TextIO, cast
 
 import typer
 
 from ..tools.output_files import UNFINISHED
 from . import doctor, marionette, models, recognize, serve, synthesize, traces
 from .options import AgentCommand
-from .terminal import INTERRUPTED
+from .terminal import INTERRUPTED, PlainStream
 
 RENAMED: Final = {"to": "out", "per-clip": "traces-per-clip"}
 """Former names of options, accepted until version 0.3."""
@@ -65,6 +65,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # Characters that the terminal's encoding lacks are printed as escapes.
             stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = cast(TextIO, PlainStream(sys.stdout)), cast(TextIO, PlainStream(sys.stderr))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _exit_at_once)
     app()

@@ -34,10 +34,10 @@ def doctor() -> None:
     For each missing package the line that installs it is printed. Exits with 0 if everything needed for the
     embedded policy works, else with 1.
     """
-    from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    from .screen import console
+
     console.print("[bold]core[/]")
     for name in CORE:
         try:

@@ -24,13 +24,12 @@ app = typer.Typer(help="List and download the weights of YOLO11 (AGPL-3.0).", no
 def list_models() -> None:
     """List the weights, which of them are on this machine, and the engine in use."""
     with typed_errors():
-        from rich.console import Console
         from rich.markup import escape
 
         from ..tools.vision.checkpoints import NAMES
         from ..tools.vision.engines import VARIABLE, engine_name
+        from .screen import console
 
-        console = Console(highlight=False)
         for name in NAMES:
             console.print(f"  {escape(_state(name))}", soft_wrap=True)
         console.print(f"engine in use: {escape(engine_name())}", soft_wrap=True)
@@ -45,16 +44,16 @@ def list_models() -> None:
 def pull(names: Annotated[list[str], typer.Argument(help="Names such as yolo11n yolo11n-pose.")]) -> None:
     """Download weights from the publisher's release; an interrupted download is resumed."""
     with typed_errors():
-        from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
         from rich.progress import Progress as Bars
 
         from ..tools.vision.checkpoints import file_of
+        from .screen import Screen
 
         for name in names:
             file_of(name)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Bars(*columns, TimeRemainingColumn(), console=Console(file=sys.stderr)) as bars:
+        with Bars(*columns, TimeRemainingColumn(), console=Screen(sys.stderr)) as bars:
             for name in names:
                 _pull_one(name, bars)
         print(LICENCE, file=sys.stderr)

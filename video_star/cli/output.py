@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from .terminal import FAILED, one_line, stdout_to_stderr
+from .terminal import CONTROLS, FAILED, one_line, stdout_to_stderr
 
 Outputs = Mapping[str, tuple[Path | None, Callable[[Path], None]]]
 """Files to write by name: the path, None if not asked for, and the function that writes it."""
@@ -102,5 +102,9 @@ def write_page(record: dict[str, Any], page: Path, trace: Path | None = None) ->
 
 def _print_json(result: Mapping[str, Any]) -> None:
     evidence = [{name: value for name, value in item.items() if name != "frames"} for item in result["evidence"]]
+    # Control characters that JSON allows are escaped as in JSON, which leaves their value.
+    text = CONTROLS.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps({**result, "evidence": evidence}, ensure_ascii=False)
+    )
     # As bytes: JSON is UTF-8 whatever the terminal's encoding.
-    typer.echo(json.dumps({**result, "evidence": evidence}, ensure_ascii=False).encode(errors="backslashreplace"))
+    typer.echo(text.encode(errors="backslashreplace"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
+
+from .terminal import PlainStream, printable
 
 if TYPE_CHECKING:
     from ..graph.run import Event
@@ -19,7 +22,31 @@ NODES: Final = ("tool_select", "tool_exec", "fuse", "decompose", "score")
 BAR_WIDTH: Final = 24
 MAX_ROWS: Final = 10
 
-console = Console(highlight=False)
+
+class Screen(Console):
+    """A console that writes control characters in what it is given as escape sequences; its own styles stay."""
+
+    def __init__(self, file: IO[str] | None = None) -> None:
+        """Print to `file`; default: the stdout of the moment."""
+        super().__init__(highlight=False, emoji=False, file=file)
+
+    @property
+    def file(self) -> IO[str]:
+        """The stream below the one that escapes everything, styles included."""
+        file = super().file
+        return file.stream if isinstance(file, PlainStream) else file
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does, with the text of each segment made printable."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = Screen()
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Final
+from typing import Any, Final, TextIO
 
 import typer
 
@@ -15,6 +16,41 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 MAX_PRICE: Final = 1e6
 """USD per million tokens, as in `graph.state.Price`."""
+
+CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Control characters except tab and line feed, separators of lines, and marks that reverse the order of text."""
+_BAR_MOVE: Final = re.compile(r"(?:\n|\x1b\[A)+")
+
+
+def printable(text: str) -> str:
+    r"""The text with each control character written as its escape sequence, such as \x1b."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class PlainStream:
+    """A stream of the process that writes control characters as escape sequences, whoever prints.
+
+    What rich prints has passed `screen.Screen`, which writes to `stream` directly.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Everything but `write` is left to `stream`."""
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text; progress bars of libraries, as tqdm draws them, keep their moves between lines."""
+        if _BAR_MOVE.fullmatch(text):
+            return self.stream.write(text)
+        start = "\r" if text.startswith("\r") else ""
+        return self.stream.write(start + printable(text.removeprefix("\r")))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 @contextmanager
