@@ -5,7 +5,7 @@ definition of a label without an entry is composed from the nearest entries, whi
 """
 
 from .entries import Definition, KnowledgeError, SubAction, one_line, read_entries
-from .retrieval import define, define_all, labels, search
+from .retrieval import define, define_all, has_entry, labels, search
 from .shortlist import shortlist
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "SubAction",
     "define",
     "define_all",
+    "has_entry",
     "labels",
     "one_line",
     "read_entries",

@@ -32,6 +32,11 @@ def labels() -> tuple[str, ...]:
     return tuple(entries())
 
 
+def has_entry(label: str) -> bool:
+    """Whether a label has exactly the words of an entry, or of a synonym."""
+    return "".join(words(label[:LABEL_LENGTH])) in index().by_words
+
+
 def search(text: str, k: int = 5, by: str | None = None) -> list[tuple[str, float]]:
     """The labels most similar to a text, best first.
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
+from .labels import read_label_file, typed_labels, warn_of_split_labels
 from .options import LIMITS, RUN, Force, agent_options
 from .output import Outputs, check_outputs, finish, write_page
 from .terminal import stdout_to_stderr, typed_errors
-
-MAX_FILE_CHARACTERS: Final = 2**20
-"""Characters read from --actions-file; 2000 actions of 300 characters take less, and a device file has no end."""
 
 
 @agent_options(RUN, LIMITS)
 def recognize(
     clip: Annotated[str, typer.Argument(help="Path or URL (file://, http(s)://) of the video.")],
-    actions: Annotated[str, typer.Option(help='Candidate actions, comma-separated: "hug, handshake".')] = "",
-    actions_file: Annotated[Path | None, typer.Option(help="Text file with one candidate action per line.")] = None,
+    actions: Annotated[
+        str, typer.Option(help='Candidate actions, comma-separated ("hug, handshake") or a JSON list.')
+    ] = "",
+    actions_file: Annotated[
+        Path | None,
+        typer.Option(help="File of candidate actions: one per line, rows of id,name, numbered lines, or JSON."),
+    ] = None,
     start: Annotated[float | None, typer.Option(help="Start of the time span, in seconds.")] = None,
     end: Annotated[float | None, typer.Option(help="End of the time span, in seconds.")] = None,
     question: Annotated[str | None, typer.Option(help="Question about the video, instead of the default one.")] = None,
@@ -47,7 +50,15 @@ def recognize(
             inputs = {"the video": source} | ({"--actions-file": actions_file} if actions_file else {})
             check_outputs(inputs, annotate=annotate, report=report, trace=trace, force=force)
 
-        record = _run(clip, names, {"question": question, "start": start, "end": end}, settings, check, quiet=as_json)
+        record = _run(
+            clip,
+            names,
+            {"question": question, "start": start, "end": end},
+            settings,
+            check,
+            quiet=as_json,
+            typed=actions,
+        )
     finish(record, as_json, _outputs(record, trace, annotate, report))
 
 
@@ -75,16 +86,7 @@ def demo(
 def _candidates(actions: str, actions_file: Path | None) -> list[str]:
     from ..tools.errors import BadActions
 
-    lines: list[str] = []
-    if actions_file is not None:
-        try:
-            with actions_file.open(encoding="utf-8-sig") as file:
-                lines = file.read(MAX_FILE_CHARACTERS).splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadActions(
-                f"--actions-file {actions_file} cannot be read: {error}; give a text file in UTF-8"
-            ) from None
-    names = [name.strip() for name in [*actions.split(","), *lines] if name.strip()]
+    names = typed_labels(actions) + (read_label_file(actions_file) if actions_file is not None else [])
     if not names:
         raise BadActions('no candidate actions; give --actions "hug, handshake", or --actions-file with one per line')
     return names
@@ -105,8 +107,9 @@ def _run(
     check: Callable[[Path], None],
     *,
     quiet: bool,
+    typed: str = "",
 ) -> dict[str, Any]:
-    """The record of a run; `check` is given the file of the video before the run."""
+    """The record of a run; `check` is given the file of the video before the run, `typed` is the text of --actions."""
     from ..tools.video.clip import open_clip
     from ..tools.vision.engines import engine
 
@@ -123,6 +126,7 @@ def _run(
     checked_actions(actions)
     context = checked_context(settings)
     resolve_policy(context.policy, context.temperature, context.seed)
+    warn_of_split_labels(typed)
     if quiet:
         with stdout_to_stderr():
             return wait_for(run_record(clip, actions, **inputs, **settings))
