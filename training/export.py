@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..graph.records.trace import FILE, read
+from ..graph.records.shape import damage
+from ..graph.records.trace import FILE, read_numbered
 from ..tools.errors import BadRecord, MissingExtra
 from ..tools.execution.media_store import MediaStore
 from .rows import rows
@@ -61,10 +62,13 @@ def to_dataset(trace: Path) -> Dataset:
     found = list(_rows_of(trace))
     if not found:
         raise BadRecord(f"there are no runs in {trace}; record some with --trace")
-    return Dataset.from_list(found, features=features)
+    with damage(f"{trace}, a line"):  # Such as ids of tokens that are no 32-bit numbers.
+        return Dataset.from_list(found, features=features)
 
 
 def _rows_of(trace: Path) -> Iterator[dict[str, Any]]:
     store = MediaStore((trace if trace.name != FILE else trace.parent) / "media")
-    for record in read(trace):
-        yield from rows(record, store)
+    for where, record in read_numbered(trace):
+        with damage(where):
+            found = rows(record, store)
+        yield from found

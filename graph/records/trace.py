@@ -22,6 +22,7 @@ from ..host import tool_schemas
 from ..prompts import DEFAULT_QUESTION
 from ..state import Context
 from .result import Recognition
+from .shape import check_shape
 from .token_track import extends, tracks
 
 SCHEMA: Final = 1
@@ -134,6 +135,12 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
         BadRecord: There is no trace, or a line is not a record of this schema. A last line cut off by a crash is
             ignored.
     """
+    for _, record in read_numbered(folder):
+        yield record
+
+
+def read_numbered(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records of a trace, each after the words for its place, `<file>, line <number>`; errors as in `read`."""
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
         raise BadRecord(f"there is no {FILE} in {folder}; give a folder written by --trace")
@@ -143,17 +150,17 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 if not line.endswith(b"\n"):
                     return
                 raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
+            where = f"{path}, line {number}"
             if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-                raise BadRecord(
-                    f"{path}, line {number}, does not have schema {SCHEMA}; it was written by another version"
-                )
+                raise BadRecord(f"{where}, does not have schema {SCHEMA}; it was written by another version")
             if missing := FIELDS - record.keys():
-                raise BadRecord(f"{path}, line {number}, lacks {', '.join(sorted(missing))}; remove the line")
-            yield record
+                raise BadRecord(f"{where}, lacks {', '.join(sorted(missing))}; remove the line")
+            check_shape(record, where)
+            yield where, record
 
 
 def recognition(record: Mapping[str, Any]) -> Recognition:

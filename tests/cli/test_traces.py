@@ -1,11 +1,15 @@
 """`video-star show` on a recorded run."""
 
+import copy
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ..console import SCRIPT, error_of, invoke, typed
+from ..console import SCRIPT, error_of, invoke, one_error_line, typed
 from .conftest import Answered
 
 pytestmark = pytest.mark.slow
@@ -34,3 +38,87 @@ def test_a_reader_that_leaves_early_is_no_error(answered: Answered, warm: Path, 
     shell = f"'{SCRIPT}' show '{answered.folder / 'out' / 'trace'}' | head -n 1"
     ended = typed("-c", shell, program=("bash",), folder=tmp_path)
     assert ended.stdout.count("\n") == 1 and ended.stderr == ""
+
+
+def _changed(record: dict[str, Any], *path: str | int, value: Any) -> dict[str, Any]:
+    """The record with another value in one place."""
+    changed: Any = copy.deepcopy(record)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return dict(changed)
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of every value inside a record; of a list, only of its first and last item."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    kept = [item for k, item in enumerate(inner) if isinstance(value, dict) or k in (0, len(value) - 1)]
+    for key, each in kept:
+        yield from _places(each, (*path, key))
+
+
+DAMAGED: dict[str, tuple[tuple[str | int, ...], Any]] = {
+    "messages a number": (("messages",), 7),
+    "messages null": (("messages",), None),
+    "messages of text": (("messages",), ["hello"]),
+    "content a number": (("messages", 1, "content"), 7),
+    "text without text": (("messages", 1, "content"), [{"type": "text"}]),
+    "calls of text": (("messages", 2, "tool_calls"), ["look"]),
+    "arguments of text": (("messages", 2, "tool_calls"), [{"name": "look", "args": "far"}]),
+    "no result": (("recognition",), None),
+    "ranking of text": (("recognition", "ranking"), ["walk"]),
+    "a score of text": (("recognition", "ranking", 0, "score"), "0.5"),
+    "a status of its own": (("recognition", "status"), "[/]"),
+    "notes null": (("recognition", "notes"), None),
+    "id a number": (("id",), 5),
+    "timings of text": (("timings",), ["score"]),
+    "frames a number": (("frames",), 3),
+    "request of text": (("request",), "walk"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_record_is_named_with_its_line(answered: Answered, name: str, tmp_path: Path) -> None:
+    good = (answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8")
+    path, value = DAMAGED[name]
+    (tmp_path / "runs.jsonl").write_text(good + json.dumps(_changed(json.loads(good), *path, value=value)) + "\n")
+    for words in ((), ("--json",), ("--report", tmp_path / "page.html")):
+        refused = invoke("show", tmp_path, *words)
+        assert refused.exit_code == 2 and refused.stdout == "" and error_of(refused) == "BadRecord"
+        assert "runs.jsonl, line 2" in refused.stderr
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_whatever_stands_in_a_record_ends_in_one_line(answered: Answered, tmp_path: Path) -> None:
+    good = json.loads((answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8"))
+    values = [None, 10**400, "odd", [], {}, ["odd"], [None], {"odd": None}]
+    cases = [(path, value) for k, path in enumerate(_places(good)) for value in (values[k % 8], values[(k + 3) % 8])]
+    for path, value in random.Random(0).sample(cases, 150):
+        (tmp_path / "runs.jsonl").write_text(json.dumps(_changed(good, *path, value=value)) + "\n")
+        shown = invoke("show", tmp_path, "--report", tmp_path / "page.html")
+        if shown.exit_code:
+            assert one_error_line(shown.stderr) and "line 1" in shown.stderr, (path, value, shown.stderr)
+        else:
+            assert shown.stderr == "", (path, value)
+
+
+def test_a_deeply_nested_line_is_a_bad_record(tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_text("[" * 200_000 + "\n")
+    assert error_of(invoke("show", tmp_path)) == "BadRecord"
+
+
+def test_export_names_the_damaged_record(answered: Answered, tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="needs the extra [train]")
+    good = json.loads((answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8"))
+    for path, value in (
+        (("messages", 0, "content"), 3),
+        (("request",), None),
+        (("request", "context"), {}),
+        (("request", "actions"), None),
+    ):
+        (tmp_path / "runs.jsonl").write_text(json.dumps(_changed(good, *path, value=value)) + "\n")
+        refused = invoke("export", tmp_path, "--out", tmp_path / "table")
+        assert refused.exit_code == 2 and error_of(refused) == "BadRecord" and "line 1" in refused.stderr

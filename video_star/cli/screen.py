@@ -132,7 +132,7 @@ def show_conversation(record: Mapping[str, Any]) -> None:
         title = f"{message.get('node', '')} · {message['role']} · by {message.get('author', '')}"
         console.rule(escape(title), align="left")
         console.print(escape(_text(message["content"])))
-        for call in message.get("tool_calls", ()):
+        for call in message.get("tool_calls") or ():
             console.print(f"[cyan]call {escape(call['name'])}[/] {escape(str(call['args']))}")
 
 
@@ -142,7 +142,7 @@ def _usage(usage: Mapping[str, Any]) -> str:
     tokens, cost = usage.get("tokens") or {}, usage.get("cost")
     if tokens.get("input"):
         cached = f" ({tokens['cached']:,} cached)" if tokens.get("cached") else ""
-        parts.append(f"{tokens['input']:,} input tokens{cached}, {tokens['output']:,} output")
+        parts.append(f"{tokens['input']:,} input tokens{cached}, {tokens.get('output', 0):,} output")
     if cost:
         parts.append(f"{cost['amount']:,.6f} {escape(cost['currency'])}")
     return "; ".join(parts)
@@ -176,7 +176,6 @@ def _event_text(event: Event) -> str:
 
 
 def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = [part["text"] if part.get("type") == "text" else f"[{part.get('url', 'image')}]" for part in content]
-    return "\n".join(parts)
+    from ..graph.records.content import content_text
+
+    return content_text(content, lambda block: f"[{block.get('url') or 'image'}]")

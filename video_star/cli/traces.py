@@ -23,23 +23,32 @@ def show(
 ) -> None:
     """Show a recorded run: conversation and result."""
     with typed_errors():
-        from ..graph.records.trace import FILE, read, recognition
+        from ..graph.records.shape import damage
+        from ..graph.records.trace import FILE, read_numbered, recognition
         from ..tools.errors import BadRecord
 
         check_outputs({"the trace": trace / FILE if trace.is_dir() else trace}, report=report, force=force)
         record: dict[str, Any] = {}
-        for each in read(trace):
-            if str(each["id"]).startswith(run):
-                record = each
+        where = ""
+        for place, each in read_numbered(trace):
+            if each["id"].startswith(run):
+                where, record = place, each
         if not record:
             raise BadRecord(f"{trace} holds no run {run!r}; omit --run to see the last one")
-        recognition(record)
-    if not as_json:
-        from .screen import show_conversation
+        # Results of earlier versions lack newer fields.
+        record["recognition"] = recognition(record).model_dump() | record["recognition"]
+        if not as_json:
+            from .screen import show_conversation
 
-        show_conversation(record)
+            with damage(where):
+                show_conversation(record)
     folder = trace if trace.is_dir() else trace.parent
-    finish(record, as_json, {"page": (report, lambda path: write_page(record, path, folder))})
+
+    def write(page: Path) -> None:
+        with damage(where):
+            write_page(record, page, folder)
+
+    finish(record, as_json, {"page": (report, write)})
 
 
 def export(
