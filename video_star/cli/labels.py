@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 MAX_FILE_CHARACTERS: Final = 2**20
 """Characters read from a label file; 2000 actions of 300 characters take less, and a device file has no end."""
@@ -125,7 +125,7 @@ def _from_numbered(lines: Sequence[str]) -> list[str]:
     return [match[2] for match in matches]
 
 
-def _is_texts(value: object) -> bool:
+def _is_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
 
 
