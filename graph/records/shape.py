@@ -44,6 +44,12 @@ class Message(BaseModel):
     tool_calls: list[Call] | None = None
     tokens: str | None = None
 
+    @model_validator(mode="after")
+    def _graph_writes_blocks(self) -> Message:
+        if self.author == "graph" and isinstance(self.content, list) and any(isinstance(p, str) for p in self.content):
+            raise ValueError("the graph writes blocks, not bare text")
+        return self
+
 
 class Frame(BaseModel):
     """A frame that the policy saw."""

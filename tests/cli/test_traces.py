@@ -65,6 +65,7 @@ DAMAGED: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "messages null": (("messages",), None),
     "messages of text": (("messages",), ["hello"]),
     "content a number": (("messages", 1, "content"), 7),
+    "bare text of the graph": (("messages", 1, "content"), ["hello"]),
     "text without text": (("messages", 1, "content"), [{"type": "text"}]),
     "calls of text": (("messages", 2, "tool_calls"), ["look"]),
     "arguments of text": (("messages", 2, "tool_calls"), [{"name": "look", "args": "far"}]),
