@@ -95,7 +95,7 @@ def test_control_characters_never_reach_the_terminal(walking_clip: Path, warm: P
     asked = ("recognize", walking_clip, *SPAN, "--mode", "no_tools")
     listed = ("--actions-file", labels)
     for words, shown in (
-        ((*asked, *listed, "--trace", f"runs{SET_TITLE}", "--report", f"{CLEAR}.html"), rb"walk\x1b]0;PWN\x07"),
+        ((*asked, *listed, "--trace", f"runs{SET_TITLE}", "--report", f"{CLEAR}.html"), rb"walk\x1b]0;PWN"),
         (("show", f"runs{SET_TITLE}"), rb"run\x9b2J"),
         ((*asked, *listed, "--json"), rb"run\u009b2J"),
         ((*asked, "--actions", "a,b", "--tools", f"x{CLEAR}"), rb"\x1b[2J"),

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from video_star import Recognition, recognize
-from video_star.graph.policies.openai_compatible import served_client
+from video_star.graph.policies.openai_compatible import openai_client, served_client
 from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.prompts import tool_schema
 from video_star.tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
@@ -368,8 +368,8 @@ async def test_a_streaming_model_is_streamed(server: Server, monkeypatch: pytest
 
 def test_a_missing_package_raises_with_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
-    resolve_policy.cache_clear()
-    served_client.cache_clear()
+    for cached in (resolve_policy, served_client, openai_client):
+        cached.cache_clear()
     monkeypatch.setenv("DASHSCOPE_API_KEY", "k")
     with pytest.raises(MissingExtra, match="pip install 'video-star.api.'"):
         resolve_policy("dashscope:qwen-vl-max?api=compatible")
