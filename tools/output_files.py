@@ -59,7 +59,7 @@ def check_output(name: str, path: Path, others: Mapping[str, Path], *, force: bo
 
 
 def check_different(name: str, path: Path, others: Mapping[str, Path]) -> None:
-    """Check that an output is none of `others`, by any path or link.
+    """Check that an output is not one of `others`, by any path or link.
 
     Raises:
         OutputNotAllowed: It is one of them.

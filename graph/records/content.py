@@ -15,7 +15,7 @@ def content_blocks(content: str | Sequence[str | Block] | None) -> list[Block]:
 
 
 def content_text(content: str | Sequence[str | Block] | None, image: Callable[[Block], str] | None = None) -> str:
-    """The text of the content, one block a line; other blocks are shown as `image` writes them, or left out."""
+    """The text of the content, one block a line; other blocks are formatted by `image`, or omitted."""
     blocks = content_blocks(content)
     lines = [block["text"] if block.get("type") == "text" else image(block) if image else None for block in blocks]
     return "\n".join(line for line in lines if line is not None)

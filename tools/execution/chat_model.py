@@ -41,9 +41,9 @@ _MAX_REFUSAL_LENGTH: Final = 400
 """Characters: a longer text that starts like a refusal also contains an answer."""
 _TOO_MANY_REQUESTS: Final = 429
 DEFAULT_RETRY_DELAY: Final = 1.0
-"""Seconds before a throttled model is called again, unless its server gives a delay."""
+"""Seconds before a throttled model is retried, unless its server gives a delay."""
 MAX_RETRY_DELAY: Final = 10.0
-"""If the server gives a delay of this many seconds or more, the model is not called again."""
+"""The model is not retried if the server asks for a delay of this many seconds or more."""
 _RETRY_AFTER: Final = re.compile(r"(\d+(?:\.\d+)?)()")
 _TRY_AGAIN_IN: Final = re.compile(r"\b(?:re)?try(?: again)?(?: in| after) (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
 """As in the error messages of OpenAI and Google."""
@@ -155,7 +155,7 @@ class ToolModel:
 
 
 def retry_delay(error: BaseException | None) -> float | None:
-    """Seconds to wait before a throttled model is called again, as given by its server; None if it is not throttled."""
+    """Seconds to wait before a throttled model is retried, as given by its server; None if it is not throttled."""
     if type(error) is PolicyUnavailable:
         return None  # The quota is used up: a retry changes nothing.
     text = str(error)

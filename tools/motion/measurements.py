@@ -87,7 +87,7 @@ class Measurements:
         return tuple((name, start) for start, name in sorted(starts))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values that `from_json` reads; what is empty is left out."""
+        """Plain JSON values that `from_json` reads; empty fields are omitted."""
         value: dict[str, Any] = adapter_of(Measurements).dump_python(self, mode="json")
         return {"observed": value.pop("observed"), **{key: inner for key, inner in value.items() if inner}}
 

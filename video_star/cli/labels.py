@@ -50,7 +50,7 @@ def read_label_file(path: Path) -> list[str]:
     """The labels of a file: one per line, numbered lines, rows of id,name, or JSON.
 
     JSON is a list of names, an object from id to name, or one from name to id. Ids, which give no order here, and the
-    names of columns are left out.
+    column names are skipped.
 
     Raises:
         BadActions: The file cannot be read, or it is JSON of another form.

@@ -1,4 +1,4 @@
-"""A chat model behind a tool: its name, when it is called again, and what is left of its text.
+"""A chat model behind a tool: its name, its retries, and the sanitizing of its text.
 
 `tests/tools/test_describe.py` and `tests/tools/knowledge/test_explain.py` cover failures, refusals and time limits.
 """
