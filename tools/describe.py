@@ -18,7 +18,7 @@ from PIL import Image
 from .errors import ToolModelFailed
 from .execution.chat_model import ToolModel, sanitize
 from .execution.result_cache import cached_text
-from .motion.result import Motion
+from .motion.motion import Motion
 from .primitives import PRIMITIVES
 from .video.reader import Frames
 

@@ -21,7 +21,7 @@ from .vision.engines import EMBEDDED, engine, engine_name
 
 if TYPE_CHECKING:
     from .execution.chat_model import ToolModel
-    from .motion.result import Motion
+    from .motion.motion import Motion
     from .video.reader import Frames
     from .vision.pose import Poses
 
@@ -67,7 +67,7 @@ class Finding:
     frames: tuple[tuple[float, np.ndarray], ...] = ()
     """Frames for the policy, with overlays or as they are: (seconds, (height, width, 3) uint8 RGB)."""
     measured: Mapping[str, Any] | None = None
-    """Measurements as plain JSON for the evidence: `tools.motion.result.Measurements`."""
+    """Measurements as plain JSON for the evidence: `tools.motion.motion.Measurements`."""
     note: str = ""
     """Why the embedded engine replaced the chat model; empty if nothing failed."""
     tokens: Mapping[str, int] = field(default_factory=dict)
@@ -283,7 +283,7 @@ def poses_of(clip: Clip) -> Poses:
 
 def _motion(clip: Clip) -> Motion:
     from .motion.measure import measure_motion
-    from .motion.result import Motion
+    from .motion.motion import Motion
 
     def compute() -> str:
         return measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json()

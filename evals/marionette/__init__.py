@@ -1,6 +1,6 @@
 """Marionette: a generator of short clips of animated people whose actions are compositions of motion primitives."""
 
 from .actions import ACTIONS, Action, oracle
-from .film import Film, film
+from .clip_renderer import Film, film
 
 __all__ = ["ACTIONS", "Action", "Film", "film", "oracle"]

@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from .annotations import Segment
 from .body import CARRY, Body
+from .people_and_props import SIZES, Prop, Stage
+from .people_and_props import floor as ground
 from .primitives import PRIMITIVES, Step
 from .skeleton import SIDES, Shape, aim
-from .stage import SIZES, Prop, Stage
-from .stage import floor as ground
 
 SHORTEST: Final = 2.0
 LONGEST: Final = 4.0

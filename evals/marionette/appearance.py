@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from .people_and_props import Prop
 from .skeleton import SIDES, Joints, Shape, facing, unit
-from .stage import Prop
 
 Colour = tuple[float, float, float]
 

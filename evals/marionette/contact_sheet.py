@@ -13,7 +13,7 @@ import typer
 from PIL import Image, ImageDraw, ImageFont
 
 from .actions import ACTIONS
-from .film import Film, film
+from .clip_renderer import Film, film
 
 FRAMES: Final = 6
 SIDE: Final = 112

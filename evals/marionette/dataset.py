@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...tools.errors import BadInput
 from .actions import ACTIONS
-from .film import FPS, film
+from .clip_renderer import FPS, film
 from .primitives import PRIMITIVES
 
 ABOUT: Final = "marionette.json"

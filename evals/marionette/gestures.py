@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from .body import REST
+from .primitive_base import BOTH, Step, hang, primitive, rise
 from .skeleton import SIDES, aim
-from .steps import BOTH, Step, hang, primitive, rise
 
 EMBRACE: Final = 0.42
 """Distance in metres of two people who have walked up to each other."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .body import CARRY, REST, Body
+from .primitive_base import BOTH, Step, primitive, rise
 from .skeleton import SIDES, aim
-from .steps import BOTH, Step, primitive, rise
 
 
 @primitive(0.55, "arm_swing")

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from .camera import Camera
-from .renderer import Canvas
+from .canvas import Canvas
 
 PAD = 0.2
 """Margin of the backdrop on each side as a fraction of the picture, for shake and zoom."""

@@ -20,7 +20,7 @@ import typer
 from ...tools.errors import BadInput
 from ...tools.library import fine_frames
 from ...tools.motion.measure import measure_motion
-from ...tools.motion.result import Motion
+from ...tools.motion.motion import Motion
 from ...tools.primitives import PRIMITIVES
 from ...tools.video.clip import open_clip
 from ...tools.vision.engines import engine

@@ -14,8 +14,8 @@ import typer
 from PIL import Image
 
 from ..marionette.actions import ACTIONS, oracle
+from ..marionette.clip_renderer import Film, film
 from ..marionette.dataset import items
-from ..marionette.film import Film, film
 from ..metrics import accuracy
 
 SIDE: Final = 32

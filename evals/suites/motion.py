@@ -19,7 +19,7 @@ import typer
 from ...tools.library import fine_frames, tool
 from ...tools.motion.measure import measure_motion
 from ...tools.motion.measurements import Measurements
-from ...tools.motion.result import Motion
+from ...tools.motion.motion import Motion
 from ...tools.video.clip import open_clip
 from ...tools.vision.pose import Poses
 from ..metrics import wilson

@@ -13,8 +13,8 @@ from typing import TextIO, cast
 
 import pytest
 
-from video_star.cli.screen import Screen
-from video_star.cli.terminal import PlainStream
+from video_star.cli.messages import Screen
+from video_star.cli.plain_text import PlainStream
 
 from ..console import SCRIPT, SPAN, typed
 from .conftest import Answered

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from .dev_server import (  # noqa: F401 (fixtures)
+from .langgraph_dev_server import (  # noqa: F401 (fixtures)
     ACTIONS,
     CONFIG,
     NODES,

@@ -18,7 +18,7 @@ from .body import (
     R_WRIST,
     Body,
 )
-from .signal import (
+from .time_series import (
     MIN_KNOWN,
     SMOOTHING,
     Measure,

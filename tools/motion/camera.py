@@ -9,8 +9,8 @@ import numpy as np
 
 from ..execution.cancellation import check_cancelled
 from .flow import CELL, Flow
-from .signal import Measure, ramp
 from .similarity import fit_similarity
+from .time_series import Measure, ramp
 
 CLOSE: Final = 0.7
 """Largest residual, in working pixels, of a point that moves with the scene."""

@@ -16,7 +16,7 @@ from ..execution.cancellation import check_cancelled
 from .object_pairs import measure_objects_pair, relative_size
 from .objects import MovingObject
 from .segments import STEP, Segment, goes_along, over, scaled, segments_of
-from .signal import Measure, Rhythm, ramp, rhythm
+from .time_series import Measure, Rhythm, ramp, rhythm
 
 SWING: Final = 0.015
 """Half of the smallest amplitude, peak to peak, that counts as repetition."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..video.reader import Frames
 from .body import L_EYE, NOSE, R_EYE, Body
-from .signal import Measure, lasting, ramp
+from .time_series import Measure, lasting, ramp
 
 LEAST_EYES: Final = 10
 """Pixels between the eyes below which image noise changes a face as much as speech does."""

@@ -20,7 +20,7 @@ from .body import (
     Body,
     filled,
 )
-from .signal import (
+from .time_series import (
     MIN_KNOWN,
     Measure,
     Measures,

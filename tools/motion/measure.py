@@ -19,13 +19,13 @@ from .events import Event, events_of, reaches_out
 from .face import face_motion
 from .flow import Flow, follow
 from .gait import net_velocity, steps_per_second
+from .motion import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion, PersonMotion, Repetition
 from .objects import MovingObject, objects_of
 from .pair import measure_pair
 from .people import on_people, whole_people
 from .person import body_rhythm, measure_person
 from .pyramid import working_images
-from .result import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion, PersonMotion, Repetition
-from .signal import MAX_FRAME_GAP, Measure, Rhythm
+from .time_series import MAX_FRAME_GAP, Measure, Rhythm
 
 MIN_CAMERA_SHIFT: Final = 0.02
 """Shift of the scene, in long sides of the image, below which the camera counts as static."""

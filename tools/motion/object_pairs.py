@@ -8,7 +8,7 @@ import numpy as np
 
 from .objects import MovingObject
 from .segments import STEP, distances, filled_gaps, segments_of
-from .signal import Measure, ramp
+from .time_series import Measure, ramp
 
 TOUCH: Final = 0.075
 """Distance of the nearest points of two objects that may touch: points are tracked 0.05 apart."""

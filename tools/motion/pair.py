@@ -22,7 +22,7 @@ from .body import (
     R_WRIST,
     Body,
 )
-from .signal import MAX_FRAME_GAP, Measure, Measures, event, lasting, ramp, strongest
+from .time_series import MAX_FRAME_GAP, Measure, Measures, event, lasting, ramp, strongest
 
 ALIKE: Final = 1.6
 """People whose sizes differ by more stand at different distances from the camera: they do not touch, they overlap."""

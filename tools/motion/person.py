@@ -24,7 +24,7 @@ from .body import (
     filled,
 )
 from .gait import measure_legs, measure_travel
-from .signal import (
+from .time_series import (
     MAX_FRAME_GAP,
     MIN_KNOWN,
     SMOOTHING,

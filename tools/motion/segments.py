@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from .objects import MovingObject
-from .signal import Measure, ramp, turning_points
+from .time_series import Measure, ramp, turning_points
 
 STEP: Final = 0.04
 """Shortest displacement that counts as a movement."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
@@ -90,6 +91,9 @@ def _version(argument: str) -> str:
 @lru_cache(maxsize=2)
 def _from_module(kind: str, argument: str, version: str) -> Engine:
     """The engine of the module named by `kind`; created again when `version` changes."""
+    for name in ("engines", "rtmpose"):
+        # Modules written for 0.1 import these from `video_star.tools`.
+        sys.modules.setdefault(f"video_star.tools.{name}", import_module(f".{name}", __package__))
     try:
         made: Engine = import_module(KINDS.get(kind, kind)).engine(argument)
         return replace(made, name=f"{made.name} {version}".rstrip())

@@ -16,8 +16,9 @@ import typer
 
 from ..tools.output_files import UNFINISHED
 from . import doctor, marionette, models, recognize, serve, synthesize, traces
+from .errors import INTERRUPTED
 from .options import AgentCommand
-from .terminal import INTERRUPTED, PlainStream
+from .plain_text import PlainStream
 
 RENAMED: Final = {"to": "out", "per-clip": "traces-per-clip"}
 """Former names of options, accepted until version 0.3."""

@@ -36,7 +36,7 @@ def doctor() -> None:
     """
     from rich.markup import escape
 
-    from .screen import console
+    from .messages import console
 
     console.print("[bold]core[/]")
     for name in CORE:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import typed_errors
+from .errors import typed_errors
 
 app = typer.Typer(help="Generate Marionette, clips of animated people.", no_args_is_help=True)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from .terminal import typed_errors
+from .errors import typed_errors
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,7 +28,7 @@ def list_models() -> None:
 
         from ..tools.vision.checkpoints import NAMES
         from ..tools.vision.engines import VARIABLE, engine_name
-        from .screen import console
+        from .messages import console
 
         for name in NAMES:
             console.print(f"  {escape(_state(name))}", soft_wrap=True)
@@ -48,7 +48,7 @@ def pull(names: Annotated[list[str], typer.Argument(help="Names such as yolo11n 
         from rich.progress import Progress as Bars
 
         from ..tools.vision.checkpoints import file_of
-        from .screen import Screen
+        from .messages import Screen
 
         for name in names:
             file_of(name)

@@ -15,8 +15,10 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from .terminal import parse_price, typed_errors
+from .errors import typed_errors
 
+MAX_PRICE: Final = 1e6
+"""USD per million tokens, as in `graph.state.Price`."""
 LIMITS: Final[Mapping[str, type]] = {
     "frames": int,
     "pixels": int,
@@ -113,3 +115,22 @@ def agent_options(
         return run
 
     return decorate
+
+
+def parse_price(text: str) -> dict[str, float]:
+    """A price such as 0.8/3.2 as the fields of `graph.state.Price`.
+
+    Raises:
+        BadInput: It has another format.
+    """
+    from ..tools.errors import BadInput
+
+    try:
+        figures = [float(figure) for figure in text.split("/")]
+        if not all(0 <= figure <= MAX_PRICE for figure in figures):
+            raise ValueError
+        return dict(zip(("input", "output", "cached")[: max(2, len(figures))], figures, strict=True))
+    except ValueError:
+        raise BadInput(
+            f"invalid price {text[:40]!r}; give USD per million input/output tokens, as in 0.8/3.2"
+        ) from None

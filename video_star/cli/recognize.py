@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from .errors import typed_errors
 from .labels import read_label_file, typed_labels, warn_of_split_labels
 from .options import LIMITS, RUN, Force, agent_options
-from .output import Outputs, check_outputs, finish, write_page
-from .terminal import stdout_to_stderr, typed_errors
+from .plain_text import stdout_to_stderr
+from .results import Outputs, check_outputs, finish, write_page
 
 
 @agent_options(RUN, LIMITS)
@@ -130,7 +131,7 @@ def _run(
     if quiet:
         with stdout_to_stderr():
             return wait_for(run_record(clip, actions, **inputs, **settings))
-    from .screen import node_progress
+    from .messages import node_progress
 
     with node_progress() as on_event:
         return wait_for(run_record(clip, actions, on_event=on_event, **inputs, **settings))

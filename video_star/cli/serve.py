@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import typed_errors
+from .errors import typed_errors
 
 
 def serve(

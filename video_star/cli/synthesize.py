@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import LIMITS, agent_options
-from .terminal import parse_price, typed_errors
+from .errors import typed_errors
+from .options import LIMITS, agent_options, parse_price
 
 
 # Two rounds, so that a teacher whose tool failed can call another one.
@@ -63,7 +63,7 @@ def synthesize(
         from ..graph.state import Price
         from ..training.synthesis import Settings, load_processor, teacher_named, write_card
         from ..training.synthesis import synthesize as make
-        from .screen import show_path, synthesis_progress
+        from .messages import show_path, synthesis_progress
 
         folder = root or split.parent
         use_knowledge(folder)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from .errors import typed_errors
 from .options import Force
-from .output import check_outputs, finish, write_page
-from .terminal import stdout_to_stderr, typed_errors
+from .plain_text import stdout_to_stderr
+from .results import check_outputs, finish, write_page
 
 Trace = Annotated[Path, typer.Argument(help="Folder written by --trace.")]
 
@@ -38,7 +39,7 @@ def show(
         # Results of earlier versions lack newer fields.
         record["recognition"] = recognition(record).model_dump() | record["recognition"]
         if not as_json:
-            from .screen import show_conversation
+            from .messages import show_conversation
 
             with damage(where):
                 show_conversation(record)

@@ -20,7 +20,8 @@ from video_star.tools.errors import UnknownPolicy
 from video_star.tools.execution.chat_model import ToolModel
 from video_star.tools.library import Finding, tool
 
-from .. import dashscope_server, model_server
+from .. import fake_dashscope_server as dashscope_server
+from .. import fake_model_server as model_server
 from ..conftest import Scripted, says
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]

@@ -12,7 +12,7 @@ from video_star import build_graph, recognize
 from video_star.graph.concurrency import wait_for
 from video_star.graph.policies.prompted_tools import ToolFallback
 
-from ..model_server import GOOD, Handler, Server, completion
+from ..fake_model_server import GOOD, Handler, Server, completion
 
 pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 

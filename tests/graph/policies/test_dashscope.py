@@ -26,7 +26,7 @@ from video_star.graph.run import run_record  # noqa: E402
 from video_star.tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy  # noqa: E402
 from video_star.tools.execution.media_store import default_store  # noqa: E402
 
-from ..dashscope_server import GOOD, KEY, LOOK, NAME, PATH, Body, Raw, Reply, Server, Turn, refusal, serving
+from ..fake_dashscope_server import GOOD, KEY, LOOK, NAME, PATH, Body, Raw, Reply, Server, Turn, refusal, serving
 
 pytestmark = pytest.mark.slow
 

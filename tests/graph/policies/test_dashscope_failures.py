@@ -18,8 +18,8 @@ from video_star.graph.policies.prompted_tools import ToolFallback, refuses_tools
 from video_star.tools.errors import PolicyBusy, PolicyUnavailable  # noqa: E402
 from video_star.tools.execution.chat_model import retry_delay  # noqa: E402
 
-from .. import model_server as compatible  # noqa: E402
-from ..dashscope_server import EVENTS, KEY, Body, Raw, Reply, Server, Turn, error_event, refusal, serving
+from .. import fake_model_server as compatible  # noqa: E402
+from ..fake_dashscope_server import EVENTS, KEY, Body, Raw, Reply, Server, Turn, error_event, refusal, serving
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.prompts import tool_schema
 from video_star.tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
 
-from ..model_server import (
+from ..fake_model_server import (
     AS_TEXT,
     GOOD,
     LOOK,

@@ -24,7 +24,7 @@ from video_star.graph.turn import Turn as PolicyTurn
 from video_star.graph.usage import NodeUsage
 from video_star.tools.errors import PolicyBusy, PolicyUnavailable, UnknownPolicy
 
-from ..provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAMA, SIGNATURE, Server, Turn, serving
+from ..fake_provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAMA, SIGNATURE, Server, Turn, serving
 
 pytest.importorskip("langchain", reason="needs the extra [api]")
 

@@ -28,7 +28,7 @@ from video_star.tools.errors import PolicyUnavailable
 from video_star.tools.execution.media_store import MediaStore, default_store
 
 from ..conversations import record_all
-from ..vllm_server import PYTHON, VllmServer
+from ..real_vllm_server import PYTHON, VllmServer
 
 pytestmark = [
     pytest.mark.slow,

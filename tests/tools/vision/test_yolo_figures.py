@@ -18,7 +18,7 @@ from video_star.tools.video.writer import write_video
 from video_star.tools.vision.detections import Skeletons
 from video_star.tools.vision.engines import engine_name
 from video_star.tools.vision.yolo import Yolo
-from video_star.training.pose_detector import HELD_OUT, NAME, pictures
+from video_star.training.train_pose_detector import HELD_OUT, NAME, pictures
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph.model_server import Body, Handler, Reply, Server, completion
+from tests.graph.fake_model_server import Body, Handler, Reply, Server, completion
 from video_star.graph.records.trace import read
 
 from ...clips import cut_clip

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from .terminal import CONTROLS, FAILED, one_line, stdout_to_stderr
+from .errors import FAILED, one_line
+from .plain_text import CONTROLS, stdout_to_stderr
 
 Outputs = Mapping[str, tuple[Path | None, Callable[[Path], None]]]
 """Files to write by name: the path, None if not asked for, and the function that writes it."""
@@ -24,7 +25,7 @@ def finish(record: Mapping[str, Any], as_json: bool, outputs: Outputs) -> NoRetu
     if as_json:
         _print_json(record["recognition"])
     else:
-        from .screen import show_result
+        from .messages import show_result
 
         show_result(record)
     for name, (path, write) in outputs.items():
@@ -38,7 +39,7 @@ def finish(record: Mapping[str, Any], as_json: bool, outputs: Outputs) -> NoRetu
             failed = True
         else:
             if not as_json:
-                from .screen import show_path
+                from .messages import show_path
 
                 show_path(name, path)
     raise typer.Exit(FAILED if failed else 0)

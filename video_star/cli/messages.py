@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
-from .terminal import PlainStream, printable
+from .plain_text import PlainStream, printable
 
 if TYPE_CHECKING:
     from ..graph.run import Event

@@ -1,7 +1,7 @@
 """Trains YOLO11n-pose from scratch on Marionette: a small model with meaningful boxes and keypoints, for tests.
 
-Run as `python -m video_star.training.pose_detector FOLDER [--epochs 20] [--pictures 1200] [--threads 1]`, with the
-extra [yolo]. It renders the pictures, trains, and prints the accuracy of the model and of the embedded engine on
+Run as `python -m video_star.training.train_pose_detector FOLDER [--epochs 20] [--pictures 1200] [--threads 1]`, with
+the extra [yolo]. It renders the pictures, trains, and prints the accuracy of the model and of the embedded engine on
 held-out seeds. The same seeds give the same pictures; an interrupted training is resumed from its last epoch. Nothing
 is downloaded, installed or reported. The result, FOLDER/yolo11n-pose-figures.pt in half precision, is made with
 ultralytics and under its licence, AGPL-3.0.
@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..evals.keypoint_metrics import Accuracy, GroundTruth, measure
 from ..evals.marionette.actions import ACTIONS
-from ..evals.marionette.film import film
+from ..evals.marionette.clip_renderer import film
 from ..tools.video.reader import Frames
 from ..tools.vision.blazepose import BLAZEPOSE
 from ..tools.vision.detections import PoseEstimator, Skeletons

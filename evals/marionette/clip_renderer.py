@@ -15,9 +15,9 @@ from .actions import ACTIONS, choreograph
 from .annotations import Annotations
 from .appearance import WOODS, Board, Clothes, Colour, Solid, person_solids, prop_parts
 from .camera import Camera, frame
-from .renderer import Canvas
+from .canvas import Canvas
+from .people_and_props import Prop, Stage, floor
 from .skeleton import COCO, SIDES, Joints, unit
-from .stage import Prop, Stage, floor
 
 FPS: Final = 12.0
 SIZES: Final = ((192, 192), (208, 160), (160, 208), (240, 180), (224, 224), (256, 144))

@@ -10,8 +10,8 @@ from PIL import Image
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.detections import KEYPOINTS, Skeletons
 from video_star.tools.vision.yolo import Yolo
-from video_star.training import pose_detector
-from video_star.training.pose_detector import FLIPPED, HELD_OUT, NAME, compare, pictures, train, write_dataset
+from video_star.training import train_pose_detector
+from video_star.training.train_pose_detector import FLIPPED, HELD_OUT, NAME, compare, pictures, train, write_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_an_interrupted_training_is_resumed(tmp_path: Path, monkeypatch: pytest.
         save(trainer)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pose_detector, "SIZE", 64)
+    monkeypatch.setattr(train_pose_detector, "SIZE", 64)
     with monkeypatch.context() as patch:
         patch.setattr(engine.BaseTrainer, "save_model", save_and_stop)
         with pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .body import REST, Body
-from .stage import Prop, Stage
+from .people_and_props import Prop, Stage
 
 BOTH: Final = ("left", "right")
 

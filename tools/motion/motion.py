@@ -12,7 +12,7 @@ import numpy as np
 from ..marked_json import marked_json
 from ..primitives import OBSERVED, PRIMITIVES
 from .measurements import MEASURED, Measurements, Observation, Repeated, adapter_of
-from .signal import MAX_FRAME_GAP
+from .time_series import MAX_FRAME_GAP
 
 MAX_PEOPLE: Final = 8
 """Most people the summary describes one by one."""

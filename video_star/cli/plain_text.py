@@ -1,4 +1,4 @@
-"""What commands share: exit codes, errors on one line, a clean stdout, the format of prices."""
+"""Text that is safe to print: control characters escaped, whoever prints; a clean stdout."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Final, TextIO
-
-import typer
-
-FAILED: Final = 1
-BAD_INPUT: Final = 2
-INTERRUPTED: Final = 130
-MAX_PRICE: Final = 1e6
-"""USD per million tokens, as in `graph.state.Price`."""
 
 CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Control characters except tab and line feed, separators of lines, and marks that reverse the order of text."""
@@ -30,7 +22,7 @@ def printable(text: str) -> str:
 class PlainStream:
     """A stream of the process that writes control characters as escape sequences, whoever prints.
 
-    What rich prints has passed `screen.Screen`, which writes to `stream` directly.
+    What rich prints has passed `messages.Screen`, which writes to `stream` directly.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -65,40 +57,3 @@ def stdout_to_stderr() -> Iterator[None]:
     finally:
         os.dup2(original, 1)
         os.close(original)
-
-
-@contextmanager
-def typed_errors() -> Iterator[None]:
-    """Print expected errors as one line on stderr, without a traceback, and exit."""
-    from ..tools.errors import BadInput, VideoStarError
-
-    try:
-        yield
-    except (VideoStarError, OSError) as error:
-        print(f"Error: {one_line(error)}", file=sys.stderr)
-        raise typer.Exit(BAD_INPUT if isinstance(error, BadInput | ImportError) else FAILED) from error
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error on one line."""
-    remedy = "; check that the path can be written" if isinstance(error, OSError) else ""
-    return f"{' '.join(str(error).split())}{remedy}"
-
-
-def parse_price(text: str) -> dict[str, float]:
-    """A price such as 0.8/3.2 as the fields of `graph.state.Price`.
-
-    Raises:
-        BadInput: It has another format.
-    """
-    from ..tools.errors import BadInput
-
-    try:
-        figures = [float(figure) for figure in text.split("/")]
-        if not all(0 <= figure <= MAX_PRICE for figure in figures):
-            raise ValueError
-        return dict(zip(("input", "output", "cached")[: max(2, len(figures))], figures, strict=True))
-    except ValueError:
-        raise BadInput(
-            f"invalid price {text[:40]!r}; give USD per million input/output tokens, as in 0.8/3.2"
-        ) from None
