@@ -74,7 +74,10 @@ class Turn:
         except Exception as error:
             raise policy_failure(error, self.usage.node) from error
         self.usage.add_reply(reply)
-        return await asyncio.to_thread(_store_tokens, by_policy(reply, self.usage.node), store)
+        reply = by_policy(reply, self.usage.node)
+        if TOKEN_TRACK in reply.response_metadata:
+            await asyncio.to_thread(_store_tokens, reply, store)
+        return reply
 
     async def ask_for(
         self,
@@ -135,11 +138,9 @@ def form_for(policy: BaseChatModel, context: Context, make: Callable[..., Form],
     return make(*args, context.reasoning)
 
 
-def _store_tokens(reply: AIMessage, store: MediaStore) -> AIMessage:
-    """The reply with its token ids and log-probabilities, if the backend gives them, moved to the store."""
-    track = reply.response_metadata.pop(TOKEN_TRACK, None)
-    if track is not None:
-        # On a full disk the tokens of the turn, which are needed for training only, are lost, but not the run.
-        with suppress(OSError):
-            reply.additional_kwargs["video_star"]["tokens"] = store.put_json(track)
-    return reply
+def _store_tokens(reply: AIMessage, store: MediaStore) -> None:
+    """Move the token ids and log-probabilities of a reply to the store."""
+    track = reply.response_metadata.pop(TOKEN_TRACK)
+    # On a full disk the tokens of the turn, which are needed for training only, are lost, but not the run.
+    with suppress(OSError):
+        reply.additional_kwargs["video_star"]["tokens"] = store.put_json(track)

@@ -1,8 +1,8 @@
 """How often a policy's runs fork.
 
 Run as `python -m video_star.evals.suites.token_forks POLICY [--episodes 100] [--concurrency 16]`. A run forks when the
-prompt of a turn does not begin with every token of the turn before. The episodes use the demo clip, with a seed each and
-at temperature 1, so that no two conversations are alike.
+prompt of a turn does not begin with every token of the turn before. The episodes use the demo clip, with a seed each
+and at temperature 1, so that no two conversations are alike.
 """
 
 from __future__ import annotations
