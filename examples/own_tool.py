@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from video_star import Context, build_graph
-from video_star.tools.library import Finding, tool
+from video_star.tools.registry import Finding, tool
 from video_star.tools.video.clip import Clip
 from video_star.tools.video.source import DEMO_CLIP
 

@@ -14,7 +14,7 @@ from langgraph.types import RetryPolicy
 
 from ..tools.errors import PolicyBusy, PolicyUnavailable
 from ..tools.execution.chat_model import ToolModel
-from ..tools.library import Tool, ToolName
+from ..tools.registry import Tool, ToolName
 from .concurrency import wait_for
 from .host import Host
 from .nodes.decompose import decompose

@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 
 from ..tools.errors import ModelNotAllowed, UnknownPolicy
 from ..tools.execution.chat_model import ToolModel
-from ..tools.library import Tool, ToolName, tool
+from ..tools.registry import Tool, ToolName, tool
 from ..tools.settings import settings
 from .policies.registry import EMBEDDED, resolve_policy
 from .prompts import tool_schema

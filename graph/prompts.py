@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
-from ..tools.library import tool
+from ..tools.registry import tool
 
 DEFAULT_QUESTION: Final = "What is the action in this video?"
 

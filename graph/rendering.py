@@ -14,7 +14,7 @@ from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from ..tools.errors import BadEdit
 from ..tools.knowledge import one_line
 from ..tools.knowledge.explain import explain_actions
-from ..tools.library import tool
+from ..tools.registry import tool
 from .candidates import checked_actions
 from .policies.kinematic.reading import read_definitions, read_measurements
 from .prompts import METADATA, Request, by_graph, fused, is_outdated, is_untouched, opening

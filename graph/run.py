@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool
-from ..tools.library import TOOL_NAMES
+from ..tools.registry import TOOL_NAMES
 from .builder import graph as default_graph
 from .candidates import checked_actions
 from .concurrency import wait_for

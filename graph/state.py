@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 # Before Python 3.12, pydantic makes no schema for typing.TypedDict, and Studio no form.
 from typing_extensions import TypedDict
 
-from ..tools.library import TOOL_NAMES, ToolName
+from ..tools.registry import TOOL_NAMES, ToolName
 
 Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
 Status = Literal["ok", "degraded", "failed"]

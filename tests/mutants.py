@@ -191,7 +191,7 @@ MUTANTS = [
     ),
     Mutant(
         "primitives: faint motion is not observed",
-        "tools/primitives.py",
+        "tools/motion_primitives.py",
         "OBSERVED: Final = 0.3",
         "OBSERVED: Final = 0.95",
         "tests/tools/motion/test_people.py",

@@ -18,8 +18,8 @@ from PIL import Image
 from .errors import ToolModelFailed
 from .execution.chat_model import ToolModel, sanitize
 from .execution.result_cache import cached_text
-from .motion.motion import Motion
-from .primitives import PRIMITIVES
+from .motion.motion_result import Motion
+from .motion_primitives import PRIMITIVES
 from .video.reader import Frames
 
 SALIENT: Final = 4

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .graph import Context, Recognition, arecognize, build_graph, recognize
     from .tools.errors import BadInput, VideoStarError
-    from .tools.library import langchain_tool
+    from .tools.registry import langchain_tool
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 _HOMES = {
     "BadInput": ".tools.errors",
     "VideoStarError": ".tools.errors",
-    "langchain_tool": ".tools.library",
+    "langchain_tool": ".tools.registry",
 }
 
 

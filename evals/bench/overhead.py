@@ -80,7 +80,7 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
     from video_star.graph.replies.sub_actions import parse_sub_actions
     from video_star.graph.state import Context
     from video_star.tools.execution.media_store import default_store
-    from video_star.tools.library import tool
+    from video_star.tools.registry import tool
     from video_star.tools.video.clip import open_clip
 
     start, store, context = time.perf_counter(), default_store(), Context()
@@ -103,7 +103,7 @@ async def plain_loop(clip_path: str, policy: Instant) -> float:
 
 async def bare_tool(clip_path: str) -> float:
     """Seconds for the tool call alone, which does not count as overhead."""
-    from video_star.tools.library import tool
+    from video_star.tools.registry import tool
     from video_star.tools.video.clip import open_clip
 
     clip = open_clip(clip_path)

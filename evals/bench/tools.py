@@ -242,7 +242,7 @@ def concurrency(rounds: int) -> int:
 
 def cache_hit() -> int:
     """Time to read a cached result; 1 if the target is missed."""
-    from video_star.tools.library import poses_of
+    from video_star.tools.registry import poses_of
     from video_star.tools.video.clip import open_clip
 
     clip = open_clip(str(DEMO_CLIP), 0, 6)
@@ -261,7 +261,7 @@ def selected_against_all(folder: Path) -> int:
     too. Returns 1 if the target is missed.
     """
     from video_star.graph.run import recognize
-    from video_star.tools.library import tool
+    from video_star.tools.registry import tool
     from video_star.tools.video.clip import open_clip
 
     seconds_by_mode = {mode: 0.0 for mode in ("agentic", "static")}
@@ -297,7 +297,7 @@ def soak(clip_path: Path, calls: int, names: Sequence[str] = TOOLS) -> tuple[flo
     medians over a tenth of the calls.
     """
     from video_star.tools.execution.executor import EXECUTOR
-    from video_star.tools.library import tool
+    from video_star.tools.registry import tool
     from video_star.tools.video.clip import open_clip
 
     whole, samples = open_clip(str(clip_path)), []

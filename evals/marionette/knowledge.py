@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...tools.primitives import PRIMITIVES as MEASURED
+from ...tools.motion_primitives import PRIMITIVES as MEASURED
 from .annotations import Annotations
 from .dataset import ABOUT
 from .primitives import PRIMITIVES
 
 
 def visible_primitives(clip: Path) -> dict[str, str]:
-    """The motion primitives of `tools.primitives` that the clip shows, with their meanings, in temporal order.
+    """The motion primitives of `tools.motion_primitives` that the clip shows, with their meanings, in temporal order.
 
     Args:
         clip: `<data set>/clips/<id>.mp4`; the result is empty if it has no annotations.

@@ -46,11 +46,11 @@ class Primitive:
     """Duration at normal pace."""
     meaning: str
     shows: tuple[str, ...]
-    """The names in `tools.primitives` of what can be measured of it."""
+    """The names in `tools.motion_primitives` of what can be measured of it."""
 
 
 PRIMITIVES: Final[dict[str, Primitive]] = {}
-"""Name to primitive. Names agree with `tools.primitives` if the meaning is the same."""
+"""Name to primitive. Names agree with `tools.motion_primitives` if the meaning is the same."""
 
 
 def primitive(seconds: float, *shows: str) -> Callable[[Callable[[Step], None]], Callable[[Step], None]]:

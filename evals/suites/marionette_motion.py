@@ -18,10 +18,10 @@ import numpy as np
 import typer
 
 from ...tools.errors import BadInput
-from ...tools.library import fine_frames
-from ...tools.motion.measure import measure_motion
-from ...tools.motion.motion import Motion
-from ...tools.primitives import PRIMITIVES
+from ...tools.motion.measure_motion import measure_motion
+from ...tools.motion.motion_result import Motion
+from ...tools.motion_primitives import PRIMITIVES
+from ...tools.registry import fine_frames
 from ...tools.video.clip import open_clip
 from ...tools.vision.engines import engine
 from ...tools.vision.pose import Poses, estimate_pose

@@ -16,10 +16,10 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from ...tools.library import fine_frames, tool
-from ...tools.motion.measure import measure_motion
+from ...tools.motion.measure_motion import measure_motion
 from ...tools.motion.measurements import Measurements
-from ...tools.motion.motion import Motion
+from ...tools.motion.motion_result import Motion
+from ...tools.registry import fine_frames, tool
 from ...tools.video.clip import open_clip
 from ...tools.vision.pose import Poses
 from ..metrics import wilson

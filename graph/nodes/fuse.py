@@ -6,7 +6,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ...tools.library import tool
+from ...tools.registry import tool
 from ..host import Host, offered_tools
 from ..prompts import Request, next_request
 from ..rendering import fused_message, with_frames_to_show

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ...tools.errors import ToolUnavailable, VideoStarError
 from ...tools.execution.executor import EXECUTOR
 from ...tools.execution.media_store import MediaStore, default_store
-from ...tools.library import Tool, ToolName
+from ...tools.registry import Tool, ToolName
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import Candidates

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...tools.drawing.annotators import PoseAnnotator, banner
-from ...tools.library import poses_of
 from ...tools.output_files import check_different
+from ...tools.registry import poses_of
 from ...tools.video.clip import open_clip
 from ...tools.video.writer import write_video
 

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from video_star.graph import Context, build_graph
 from video_star.tools.errors import BadActions, BadEdit
-from video_star.tools.library import TOOL_NAMES
+from video_star.tools.registry import TOOL_NAMES
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
 ACTIONS = ["walk", "run", "hug"]

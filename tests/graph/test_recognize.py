@@ -26,7 +26,7 @@ from video_star.graph.report.page import render_page
 from video_star.graph.run import run_record
 from video_star.tools.errors import BadActions, SpanOutsideVideo, UnknownPolicy, UnknownTool, VideoNotFound
 from video_star.tools.execution.media_store import MediaStore
-from video_star.tools.library import TOOL_NAMES
+from video_star.tools.registry import TOOL_NAMES
 
 ACTIONS = ["walk", "run", "hug"]
 NOT_ACCEPTED = "it does not accept the request; check that the model accepts images, several in one conversation"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from video_star.tools.library import tool
+from video_star.tools.registry import tool
 
 
 def test_times_are_read_in_every_usual_form() -> None:

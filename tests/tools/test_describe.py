@@ -19,7 +19,7 @@ from video_star.tools.describe import LENGTH, PICTURES, Description, salient
 from video_star.tools.errors import PolicyUnavailable
 from video_star.tools.execution import chat_model as chat_models
 from video_star.tools.execution.chat_model import ToolModel
-from video_star.tools.library import Finding, tool
+from video_star.tools.registry import Finding, tool
 from video_star.tools.video.clip import Clip, open_clip
 from video_star.tools.video.reader import Frames
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import primitives
+from .. import motion_primitives
 from ..execution.result_cache import load_text, save_text
 from ..settings import settings
 from .entries import Definition, KnowledgeError, read_entries, words
@@ -52,7 +52,7 @@ def knowledge_base() -> KnowledgeBase:
     """
     own = sorted(files(__package__).iterdir(), key=lambda path: path.name)
     code = [path.read_bytes() for path in own if path.name.endswith(".py")]
-    code.append(Path(primitives.__file__).read_bytes())
+    code.append(Path(motion_primitives.__file__).read_bytes())
     shipped = {path.name: path.read_bytes() for path in own if path.name.endswith(".yaml")}
     additional = {str(path): _read(path) for path in settings().knowledge}
     digests = [hashlib.sha256(text).hexdigest() for text in (*code, *shipped.values(), *additional.values())]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import VideoStarError
-from ..primitives import PRIMITIVES
+from ..motion_primitives import PRIMITIVES
 
 LABEL_LENGTH: Final = 200
 """Most characters of a label that are read and shown."""

@@ -12,7 +12,7 @@ from ..errors import ToolModelFailed
 from ..execution.chat_model import ToolModel, sanitize
 from ..execution.result_cache import load_text, save_text
 from ..marked_json import marked_json
-from ..primitives import PRIMITIVES
+from ..motion_primitives import PRIMITIVES
 from . import Definition, SubAction, define_all, labels, one_line
 
 VERSION: Final = "explain-2"

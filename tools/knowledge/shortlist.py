@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
 
-from ..primitives import PRIMITIVES
+from ..motion_primitives import PRIMITIVES
 from .base import index
 from .entries import one_line, words
 from .index import stems

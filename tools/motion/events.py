@@ -54,7 +54,7 @@ class Event:
     """Something that an object did, alone or with another one."""
 
     name: str
-    """A primitive of `tools.primitives`."""
+    """A primitive of `tools.motion_primitives`."""
     measure: Measure
     number: int
     """Number of the object, from 1."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import BadInput
-from ..primitives import PRIMITIVES
+from ..motion_primitives import PRIMITIVES
 
 MEASURED: Final = "MEASURED"
 """Name of the line of JSON in a summary."""

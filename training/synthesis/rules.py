@@ -14,7 +14,7 @@ from ...graph.ranking import weigh
 from ...graph.records.content import content_text
 from ...tools.knowledge.entries import words
 from ...tools.motion.measurements import Measurements
-from ...tools.primitives import PRIMITIVES
+from ...tools.motion_primitives import PRIMITIVES
 from ..rewards import accuracy, well_formed
 
 Record = Mapping[str, Any]

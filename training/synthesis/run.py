@@ -17,7 +17,7 @@ from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
 from ...graph.state import Price
 from ...tools.errors import BadInput, PolicyBusy, PolicyUnavailable, ToolUnavailable
-from ...tools.library import TOOL_NAMES, Tool, ToolName, tool
+from ...tools.registry import TOOL_NAMES, Tool, ToolName, tool
 from .folder import Progress, TraceFolder
 from .rules import reasons
 from .scripted_teacher import ScriptedTeacher

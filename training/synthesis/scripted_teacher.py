@@ -23,7 +23,7 @@ from ...graph.policies.kinematic.matching import posterior
 from ...graph.policies.kinematic.policy import KinematicPolicy, Read, read_conversation
 from ...graph.policies.kinematic.replies import call, last_turn, shortlists
 from ...graph.prompts import requested
-from ...tools.primitives import PRIMITIVES
+from ...tools.motion_primitives import PRIMITIVES
 from .sub_actions import Part, definition, in_order, parts, reversed_by, scored
 
 PLANS: Final[Mapping[tuple[str, ...], int]] = {

@@ -12,7 +12,7 @@ from ...graph.policies.kinematic.matching import order_fit
 from ...graph.policies.kinematic.policy import Read
 from ...graph.ranking import weigh
 from ...tools.knowledge import Definition, define
-from ...tools.primitives import OBSERVED, PRIMITIVES
+from ...tools.motion_primitives import OBSERVED, PRIMITIVES
 
 FEWEST, MOST = 2, 5
 CLEAR: Final = 0.2

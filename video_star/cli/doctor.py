@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,10 @@ def doctor() -> None:
         except PackageNotFoundError:
             console.print(f"  [red]✗[/] {name} is missing: pip install video-star")
     console.print("[bold]backends[/]")
-    working = [_passes(console, name, check) for name, check in CHECKS.items()]
+    with ThreadPoolExecutor() as pool:
+        # The models load while Python imports the state machine.
+        checks = [(name, pool.submit(check)) for name, check in CHECKS.items()]
+        working = [_passes(console, name, check.result) for name, check in checks]
     console.print("[bold]extras[/]")
     for module, (extra, purpose) in EXTRAS.items():
         if find_spec(module) is not None:

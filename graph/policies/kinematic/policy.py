@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from ....tools.errors import OutdatedThread
 from ....tools.knowledge import Definition
 from ....tools.motion.measurements import Measurements
-from ....tools.primitives import OBSERVED, PRIMITIVES
+from ....tools.motion_primitives import OBSERVED, PRIMITIVES
 from ...prompts import CANDIDATES, is_outdated, requested
 from ...ranking import weigh
 from ..base import ChatPolicy

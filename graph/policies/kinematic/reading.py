@@ -16,7 +16,7 @@ from ....tools.knowledge import Definition, SubAction, one_line
 from ....tools.knowledge.explain import DEFINITIONS
 from ....tools.marked_json import find_marked_json
 from ....tools.motion.measurements import MEASURED, Measurements, Observation
-from ....tools.primitives import PRIMITIVES
+from ....tools.motion_primitives import PRIMITIVES
 
 _MAX_TEXT: Final = 1000
 """Characters of a string of a definition that are read."""

@@ -12,7 +12,7 @@ from video_star.evals.marionette import ACTIONS
 from video_star.evals.marionette.primitives import PRIMITIVES
 from video_star.tools.knowledge import KnowledgeError, read_entries
 from video_star.tools.knowledge.base import knowledge_base
-from video_star.tools.primitives import PRIMITIVES as MEASURED
+from video_star.tools.motion_primitives import PRIMITIVES as MEASURED
 
 KNOWLEDGE = Path(__file__).parents[3] / "evals" / "marionette" / "knowledge.yaml"
 

@@ -8,7 +8,7 @@ import pytest
 from video_star.evals.marionette.annotations import Annotations
 from video_star.evals.marionette.dataset import Item, write
 from video_star.evals.suites.marionette_motion import Tally, compare, motions, table, true_poses
-from video_star.tools.motion.measure import measure_motion
+from video_star.tools.motion.measure_motion import measure_motion
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.pose import Poses
 

@@ -23,7 +23,7 @@ from video_star.graph.nodes import tool_exec
 from video_star.graph.records.result import Recognition
 from video_star.graph.run import arecognize
 from video_star.graph.state import Context, State
-from video_star.tools import library
+from video_star.tools import registry
 from video_star.tools.errors import ToolBusy
 from video_star.tools.execution import cancellation, media_store, result_cache
 from video_star.tools.execution import circuit_breaker as breaker
@@ -227,16 +227,16 @@ async def test_evidence_is_kept_when_its_images_cannot_be_saved(
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    sound = library.tool("detect_people").run
+    sound = registry.tool("detect_people").run
 
     def filled(*args: Any) -> Any:
         found = sound(*args)
         monkeypatch.setattr(media_store, "write_atomically", full)
         return found
 
-    tools = dict(library.library())
+    tools = dict(registry.library())
     tools["detect_people"] = replace(tools["detect_people"], run=filled)
-    monkeypatch.setattr(library, "library", lambda: tools)
+    monkeypatch.setattr(registry, "library", lambda: tools)
     (seen,) = (await arecognize(walking_clip, ACTIONS, start=0, end=1, tools=["detect_people"], mode="static")).evidence
     assert seen.status == "ok" and "Person 1" in seen.summary and seen.frames == []
     assert seen.summary.endswith("Its pictures could not be kept: No space left on device.")
@@ -313,8 +313,8 @@ async def test_240_of_240_runs_succeed_while_30_percent_of_calls_fail(
     some: dict[str, Any] = {"tools": ["track_motion", "explain_actions"], "frames": 2}
     for span in spans:
         assert (await arecognize(walking_clip, ACTIONS, **span, **some)).status == "ok"
-    tools = {name: replace(one, run=flaky(one.run)) for name, one in library.library().items()}
-    monkeypatch.setattr(library, "library", lambda: tools)
+    tools = {name: replace(one, run=flaky(one.run)) for name, one in registry.library().items()}
+    monkeypatch.setattr(registry, "library", lambda: tools)
     monkeypatch.setattr(executors, "RETRY_DELAY", 0.001)
     monkeypatch.setattr(breaker, "COOLDOWN", 0.2)
     found: list[Recognition] = []

@@ -18,7 +18,7 @@ from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.run import run_record
 from video_star.tools.errors import UnknownPolicy
 from video_star.tools.execution.chat_model import ToolModel
-from video_star.tools.library import Finding, tool
+from video_star.tools.registry import Finding, tool
 
 from .. import fake_dashscope_server as dashscope_server
 from .. import fake_model_server as model_server

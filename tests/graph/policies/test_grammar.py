@@ -28,7 +28,7 @@ from video_star.graph.replies.tool_calls import normalize_calls, parse_hermes, v
 from video_star.graph.run import run_record  # noqa: E402
 from video_star.graph.state import Context  # noqa: E402
 from video_star.tools.errors import BadActions, PolicyUnavailable  # noqa: E402
-from video_star.tools.library import TOOL_NAMES, tool  # noqa: E402
+from video_star.tools.registry import TOOL_NAMES, tool  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

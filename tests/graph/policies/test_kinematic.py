@@ -31,10 +31,10 @@ from video_star.graph.prompts import (
 from video_star.tools.errors import BadInput
 from video_star.tools.knowledge import Definition, define, labels, read_entries
 from video_star.tools.knowledge.explain import Explanations, explain_actions
-from video_star.tools.library import TOOL_NAMES, tool
 from video_star.tools.marked_json import marked_json
 from video_star.tools.motion.measurements import MEASURED, Measurements, Observation
-from video_star.tools.primitives import PRIMITIVES
+from video_star.tools.motion_primitives import PRIMITIVES
+from video_star.tools.registry import TOOL_NAMES, tool
 from video_star.tools.video.clip import open_clip
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from video_star.graph.policies.kinematic.reading import read_definitions, read_measurements
 from video_star.tools.marked_json import marked_json
 from video_star.tools.motion.measurements import Measurements
-from video_star.tools.motion.motion import MeasuredPrimitive, Motion, ObjectEvent, Repetition
-from video_star.tools.primitives import PRIMITIVES
+from video_star.tools.motion.motion_result import MeasuredPrimitive, Motion, ObjectEvent, Repetition
+from video_star.tools.motion_primitives import PRIMITIVES
 
 OLD = """1 person from 0.0 to 3.0 s in 24 frames. The camera is still.
 OBSERVED, with support from 0 to 1:

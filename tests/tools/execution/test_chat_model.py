@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from video_star.tools.errors import PolicyUnavailable
 from video_star.tools.execution.chat_model import DEFAULT_RETRY_DELAY, ToolModel, retry_delay, sanitize
-from video_star.tools.library import tool
+from video_star.tools.registry import tool
 
 from ...graph.conftest import Scripted
 

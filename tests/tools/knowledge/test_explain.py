@@ -12,7 +12,7 @@ from video_star.graph.policies.kinematic.reading import read_definitions
 from video_star.tools.execution.chat_model import ToolModel
 from video_star.tools.knowledge import Definition, SubAction, define, labels, one_line
 from video_star.tools.knowledge.explain import Explanations, explain_actions
-from video_star.tools.library import langchain_tool, tool
+from video_star.tools.registry import langchain_tool, tool
 from video_star.tools.video.clip import open_clip
 
 from ...graph.conftest import Scripted, says

@@ -25,7 +25,7 @@ from video_star.tools.knowledge import (
     shortlist,
 )
 from video_star.tools.knowledge.encoders import WORDS
-from video_star.tools.primitives import PRIMITIVES
+from video_star.tools.motion_primitives import PRIMITIVES
 
 from ...growth import growth
 

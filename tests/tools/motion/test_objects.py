@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from video_star.evals.tabletop.renderer import Layer, Scene, along, render, sprite, table, write
 from video_star.evals.tabletop.scenarios import SCENARIOS
-from video_star.tools.library import fine_frames, tool
 from video_star.tools.motion.camera import camera_of
 from video_star.tools.motion.flow import follow
-from video_star.tools.motion.measure import measure_motion
-from video_star.tools.motion.motion import Motion
+from video_star.tools.motion.measure_motion import measure_motion
+from video_star.tools.motion.motion_result import Motion
 from video_star.tools.motion.time_series import rhythm, turning_points
+from video_star.tools.registry import fine_frames, tool
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.pose import Poses

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_star.tools.library import tool
-from video_star.tools.motion.measure import measure_motion
+from video_star.tools.motion.measure_motion import measure_motion
 from video_star.tools.motion.measurements import Measurements
-from video_star.tools.motion.motion import MeasuredPrimitive, Motion
+from video_star.tools.motion.motion_result import MeasuredPrimitive, Motion
 from video_star.tools.motion.time_series import cycles, ramp
-from video_star.tools.primitives import PRIMITIVES
+from video_star.tools.motion_primitives import PRIMITIVES
+from video_star.tools.registry import tool
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames
 from video_star.tools.vision.pose import Poses

@@ -9,7 +9,7 @@ import pytest
 
 from video_star.tools.drawing.annotators import PeopleAnnotator, PoseAnnotator
 from video_star.tools.errors import BadWeights, MissingExtra
-from video_star.tools.library import tool
+from video_star.tools.registry import tool
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames, read_frames
 from video_star.tools.vision.checkpoints import digest

@@ -11,7 +11,7 @@ import pytest
 from video_star import recognize
 from video_star.evals.keypoint_metrics import GroundTruth, measure
 from video_star.evals.marionette import film
-from video_star.tools.library import poses_of
+from video_star.tools.registry import poses_of
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import Frames
 from video_star.tools.video.writer import write_video

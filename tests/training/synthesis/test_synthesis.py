@@ -29,7 +29,7 @@ from video_star.tools.knowledge import read_entries
 from video_star.tools.knowledge.explain import Explanations
 from video_star.tools.marked_json import marked_json
 from video_star.tools.motion.measurements import MEASURED, Measurements, Observation
-from video_star.tools.primitives import PRIMITIVES
+from video_star.tools.motion_primitives import PRIMITIVES
 from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
 from video_star.training.synthesis.folder import SETTINGS
 from video_star.training.synthesis.gallery import HEIGHT, diverse, page

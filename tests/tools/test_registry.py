@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from video_star.tools.describe import salient
 from video_star.tools.errors import SpanOutsideVideo, UnknownTool
-from video_star.tools.library import TOOL_NAMES, langchain_tool, library, tool
+from video_star.tools.registry import TOOL_NAMES, langchain_tool, library, tool
 from video_star.tools.video.clip import analysis_times, open_clip
 from video_star.tools.video.reader import Frames, read_frames
 
@@ -99,7 +99,7 @@ def test_an_agent_reads_the_error_of_a_broken_engine(walking_clip: Path, monkeyp
     def broken(*args: Any) -> Any:
         raise RuntimeError("the engine broke")
 
-    monkeypatch.setattr("video_star.tools.library.open_clip", broken)
+    monkeypatch.setattr("video_star.tools.registry.open_clip", broken)
     one = langchain_tool("detect_people")
     reply = one.invoke({"type": "tool_call", "id": "1", "name": one.name, "args": {"video": str(walking_clip)}})
     assert reply.status == "error" and reply.text == "Error: RuntimeError: the engine broke"

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ..execution.cancellation import check_cancelled
-from ..primitives import OBSERVED, PRIMITIVES
+from ..motion_primitives import OBSERVED, PRIMITIVES
 from ..video.reader import Frames
 from ..vision.pose import Poses
 from .body import Body, bodies
@@ -19,7 +19,7 @@ from .events import Event, events_of, reaches_out
 from .face import face_motion
 from .flow import Flow, follow
 from .gait import net_velocity, steps_per_second
-from .motion import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion, PersonMotion, Repetition
+from .motion_result import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion, PersonMotion, Repetition
 from .objects import MovingObject, objects_of
 from .pair import measure_pair
 from .people import on_people, whole_people

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ..marked_json import marked_json
-from ..primitives import OBSERVED, PRIMITIVES
+from ..motion_primitives import OBSERVED, PRIMITIVES
 from .measurements import MEASURED, Measurements, Observation, Repeated, adapter_of
 from .time_series import MAX_FRAME_GAP
 
@@ -40,7 +40,7 @@ _LEGEND: Final = (
 
 @dataclass(frozen=True)
 class MeasuredPrimitive:
-    """One motion primitive of `tools.primitives`, over the whole clip."""
+    """One motion primitive of `tools.motion_primitives`, over the whole clip."""
 
     name: str
     support: float

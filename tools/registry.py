@@ -21,7 +21,7 @@ from .vision.engines import EMBEDDED, engine, engine_name
 
 if TYPE_CHECKING:
     from .execution.chat_model import ToolModel
-    from .motion.motion import Motion
+    from .motion.motion_result import Motion
     from .video.reader import Frames
     from .vision.pose import Poses
 
@@ -67,7 +67,7 @@ class Finding:
     frames: tuple[tuple[float, np.ndarray], ...] = ()
     """Frames for the policy, with overlays or as they are: (seconds, (height, width, 3) uint8 RGB)."""
     measured: Mapping[str, Any] | None = None
-    """Measurements as plain JSON for the evidence: `tools.motion.motion.Measurements`."""
+    """Measurements as plain JSON for the evidence: `tools.motion.motion_result.Measurements`."""
     note: str = ""
     """Why the embedded engine replaced the chat model; empty if nothing failed."""
     tokens: Mapping[str, int] = field(default_factory=dict)
@@ -282,8 +282,8 @@ def poses_of(clip: Clip) -> Poses:
 
 
 def _motion(clip: Clip) -> Motion:
-    from .motion.measure import measure_motion
-    from .motion.motion import Motion
+    from .motion.measure_motion import measure_motion
+    from .motion.motion_result import Motion
 
     def compute() -> str:
         return measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json()
