@@ -28,6 +28,17 @@ def weigh(scores: Mapping[int, Mapping[str, float]], n: int) -> dict[str, float]
 
 
 def rank(actions: Sequence[str], totals: Mapping[str, float], answer: str | None = None) -> list[dict[str, Any]]:
-    """Every candidate as {action, score}, best first; ties keep the user's order; `answer`, if given, is first."""
-    order = sorted(range(len(actions)), key=lambda i: (actions[i] != answer, -totals.get(actions[i], 0.0), i))
-    return [{"action": actions[i], "score": round(totals.get(actions[i], 0.0), 4)} for i in order]
+    """Every candidate as {action, score}, best first, `answer`, if given, before all others.
+
+    Ties are in alphabetical order: the order in which the user listed the candidates decides nothing.
+    """
+    scores = {action: round(totals.get(action, 0.0), 4) for action in actions}
+    order = sorted(scores, key=lambda action: (action != answer, -scores[action], action))
+    return [{"action": action, "score": scores[action]} for action in order]
+
+
+def tied_for_first(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The candidates that share the best score of a ranking; empty if one is ahead of all others."""
+    best = max((item["score"] for item in ranking), default=0.0)
+    first = [str(item["action"]) for item in ranking if item["score"] == best]
+    return first if len(first) > 1 else []

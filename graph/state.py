@@ -200,9 +200,10 @@ class Output(TypedDict):
     ]
     evidence: Annotated[list[dict[str, Any]], Field(description="One entry per tool call: status, seconds, summary.")]
     status: Annotated[
-        Status, Field(description="ok; degraded: something failed, see notes; failed: there is no answer.")
+        Status,
+        Field(description="ok; degraded: something failed or the answer lacks support, see notes; failed: no answer."),
     ]
-    notes: Annotated[list[str], Field(description="What failed or was corrected during the run.")]
+    notes: Annotated[list[str], Field(description="What failed or was corrected, and what the answer lacks.")]
     error: Annotated[str | None, Field(description="Why the run failed, in words; null if it did not fail.")]
     error_type: Annotated[str | None, Field(description="Class of the error; null if the run did not fail.")]
     usage: Annotated[dict[str, Any], Field(description="Policy calls, tokens, cost, and seconds per node.")]

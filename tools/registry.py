@@ -89,6 +89,11 @@ class Tool:
     engine: str = EMBEDDED.name
     """The engine or chat model that does the work: part of every cache key."""
 
+    @property
+    def watches(self) -> bool:
+        """Whether it examines the video, and not the labels alone."""
+        return "start" in self.args
+
     @cached_property
     def schema(self) -> type[BaseModel]:
         """The arguments that a policy may give."""
@@ -138,10 +143,9 @@ def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
         explained = explain_actions(actions, chat_model=chat_model)
         return explained.summary(), explained
 
-    takes_video = "start" in one.args
-    args = {"video": (Video, ...), **one.args} if takes_video else {"actions": (Explained, ...)}
+    args = {"video": (Video, ...), **one.args} if one.watches else {"actions": (Explained, ...)}
     return _AgentTool.from_function(
-        run if takes_video else explain,
+        run if one.watches else explain,
         name=one.name,
         description=one.description,
         args_schema=_schema(one.name, one.description, args),

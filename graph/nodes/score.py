@@ -19,6 +19,7 @@ from ..ranking import rank, weigh
 from ..rendering import checked_sub_actions, edited, with_edits
 from ..replies.answer import Scored, parse_score_turn, partial_score_turn
 from ..replies.errors import MalformedReply
+from ..shortcomings import shortcomings
 from ..state import Context, State, Status, worst
 from ..turn import Turn, form_for
 from ..usage import NodeUsage
@@ -50,6 +51,9 @@ async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[
         notes[-1] = f"answer only partly usable: {parsed.problems[-1]}"
         status = worst(status, "degraded")
     concluded = _conclude(state, scored, notes, status)
+    lacking = shortcomings(state, parsed.replies[-1], concluded["ranking"]) if concluded["action"] else []
+    if lacking:
+        concluded |= {"notes": [*concluded["notes"], *lacking], "status": worst(concluded["status"], "degraded")}
     event = {"node": NODE, "action": concluded["action"], "status": concluded["status"]}
     runtime.stream_writer({**event, "ranking": concluded["ranking"][:5], "seconds": round(usage.seconds, 3)})
     new = [*changes.get("conversation", ()), *lists, *parsed.corrected, plain(parsed.replies[-1])]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+
+NO_EVIDENCE: Final = "no_evidence"
+"""Key in `response_metadata` of a policy's last reply: why nothing told it the candidates apart, if nothing did."""
 
 ToolSchemas = Sequence[Mapping[str, Any]]
 """Tools in OpenAI's function format."""

@@ -82,5 +82,7 @@ class Recognition(BaseModel):
     ranking: list[Ranked] = Field(default_factory=list, description="Every candidate, best first.")
     sub_actions: list[SubAction] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list, description="What failed or was corrected during the run.")
+    notes: list[str] = Field(
+        default_factory=list, description="What failed or was corrected, and what the answer lacks."
+    )
     usage: Usage = Usage()

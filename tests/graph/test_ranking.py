@@ -1,10 +1,12 @@
 """Sub-actions are weighted by rank, and a ranking has every candidate once."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_star.graph.ranking import rank, weigh, weights
+from video_star.graph.ranking import rank, tied_for_first, weigh, weights
 
 ACTIONS = ["ride bike", "walk", "Shake-Hands"]
 
@@ -29,3 +31,16 @@ def test_a_ranking_holds_every_candidate_once_and_the_answer_first(actions: list
     assert ranking[0]["action"] == answer
     rest = [item["score"] for item in ranking[1:]]
     assert rest == sorted(rest, reverse=True)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=6), st.randoms())
+def test_the_order_in_which_candidates_are_listed_decides_nothing(totals: dict[str, float], random: Random) -> None:
+    shuffled = random.sample(list(totals), len(totals))
+    assert rank(list(totals), totals) == rank(shuffled, totals)
+
+
+def test_a_tie_is_one_for_the_best_score() -> None:
+    assert tied_for_first(rank(["b", "a", "c"], {"a": 0.5, "b": 0.5 + 1e-9, "c": 0.2})) == ["a", "b"]
+    assert tied_for_first(rank(["a", "b", "c"], {"a": 0.5, "b": 0.2, "c": 0.2})) == []
+    assert tied_for_first(rank(["a"], {})) == tied_for_first([]) == []
+    assert tied_for_first(rank(["a", "b", "c"], {"a": 0.5, "b": 0.5}, answer="c")) == ["a", "b"]

@@ -25,13 +25,13 @@ def shortlist(sub_action: str, actions: Sequence[str], k: int = 3, primitives: S
         primitives: Motion primitives known to be part of the sub-action; unknown names are ignored.
 
     Returns:
-        At most `k` of `actions` as given, best first; ties keep the order of `actions`.
+        At most `k` of `actions` as given, best first; ties in alphabetical order.
     """
     text = one_line(sub_action, 1000)
     observed = frozenset(_primitives_in(text) | {p for p in primitives if p in PRIMITIVES})
     query = {stem: _weight(stem) for stem in stems(text)}
     encode_ahead(actions)
-    return sorted(actions, key=lambda action: -_score(_profile(one_line(action)), query, observed))[:k]
+    return sorted(actions, key=lambda action: (-_score(_profile(one_line(action)), query, observed), action))[:k]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -20,7 +21,7 @@ from ....tools.motion.measurements import Measurements
 from ....tools.motion_primitives import OBSERVED, PRIMITIVES
 from ...prompts import CANDIDATES, is_outdated, requested
 from ...ranking import weigh
-from ..base import ChatPolicy
+from ..base import NO_EVIDENCE, ChatPolicy
 from .matching import forecast, order_fit, posterior
 from .reading import read_definitions, read_measurements
 from .replies import call, json_after, last_turn, shortlists
@@ -41,8 +42,21 @@ class Read:
     """What the conversation so far contains."""
 
     actions: tuple[str, ...]
+    """The candidates in alphabetical order: the order in which they were listed decides nothing."""
     observed: Measurements
     definitions: Mapping[str, Definition]
+
+    @cached_property
+    def no_evidence(self) -> str:
+        """Why nothing tells the candidates apart; empty if something does."""
+        if not self.observed.measured:
+            return "no motion was measured"
+        if not self.observed.support:
+            return "no motion was observed"
+        telling = {name for known in self.definitions.values() for name in forecast(known)}
+        if not telling & self.observed.support.keys():
+            return "nothing that was observed is in the definition of a candidate"
+        return ""
 
 
 class KinematicPolicy(ChatPolicy):
@@ -86,7 +100,7 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Read:
             continue
         text = message.text
         if not actions:
-            actions = tuple(json_after(CANDIDATES, text) or ())
+            actions = tuple(sorted(map(str, json_after(CANDIDATES, text) or ())))
         found = read_measurements(text)
         observed = found if found.measured else observed
         definitions |= read_definitions(text)
@@ -113,7 +127,8 @@ def _decompose(read: Read) -> AIMessage:
     telling = sorted(weights, key=lambda name: -weights[name])[:MOST_SUB_ACTIONS]
     if not telling:
         limit = "No motion was observed, so I can only name the action as a whole; treat my scores as a guess."
-        return AIMessage(limit, tool_calls=[call("decompose", sub_actions=[{"name": "the action as a whole"}])])
+        whole = {"name": "the action as a whole", "candidates": list(read.actions[:3])}
+        return AIMessage(limit, tool_calls=[call("decompose", sub_actions=[whole])])
     sub_actions = [
         {"name": PRIMITIVES.get(name, name), "candidates": _speaks_for(name, read.definitions, shares)}
         for name in telling
@@ -128,9 +143,9 @@ def _score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
     shares = posterior(read.observed, read.definitions) if read.definitions else {}
     best = max(shares.values(), default=1.0)
     if not lists:
-        believed = sorted(shares, key=lambda label: -shares[label])[:3]
-        flat = {label: round(10 * shares[label] / best, 1) for label in believed}
-        return _turn(read, shares, flat or {label: 1.0 for label in read.actions[:1]}, 0)
+        believed = sorted(shares, key=lambda label: -shares[label])[:3] or read.actions[:3]
+        flat = {label: 0.0 if read.no_evidence else round(10 * shares[label] / best, 1) for label in believed}
+        return _turn(read, shares, flat, 0)
     rows = {
         number: {label: _fit(read, entry["sub_action"], label, shares, best) for label in entry["candidates"]}
         for number, entry in lists.items()
@@ -140,6 +155,8 @@ def _score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
 
 def _fit(read: Read, sub_action: str, label: str, shares: Mapping[str, float], best: float) -> float:
     """0..10: how clearly the sub-action showed, whether the definition names it, how well the candidate fits in all."""
+    if read.no_evidence:
+        return 0.0
     name = MEANINGS.get(sub_action, "")
     known = read.definitions.get(label)
     if known is None or not name:
@@ -154,7 +171,7 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
     """The last turn: scores (`rows` sub-actions, or none: candidates as wholes) and the candidate they put first."""
     table = {int(k): row for k, row in scores.items()} if rows else {0: scores}
     totals = weigh(table, rows)
-    answer = max(totals, key=totals.__getitem__)
+    answer = min(totals, key=lambda label: (-totals[label], -shares.get(label, 0.0), label))
     seen = [f"{name} ({support:.2f})" for name, support in read.observed.support.items() if support >= OBSERVED]
     believed = sorted(shares.items(), key=lambda item: -item[1])[:3]
     ordered = [(label, order_fit(read.observed, read.definitions[label].order)) for label, _ in believed]
@@ -165,7 +182,10 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
         + (f"Agreement with the order in each definition, -1 to 1: {in_time}. " if in_time else "")
         + "I read motion only and cannot recognise objects, faces or scenes."
     )
-    return last_turn(think, scores, answer)
+    reply = last_turn(think, scores, answer)
+    if read.no_evidence:
+        reply.response_metadata[NO_EVIDENCE] = read.no_evidence
+    return reply
 
 
 def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
