@@ -19,8 +19,9 @@ from .errors import ToolModelFailed
 from .execution.chat_model import ToolModel, sanitize
 from .execution.result_cache import cached_text
 from .motion.motion_result import Motion
-from .motion_primitives import PRIMITIVES
+from .motion.sentences import action_clauses, camera_sentence
 from .video.reader import Frames
+from .vision.people import people_sentence
 
 SALIENT: Final = 4
 """Frames picked; the paper describes a clip from three."""
@@ -78,13 +79,11 @@ def describe_video(frames: Frames, motion: Motion) -> Description:
     """
     light = float(frames.images.mean()) / 255
     scene = "dark" if light < 0.25 else "bright" if light > 0.65 else "evenly lit"
-    people = len(motion.people)
-    who = "Nobody is seen" if not people else "One person is seen" if people == 1 else f"{people} people are seen"
-    observed = sorted((p for p in motion.primitives if p.observed), key=lambda p: p.start)
-    told = "; ".join(f"from {p.start:.1f} s {PRIMITIVES[p.name]}" for p in observed)
-    moves = f"In order: {told}." if told else "No movement of a body was made out."
-    drift = "the camera moves" if any(motion.camera_drift) else "the camera is still"
-    return Description(f"The picture is {scene}, and {drift}. {who}. {moves}", salient(frames.images), frames.times)
+    told = "; ".join(action_clauses(motion))
+    moves = f"In order: {told}." if told else "No movement of a body is clear."
+    people = people_sentence(motion.people_at_once, len(motion.people))
+    text = f"The picture is {scene}. {camera_sentence(motion)} {people} {moves}"
+    return Description(text, salient(frames.images), frames.times)
 
 
 def describe_with(chat_model: ToolModel, frames: Frames, key: tuple[object, ...]) -> Description:

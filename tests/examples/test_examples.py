@@ -61,7 +61,7 @@ def test_an_own_engine_finds_what_moves(
 ) -> None:
     monkeypatch.setenv("VIDEO_STAR_VISION", "embedded")
     example.main()
-    assert "at most 1 at once" in capsys.readouterr().out
+    assert "One person is seen" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("example", ["batch_folder"], indirect=True)

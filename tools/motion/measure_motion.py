@@ -88,12 +88,12 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> 
         events, rhythms = events_of(objects, TRUST_BESIDE_PEOPLE if hidden.any(axis=0).mean() > 0.5 else 1.0)
         gathered |= _of_objects(events, fine)
         gathered.add(measure_camera(camera, flow, fine.times), 1.0, 0)
-    seconds = max(float(frames.times[-1] - frames.times[0]), 1e-6)
-    drift = shift[-1] / seconds if not shots.any() else np.zeros(2)
+    drift = _drift(shift, shots, frames.times)
     return Motion(
         times=tuple(frames.times.tolist()),
         primitives=tuple(_combined(name, gathered[name]) for name in PRIMITIVES if name in gathered),
-        people=tuple(_person(body) for body in _by_presence(found)),
+        people=_people(_by_presence(found), len(frames)),
+        people_at_once=poses.at_once,
         camera_drift=(float(drift[0]), float(drift[1])),
         camera_shake=shaking(camera, flow, fine.times),
         cuts=tuple(frames.times[1:][np.diff(shots) > 0].tolist()),
@@ -142,6 +142,13 @@ def _at_frames(camera: Camera, flow: Flow, fine: Frames, frames: Frames) -> tupl
     return np.stack([shift.real, shift.imag], axis=1) * to_original, flow.shots[at]
 
 
+def _drift(shift: np.ndarray, shots: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(2,) pixels per second by which the scene drifts in the longest shot."""
+    inside = np.flatnonzero(shots == np.bincount(shots).argmax())
+    seconds = max(float(times[inside[-1]] - times[inside[0]]), 1e-6)
+    return np.asarray((shift[inside[-1]] - shift[inside[0]]) / seconds)
+
+
 def _combined(name: str, observations: list[_Observation]) -> MeasuredPrimitive:
     """One support for the clip, every actor weighted by prominence.
 
@@ -176,7 +183,14 @@ def _by_presence(found: list[Body]) -> list[Body]:
     return sorted(found, key=lambda body: -len(body.times))
 
 
-def _person(body: Body) -> PersonMotion:
+def _people(found: list[Body], frames: int) -> tuple[PersonMotion, ...]:
+    sides = [np.sqrt(np.prod(np.maximum(body.boxes[:, 2:] - body.boxes[:, :2], 0), axis=1)) for body in found]
+    weights = [len(body.times) / frames * float(np.median(side)) for body, side in zip(found, sides, strict=True)]
+    most = max(weights, default=1.0) or 1.0
+    return tuple(_person(body, weight / most) for body, weight in zip(found, weights, strict=True))
+
+
+def _person(body: Body, prominence: float) -> PersonMotion:
     def median(values: np.ndarray) -> float | None:
         known = values[np.isfinite(values)]
         return float(np.median(known)) if len(known) else None
@@ -193,6 +207,7 @@ def _person(body: Body) -> PersonMotion:
         trunk_angle=median(body.trunk()),
         knee_angle=median(knees),
         step_rate=steps_per_second(body) if legs_visible else None,
+        prominence=prominence,
     )
 
 

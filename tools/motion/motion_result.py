@@ -11,7 +11,9 @@ import numpy as np
 
 from ..marked_json import marked_json
 from ..motion_primitives import OBSERVED, PRIMITIVES
+from ..vision.people import people_sentence
 from .measurements import MEASURED, Measurements, Observation, Repeated, adapter_of
+from .sentences import camera_sentence
 from .time_series import MAX_FRAME_GAP
 
 MAX_PEOPLE: Final = 8
@@ -22,15 +24,6 @@ MAX_OBJECTS: Final = 4
 
 MIN_SPEED: Final = 0.1
 """Body heights per second from which a person's net movement is described."""
-
-_CAMERA: Final = {
-    "camera_turns_left": "turns left",
-    "camera_turns_right": "turns right",
-    "camera_turns_up": "turns up",
-    "camera_turns_down": "turns down",
-    "camera_nears": "moves closer or zooms in",
-    "camera_recedes": "moves away or zooms out",
-}
 
 _LEGEND: Final = (
     "Motion primitives, observed ones as [support 0 to 1, start s, end s, by, meaning] in order of start; not "
@@ -92,6 +85,8 @@ class PersonMotion:
     """Median angle at the knees in degrees, 180 straight; None if the knees were not visible."""
     step_rate: float | None
     """Steps per second; None if the legs were not visible or the frames are too far apart."""
+    prominence: float = 1.0
+    """0..1: share of the frames in view times the side of the box, relative to the most prominent person."""
 
     def describe(self) -> str:
         """One line of the summary."""
@@ -185,9 +180,11 @@ class Motion:
     """Those that were measurable, in the order of `PRIMITIVES`."""
     people: tuple[PersonMotion, ...] = ()
     """Longest in view first."""
+    people_at_once: int = 0
+    """People in view together, as `tools.vision.people.People.at_once`."""
     camera_drift: tuple[float, float] = (0.0, 0.0)
-    """Pixels per second by which the scene drifts to the right and downwards; 0 for a static camera or a clip with
-    cuts."""
+    """Pixels per second by which the scene drifts to the right and downwards in the longest shot; 0 for a static
+    camera."""
     camera_shake: float = 0.0
     """0..1."""
     cuts: tuple[float, ...] = ()
@@ -259,19 +256,12 @@ class Motion:
         return "\n".join([*lines, _LEGEND, marked_json(MEASURED, self.measurements().to_json())])
 
     def _setting(self) -> str:
-        drift = math.hypot(*self.camera_drift)
-        camera = "The camera is still." if not drift else f"The camera moves; the scene drifts at {drift:.0f} pixels/s."
-        observed = {p.name for p in self.primitives if p.observed}
-        words = [word for name, word in _CAMERA.items() if name in observed]
-        words += ["shakes"] * (self.camera_shake >= OBSERVED)
-        if words:
-            camera = f"The camera {' and '.join(words)}."
         cuts = f" Cuts at {', '.join(f'{t:.1f}' for t in self.cuts[:10])} s." if self.cuts else ""
         gap = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
         thin = f" Frames are {gap:.1f} s apart, too far to measure motion; ask for a shorter span."
-        people = "1 person" if len(self.people) == 1 else f"{len(self.people)} people"
         when = f"from {self.times[0]:.1f} to {self.times[-1]:.1f} s in {len(self.times)} frames"
-        return f"{people} {when}. {camera}{cuts}{thin if gap > MAX_FRAME_GAP else ''}"
+        people = people_sentence(self.people_at_once, len(self.people)).removesuffix(".")
+        return f"{people} {when}. {camera_sentence(self)}{cuts}{thin if gap > MAX_FRAME_GAP else ''}"
 
 
 def _directions(right: float, down: float) -> str:

@@ -13,6 +13,8 @@ from .tracking import renumber, track
 
 MAX_DESCRIBED: Final = 12
 """Most people a summary describes one by one."""
+LASTING_SHARE: Final = 0.15
+"""Share of the frames in which a number of people must be in view together to be told."""
 MIN_SINGLE_FRAME_SCORE: Final = 0.6
 """A person seen in one frame only is dropped below this score."""
 
@@ -73,12 +75,19 @@ class People:
         selected = np.lexsort((numbers, -counts))[:limit]
         return [self.of(int(number)) for number in np.sort(numbers[selected])]
 
+    @property
+    def at_once(self) -> int:
+        """The largest number of people in view together in at least `LASTING_SHARE` of the frames; 0 for none."""
+        counts = np.bincount(self.frame, minlength=len(self.times))
+        lasting = [n for n in range(1, int(counts.max(initial=0)) + 1) if (counts >= n).mean() >= LASTING_SHARE]
+        return max(lasting, default=0)
+
     def summary(self) -> str:
         """Text for the policy: how many people, when, where in the picture and how large; times in seconds."""
         if not len(self):
             return f"No people found in {len(self.times)} frames."
-        count, together = len(np.unique(self.tracks)), int(np.bincount(self.frame).max())
-        lines = ["1 person." if count == 1 else f"{count} people, at most {together} at once."]
+        count = len(np.unique(self.tracks))
+        lines = [people_sentence(self.at_once, count)]
         lines += [person.describe_one() for person in self.most_present(MAX_DESCRIBED)]
         if count > MAX_DESCRIBED:
             lines.append(f"{count - MAX_DESCRIBED} more, seen more briefly.")
@@ -92,6 +101,15 @@ class People:
         first, last = self.times[self.frame[[0, -1]]]
         when = f"{first:.1f} to {last:.1f} s" if len(self) > 1 else f"only at {first:.1f} s"
         return f"Person {self.tracks[0]}: {when}, {where}, about {min(height, 1):.0%} of the picture's height."
+
+
+def people_sentence(at_once: int, in_all: int) -> str:
+    """How many people are seen at once and, if more, in all."""
+    if not at_once:
+        return "People are seen only briefly." if in_all else "Nobody is seen."
+    told = "One person is seen at a time" if at_once == 1 < in_all else "One person is seen"
+    told = told if at_once == 1 else f"{at_once} people are seen at once"
+    return f"{told}, {in_all} in all." if in_all > at_once else f"{told}."
 
 
 P = TypeVar("P", bound=People)

@@ -302,7 +302,7 @@ def test_nobody_gives_an_empty_result() -> None:
     times = np.arange(4.0)
     empty = Poses.empty(times, SIZE)
     motion = measure_motion(empty, Frames(np.zeros((4, 72, 128, 3), np.uint8), times, 0.1, ""))
-    assert len(motion.primitives) == 0 and "0 people" in motion.summary()
+    assert len(motion.primitives) == 0 and "Nobody is seen" in motion.summary()
     assert motion.measurements().support == {}
 
 

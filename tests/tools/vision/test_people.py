@@ -84,7 +84,7 @@ def test_invalid_arrays_are_rejected() -> None:
 
 def test_the_summary_says_when_where_and_how_large() -> None:
     text = some_people().summary()
-    assert text.startswith("2 people, at most 2 at once.")
+    assert text.startswith("2 people are seen at once.")
     assert "Person 1: 0.0 to 1.0 s, from far left, upper part to far left, lower part, about 50%" in text
     assert "Person 2: only at 0.0 s, far right, about 100%" in text
 

@@ -167,7 +167,7 @@ def test_body_height_comes_from_the_trunk() -> None:
 
 def test_the_summary_gives_postures_and_distances_and_is_short(hug: Poses, walking: Poses) -> None:
     text = hug.summary()
-    assert text.startswith("2 people, at most 2 at once.")
+    assert text.startswith("2 people are seen at once.")
     assert "trunk leaning" in text
     assert "Persons 1 and 2 apart, in body heights" in text
     assert len(walking.summary()) < 6000
