@@ -10,18 +10,20 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
-from langgraph.types import RetryPolicy
+from langgraph.types import RetryPolicy, Send
 
 from ..tools.errors import PolicyBusy, PolicyUnavailable
 from ..tools.execution.chat_model import ToolModel
 from ..tools.registry import Tool, ToolName
-from .concurrency import wait_for
+from .concurrency import run_in_daemon_thread, wait_for
+from .edits import FURTHER_ROUND, honoured, sealed, starts_run, with_edits
 from .host import Host
 from .nodes.decompose import decompose
 from .nodes.fuse import fuse
 from .nodes.score import score
 from .nodes.tool_exec import requested_calls, tool_exec
 from .nodes.tool_select import tool_select
+from .prompts import requested
 from .state import Context, Input, Output, State
 
 Builder = StateGraph[State, Context, Input, Output]
@@ -33,7 +35,7 @@ class Node(Runnable[State, dict[str, Any]]):
 
     def __init__(self, work: Work, host: Host, seconds: float | None = None) -> None:
         """`work(state, runtime, host=host)` is limited to `seconds`; LangGraph's own limit refuses sync runs."""
-        self.name = work.__name__
+        self.name: str = work.__name__
         self._work, self._host, self._seconds = work, host, seconds
 
     def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -49,7 +51,7 @@ class Node(Runnable[State, dict[str, Any]]):
         limit = asyncio.timeout(self._seconds)
         try:
             async with limit:
-                return await self._work(input, get_runtime(Context), host=self._host)
+                return await self._update(input)
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -57,6 +59,15 @@ class Node(Runnable[State, dict[str, Any]]):
                 f"{self.name} did not end within {self._seconds:g} s; raise select_seconds of build_graph, or shorten "
                 "the span of the video"
             ) from error
+
+    async def _update(self, state: State) -> dict[str, Any]:
+        """The update of the node, and of edits that a person made before it."""
+        changes: dict[str, Any] = {}
+        if not starts_run(self.name, state):
+            changes = await run_in_daemon_thread(honoured, state, self.name)
+            state = with_edits(state, changes)
+        update = await self._work(state, get_runtime(Context), host=self._host)
+        return sealed(state, changes, update)
 
 
 def build_graph(
@@ -103,7 +114,7 @@ def build_graph(
     builder.add_edge(START, "tool_select")
     builder.add_conditional_edges("tool_select", _tools_wanted)
     builder.add_edge("tool_exec", "fuse")
-    builder.add_conditional_edges("fuse", _next_step)
+    builder.add_conditional_edges("fuse", _next_step, ["tool_select", "decompose", "score"])
     builder.add_edge("decompose", "score")
     builder.add_edge("score", END)
     return builder
@@ -113,10 +124,10 @@ def _tools_wanted(state: State) -> Literal["tool_exec", "fuse"]:
     return "tool_exec" if requested_calls(state) else "fuse"
 
 
-def _next_step(state: State) -> Literal["tool_select", "decompose", "score"]:
+def _next_step(state: State) -> Send | str:
     """Another round of tools, or the next node; the mode `no_sub_actions` skips decompose."""
-    if state.get("another_round"):
-        return "tool_select"
+    if requested(state["conversation"]) == "choose_more":
+        return Send("tool_select", {**state, FURTHER_ROUND: True})
     return "score" if state["settings"]["mode"] == "no_sub_actions" else "decompose"
 
 

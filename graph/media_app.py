@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from ..tools.errors import MissingMedia
 from ..tools.execution.media_store import default_store
 
 
@@ -21,7 +22,7 @@ async def media(request: Request) -> Response:
         return PlainTextResponse("no such image", 404)
     try:
         jpeg = await asyncio.to_thread(default_store().get, request.path_params["name"])
-    except KeyError:
+    except MissingMedia:
         return PlainTextResponse("no such image", 404)
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
     return Response(jpeg, media_type="image/jpeg", headers=headers)

@@ -74,24 +74,31 @@ METADATA: Final = "video_star"
 
 
 WRITTEN: Final = "video_star_written"
-"""Key in `additional_kwargs` with the checksum of what the graph wrote."""
+"""Key in `additional_kwargs` with the checksum of the message as the run wrote it."""
 
 
 def by_graph(message: Message, node: str, request: Request | None = None) -> Message:
     """Mark a message as written by the graph in `node`, with what it requests, if anything."""
     asks = {"request": request} if request else {}
     mark = {"node": node, "author": "graph", **asks}
-    message.additional_kwargs = {METADATA: mark, WRITTEN: _checksum(message)}
+    message.additional_kwargs = {METADATA: mark}
+    seal(message)
     return message
 
 
+def seal(message: BaseMessage) -> None:
+    """Keep the checksum of a message as the run wrote it."""
+    message.additional_kwargs[WRITTEN] = _checksum(message)
+
+
 def is_untouched(message: BaseMessage) -> bool:
-    """Whether a message of the graph is as the graph wrote it, and was not edited by a person."""
+    """Whether a message is as the run wrote it, and was not edited by a person."""
     return message.additional_kwargs.get(WRITTEN) == _checksum(message)
 
 
 def _checksum(message: BaseMessage) -> int:
-    return crc32(json.dumps(message.content, sort_keys=True).encode())
+    calls = {"calls": message.tool_calls} if isinstance(message, AIMessage) and message.tool_calls else {}
+    return crc32(json.dumps([message.content, calls] if calls else message.content, sort_keys=True).encode())
 
 
 def by_policy(message: AIMessage, node: str) -> AIMessage:

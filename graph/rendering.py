@@ -6,7 +6,7 @@ What the policy said stays as it was said, and so does a message of the graph th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
@@ -15,7 +15,6 @@ from ..tools.errors import BadEdit
 from ..tools.knowledge import one_line
 from ..tools.knowledge.explain import explain_actions
 from ..tools.registry import tool
-from .candidates import checked_actions
 from .policies.kinematic.reading import read_definitions, read_measurements
 from .prompts import METADATA, Request, by_graph, fused, is_outdated, is_untouched, opening
 from .state import State
@@ -48,102 +47,66 @@ def reply_text(evidence: Mapping[str, Any]) -> str:
     return str(evidence["summary"])
 
 
-def edited(state: State) -> dict[str, Any]:
-    """What edits of a waiting run change: `conversation` (the messages that change) and `evidence`, as far as needed.
+def rewritten(state: State, edited: Collection[str]) -> dict[str, Any]:
+    """What changes if the graph's messages follow the state: `conversation` (those that change) and `evidence`.
+
+    Args:
+        state: The state of a waiting run, with edits.
+        edited: What was edited: actions, question, frames, and `evidence <index>`.
 
     Raises:
-        BadActions: The edited candidates cannot be used.
-        BadEdit: Another edit cannot be honoured.
+        BadEdit: Evidence and tool calls do not match, or a message was edited as well as what it is written from.
     """
-    if is_outdated(state["conversation"]) or "asked" not in state:
+    if is_outdated(state["conversation"]):
         return {}
-    if checked_actions(state["actions"]) != state["actions"]:
-        raise BadEdit("edited actions have leading or trailing spaces; remove them")
-    for name in ("start", "end"):
-        if state.get(name) not in (None, state["asked"][name]):
-            raise BadEdit(f"{name} cannot change once the video was looked at; start a new run with it")
-    asked = {**state["asked"], "question": question_of(state), "actions": state["actions"]}
-    try:
-        evidence = _explained_anew(state) if state["actions"] != state["asked"]["actions"] else state["evidence"]
-        changed = _changed(cast(State, {**state, "evidence": evidence}))
-    except (KeyError, TypeError, AttributeError) as error:
+    evidence = [_followed(k, item, state, edited) for k, item in enumerate(state["evidence"])]
+    changed = list(_changed(cast(State, {**state, "evidence": evidence}), edited))
+    return {
+        **({"conversation": changed} if changed else {}),
+        **({"evidence": evidence} if evidence != state["evidence"] else {}),
+    }
+
+
+def _followed(k: int, item: dict[str, Any], state: State, edited: Collection[str]) -> dict[str, Any]:
+    """An item of evidence with what follows from edits: what its summary measures, and what explains edited actions."""
+    if f"evidence {k}" in edited:
+        return {**item, "measured": read_measurements(item["summary"]).to_json()} if item.get("measured") else item
+    actions = state["asked"]["actions"]
+    if "actions" not in edited or item["tool"] != "explain_actions" or item["status"] != "ok":
+        return item
+    if {one_line(action) for action in actions} <= read_definitions(item["summary"]).keys():
+        return item
+    return {**item, "summary": explain_actions(actions).summary()}
+
+
+def _changed(state: State, edited: Collection[str]) -> Iterator[AnyMessage]:
+    """The messages of the graph whose words change."""
+    evidence, asked = state["evidence"], state["asked"]
+    if len([m for m in state["conversation"] if _mark(m) == ("tool_exec", "tool")]) != len(evidence):
         raise BadEdit(
-            f"edited state cannot be read ({type(error).__name__}: {error}); keep the form of its items"
-        ) from (error)
-    if not changed:
-        return {}
-    read = [item for message, item in changed if item is not None and item.get("measured")]
-    measured = [
-        {**item, "measured": read_measurements(item["summary"]).to_json()} if item in read else item
-        for item in evidence
-    ]
-    return {"conversation": [message for message, _ in changed], "evidence": measured, "asked": asked}
-
-
-def _explained_anew(state: State) -> list[dict[str, Any]]:
-    """The evidence for edited actions: explanations that lack one of them are written anew, from the knowledge base."""
-    shown = {one_line(action) for action in state["actions"]}
-
-    def is_stale(item: Mapping[str, Any]) -> bool:
-        explains = item["tool"] == "explain_actions" and item["status"] == "ok"
-        return explains and not shown <= read_definitions(item["summary"]).keys()
-
-    text = explain_actions(state["actions"]).summary()
-    return [{**item, "summary": text} if is_stale(item) else item for item in state["evidence"]]
-
-
-def with_edits(state: State, changes: Mapping[str, Any]) -> State:
-    """The state with the changes of `edited`."""
-    new = {message.id: message for message in changes.get("conversation", ())}
-    conversation = [new.get(message.id, message) for message in state["conversation"]]
-    return cast(State, {**state, **changes, "conversation": conversation})
-
-
-def checked_sub_actions(state: State) -> None:
-    """Check sub-actions that may have been edited.
-
-    Raises:
-        BadEdit: They cannot be scored.
-    """
-    for k, item in enumerate(state["sub_actions"], 1):
-        names = item.get("candidates")
-        if item.get("rank") != k or not str(item.get("name") or "").strip() or not names:
-            raise BadEdit(f"edited sub-action {k} needs the rank {k}, a name and candidates; ranks follow the order")
-        if unknown := [name for name in names if name not in state["actions"]]:
-            raise BadEdit(f"sub-action {k} has the candidate {unknown[0]!r}, which is not among the actions; edit both")
-
-
-def question_of(state: State) -> str | None:
-    """The question, edited or as asked."""
-    return state.get("question") or state["asked"]["question"]
-
-
-def _changed(state: State) -> list[tuple[AnyMessage, Mapping[str, Any] | None]]:
-    """The messages of the graph whose words change, each with the evidence item whose text it is, if any."""
-    evidence = state["evidence"]
-    found: list[tuple[AnyMessage, Mapping[str, Any] | None]] = []
-    answered = [m for m in state["conversation"] if _mark(m) == ("tool_exec", "tool")]
-    if len(answered) != len(evidence):
-        raise BadEdit(
-            f"evidence has {len(evidence)} items for {len(answered)} tool calls; edit items instead of adding or "
-            "removing them"
+            f"evidence has {len(evidence)} items, but not as many tool calls have a result; edit items instead of "
+            "adding or removing them or their messages"
         )
-    items, rounds = iter(evidence), 0
+    items, rounds = iter(enumerate(evidence)), 0
     for message in state["conversation"]:
-        mark, item, content = _mark(message), None, message.content
+        mark, content, sources = _mark(message), message.content, set[str]()
         request = message.additional_kwargs.get(METADATA, {}).get("request")
         if mark == ("tool_select", "human") and request != "correct":
-            content = opening(state["actions"], question_of(state), state["clip"], state["frames"], request)[1].content
+            content = opening(asked["actions"], asked["question"], state["clip"], state["frames"], request)[1].content
+            sources = {"actions", "question", "frames"}
         elif mark == ("tool_exec", "tool"):
-            item = next(items)
-            content = reply_text(item)
+            k, item = next(items)
+            content, sources = reply_text(item), {f"evidence {k}"}
         elif mark == ("fuse", "human"):
             rounds += 1
-            content = fused_message([item for item in evidence if item["round"] == rounds], request).content
-        if _plain(content) != _plain(message.content) and is_untouched(message):
-            changed = message.model_copy(update={"content": content})
-            found.append((by_graph(changed, str(mark[0]), request), item))
-    return found
+            own = {k: item for k, item in enumerate(evidence) if item["round"] == rounds}
+            content, sources = fused_message([*own.values()], request).content, {f"evidence {k}" for k in own}
+        if _plain(content) == _plain(message.content):
+            continue
+        if is_untouched(message):
+            yield by_graph(message.model_copy(update={"content": content}), str(mark[0]), request)
+        elif both := sorted(sources.intersection(edited)):
+            raise BadEdit(f"{both[0]} and the message that shows it were both edited; edit one of them")
 
 
 def _mark(message: BaseMessage) -> tuple[str | None, str]:

@@ -20,6 +20,8 @@ Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
 Status = Literal["ok", "degraded", "failed"]
 EMBEDDED_ENGINE: Final = "embedded"
 """Name of the engine of `describe_video` and `explain_actions` that uses no chat model."""
+MAX_FRAMES: Final = 48
+"""Most frames that the policy sees."""
 MAX_SECONDS: Final = 3600.0
 """Longest time limit, in seconds, of a policy turn or a tool call."""
 
@@ -115,7 +117,7 @@ class Context(_Settings):
     frames: int = Field(
         default=16,
         ge=2,
-        le=48,
+        le=MAX_FRAMES,
         description="Maximum number of frames the policy sees, sampled at two per second (paper: 4 to 16).",
     )
     pixels: int = Field(
@@ -167,12 +169,16 @@ class HostContext(Context):
 class Input(TypedDict, total=False):
     """A video, the candidate actions, and optionally a question and a time span.
 
-    What is optional is kept for the first node only, which copies it to `asked` of the state: a later run on the same
-    thread does not inherit it.
+    It is kept for the first node only, which copies it to `asked` of the state: a later run on the same thread does
+    not inherit it.
     """
 
-    video: Required[Annotated[str, Field(description="Video file: a path, or a file:// or http(s):// URL.")]]
-    actions: Required[Annotated[list[str], Field(description="Candidate actions in your own words; one is chosen.")]]
+    video: Required[
+        Annotated[str, Field(description="Video file: a path, or a file:// or http(s):// URL."), EphemeralValue]
+    ]
+    actions: Required[
+        Annotated[list[str], Field(description="Candidate actions in your own words; one is chosen."), EphemeralValue]
+    ]
     question: Annotated[
         str | None,
         Field(description="Question about the video. Default: What is the action in this video?"),
@@ -214,7 +220,7 @@ class State(Input, Output):
 
     conversation: Annotated[list[AnyMessage], add_messages]
     asked: dict[str, Any]
-    """actions, and question, start and end as the input gave them; None where it did not."""
+    """video, actions, question, start and end as the input gave them; None where it did not."""
     settings: dict[str, Any]
     """The `Context` of the run."""
     clip: dict[str, Any]
@@ -227,8 +233,8 @@ class State(Input, Output):
     """{node, start, seconds}; start is in seconds since the beginning of the run."""
     began: float
     """Unix time of the beginning of the run."""
-    another_round: Annotated[bool, EphemeralValue]
-    """Set by fuse for the next step only, so that a new run on the same thread starts in its first round."""
+    seals: dict[str, int]
+    """Checksums of what a person cannot edit while the run waits (see `edits`)."""
 
 
 def worst(*statuses: Status) -> Status:

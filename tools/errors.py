@@ -12,6 +12,7 @@
     * SpanOutsideVideo
     * BadActions
     * BadEdit
+    * MissingMedia          an image of a run is not in the media store any more
     * UnknownPolicy
     * ModelNotAllowed       the caller of a graph named a model that its host does not allow
     * UnknownTool
@@ -84,6 +85,10 @@ class BadActions(BadInput):
 
 class BadEdit(BadInput):
     """An edit of a waiting run cannot be honoured."""
+
+
+class MissingMedia(BadInput):
+    """An image or a token track is not in the media store."""
 
 
 class UnknownPolicy(BadInput):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..graph.records.content import image_urls
 from ..graph.records.token_track import TokenSequence, sequences, tracks
-from ..tools.errors import BadRecord
+from ..tools.errors import BadRecord, MissingMedia
 from ..tools.execution.media_store import MediaStore
 
 
@@ -60,5 +60,5 @@ def rows(record: Mapping[str, Any], store: MediaStore) -> list[dict[str, Any]]:
 def _image(url: str, run: str, store: MediaStore) -> bytes:
     try:
         return store.get(url)
-    except KeyError:
+    except MissingMedia:
         raise BadRecord(f"run {run}: an image of the conversation is missing ({url}); record the run again") from None

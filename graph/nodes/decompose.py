@@ -16,7 +16,6 @@ from ..host import Host, tool_schemas
 from ..policies.grammar import decompose_form
 from ..prompts import LONGEST_REPEATED, plain, shortlisted, without_sub_actions
 from ..ranking import weights
-from ..rendering import edited, with_edits
 from ..replies.sub_actions import normalize_decompose, parse_sub_actions
 from ..state import Context, State, worst
 from ..turn import Parsed, Turn, form_for
@@ -30,11 +29,9 @@ SHORTLIST: Final = 3
 async def decompose(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
     """Take the sub-actions; if there are none, the candidates are scored as whole actions."""
     context = host.settings(runtime)
-    changes = await asyncio.to_thread(edited, state)
-    state = with_edits(state, changes)
     usage = NodeUsage(NODE, state, context.price)
     policy = await host.policy_for(context)
-    actions = state["actions"]
+    actions = state["asked"]["actions"]
     candidates = Candidates.of(actions)
     form = form_for(policy, context, decompose_form, actions)
     turn = Turn(policy, usage, context.policy_seconds, tool_schemas(context), form)
@@ -54,8 +51,7 @@ async def decompose(state: State, runtime: Runtime[Context], *, host: Host) -> d
     named = [{"name": s["name"], "candidates": s["candidates"]} for s in sub_actions]
     runtime.stream_writer({"node": NODE, "sub_actions": named, "seconds": round(usage.seconds, 3)})
     return {
-        **changes,
-        "conversation": [*changes.get("conversation", ()), *parsed.corrected, reply, answer],
+        "conversation": [*parsed.corrected, reply, answer],
         "sub_actions": sub_actions,
         "notes": [*state["notes"], *_notes(parsed)],
         "status": worst(state["status"], "ok" if sub_actions else "degraded"),

@@ -39,6 +39,5 @@ async def fuse(state: State, runtime: Runtime[Context], *, host: Host) -> dict[s
     return {
         # Without tools, the first user message already contains the request.
         "conversation": [fused_message(new, request)] if offered_tools(context) else [],
-        "another_round": another,
         **usage.update(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +10,12 @@ from langgraph.runtime import Runtime
 
 from ...tools.errors import UnusableAnswer
 from ..candidates import Candidates
+from ..edits import with_edits
 from ..host import Host, tool_schemas
 from ..policies.grammar import score_form
 from ..policies.kinematic.matching import rank_by_evidence
 from ..prompts import is_untouched, plain, shortlisted, shortlists_line
 from ..ranking import rank, weigh
-from ..rendering import checked_sub_actions, edited, with_edits
 from ..replies.answer import Scored, parse_score_turn, partial_score_turn
 from ..replies.errors import MalformedReply
 from ..shortcomings import shortcomings
@@ -31,14 +30,11 @@ NODE = "score"
 async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[str, Any]:
     """Take the scores and the answer, and conclude with what they or the evidence support."""
     context = host.settings(runtime)
-    changes = await asyncio.to_thread(edited, state)
-    state = with_edits(state, changes)
-    checked_sub_actions(state)
     lists = await _edited_shortlists(state, host, context)
     state = with_edits(state, {"conversation": lists})
     usage = NodeUsage(NODE, state, context.price)
     policy = await host.policy_for(context)
-    actions, names = state["actions"], [item["name"] for item in state["sub_actions"]]
+    actions, names = state["asked"]["actions"], [item["name"] for item in state["sub_actions"]]
     candidates = Candidates.of(actions)
     form = form_for(policy, context, score_form, state["sub_actions"], actions)
     turn = Turn(policy, usage, context.policy_seconds, tool_schemas(context), form)
@@ -56,8 +52,8 @@ async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[
         concluded |= {"notes": [*concluded["notes"], *lacking], "status": worst(concluded["status"], "degraded")}
     event = {"node": NODE, "action": concluded["action"], "status": concluded["status"]}
     runtime.stream_writer({**event, "ranking": concluded["ranking"][:5], "seconds": round(usage.seconds, 3)})
-    new = [*changes.get("conversation", ()), *lists, *parsed.corrected, plain(parsed.replies[-1])]
-    return {**changes, "conversation": new, **concluded, **usage.update()}
+    new = [*lists, *parsed.corrected, plain(parsed.replies[-1])]
+    return {"conversation": new, **concluded, **usage.update()}
 
 
 async def _edited_shortlists(state: State, host: Host, context: Context) -> list[AnyMessage]:
@@ -91,7 +87,7 @@ def _consistent(reply: AIMessage, candidates: Candidates, names: Sequence[str]) 
 
 def _conclude(state: State, scored: Scored | None, notes: list[str], status: Status) -> dict[str, Any]:
     """Answer, ranking and status: from the reply, or else from the evidence alone, or else an error."""
-    actions = state["actions"]
+    actions = state["asked"]["actions"]
     if scored is not None:
         sub_actions = state["sub_actions"]
         totals = weigh(scored.scores, len(sub_actions))

@@ -92,7 +92,7 @@ async def _run(
         evidence |= {**_unavailable(f"no result within {context.tool_seconds:g} s"), "note": f"raise {TOOL_LIMIT}"}
     except Exception as error:
         # No error of an engine may end the run.
-        evidence |= _unavailable(_reason(error, state["video"]))
+        evidence |= _unavailable(_reason(error, state["asked"]["video"]))
     evidence["seconds"] = round(time.perf_counter() - start, 4)
     event = {key: evidence[key] for key in ("tool", "status", "seconds", "summary")}
     runtime.stream_writer({"node": NODE, **event})
@@ -103,12 +103,13 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
     """The result of one call; identical calls of concurrent runs share one execution."""
     args, store = one.schema.model_validate(call["args"]).model_dump(), default_store()
     access = VideoAccess.from_environment(served=served)
-    clip = open_clip(state["video"], state["clip"]["start"], state["clip"]["end"], access=access)
+    clip = open_clip(state["asked"]["video"], state["clip"]["start"], state["clip"]["end"], access=access)
     span = clip.span(args.get("start"), args.get("end"))
-    candidates = Candidates.of(state["actions"])
+    asked = state["asked"]["actions"]
+    candidates = Candidates.of(asked)
     given = [part for text in args.get("actions", ()) for part in label_texts(text, candidates)]
     named = list(dict.fromkeys(label for text in given if (label := candidates.match(text))))
-    actions = named or state["actions"]
+    actions = named or asked
     # The path is part of the key, because an error may contain it, and no run may see the file names of another.
     key = (store.root, one.name, one.engine, span.id, span.path, span.start, span.end, *actions, context.pixels)
     spent: dict[str, int] = {}

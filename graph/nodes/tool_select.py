@@ -11,17 +11,18 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from ...tools.errors import BadActions, BadInput, VideoNotFound
 from ...tools.execution.media_store import default_store
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import checked_actions
 from ..concurrency import run_in_daemon_thread
+from ..edits import checked_question, starts_run
 from ..frames import policy_frames
 from ..host import Host, offered_tools, tool_schemas
 from ..policies.errors import is_cut
 from ..policies.grammar import choice_form
 from ..prompts import Request, by_graph, next_request, opening, plain
-from ..rendering import edited, with_edits
 from ..replies.errors import MalformedReply
 from ..replies.tool_calls import MAX_CALLS, normalize_calls, validated_calls
 from ..state import Context, State, Status, worst
@@ -38,15 +39,11 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
     policy = await host.policy_for(context)
     # An unknown describer or explainer is reported before any tool runs.
     await host.chat_models_for(context)
-    fresh = not state.get("another_round")
+    fresh = starts_run(NODE, state)
     before: list[AnyMessage] = []
     update: dict[str, Any] = {}
     missing: list[str] = []
-    changed: list[AnyMessage] = []
-    if not fresh:
-        update = await run_in_daemon_thread(edited, state)
-        state, changed = with_edits(state, update), update.pop("conversation", [])
-    else:
+    if fresh:
         update, before, missing = await run_in_daemon_thread(_start, state, context, runtime.server_info is not None)
     conversation = [*(() if fresh else state["conversation"]), *before]
     replies, notes, status = await _choose(policy, context, conversation, usage)
@@ -59,7 +56,7 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
             "seconds": round(usage.seconds, 3),
         }
     )
-    new = [*changed, *before, *replies]
+    new = [*before, *replies]
     return {
         **update,
         "conversation": Overwrite(new) if fresh else new,
@@ -72,9 +69,9 @@ async def tool_select(state: State, runtime: Runtime[Context], *, host: Host) ->
 
 def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any], list[AnyMessage], list[str]]:
     """Check the input and read the frames: the state update, the first messages, and notes on what is missing."""
-    actions = checked_actions(state.get("actions"))
+    asked = _asked(state)
     access = VideoAccess.from_environment(served=served)
-    clip = open_clip(str(state.get("video") or ""), state.get("start"), state.get("end"), access=access)
+    clip = open_clip(asked["video"], asked["start"], asked["end"], access=access)
     note = "; ".join(filter(None, (clip.info.note, clip.frames().note)))
     missing = [f"the video could not be read whole: {note}"] if note else []
     try:
@@ -87,8 +84,7 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
     described = _describe(clip, note)
     request: Request = "choose" if offered_tools(context) else next_request(context.mode != "no_sub_actions")
     update = {
-        "actions": actions,
-        "asked": {"actions": actions, **{name: state.get(name) for name in ("question", "start", "end")}},
+        "asked": asked,
         "settings": context.model_dump(),
         "clip": described,
         "frames": frames,
@@ -99,7 +95,28 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
         "error": None,
         "error_type": None,
     }
-    return update, opening(actions, state.get("question"), described, frames, request), missing
+    return update, opening(asked["actions"], asked["question"], described, frames, request), missing
+
+
+def _asked(state: State) -> dict[str, Any]:
+    """The input of the run, checked.
+
+    Raises:
+        BadActions, BadInput: A part is missing or cannot be used.
+    """
+    for name, error in (("actions", BadActions), ("video", VideoNotFound)):
+        if state.get(name) is None:
+            raise error(
+                f"no {name} given; give a video and actions to every run, also on a thread with earlier runs, and in "
+                "an edit before tool_select"
+            )
+    return {
+        "video": str(state["video"]),
+        "actions": checked_actions(state["actions"]),
+        "question": checked_question(state.get("question"), BadInput),
+        "start": state.get("start"),
+        "end": state.get("end"),
+    }
 
 
 def _describe(clip: Clip, note: str) -> dict[str, Any]:

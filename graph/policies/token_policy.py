@@ -23,6 +23,7 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from ...tools.errors import MissingMedia
 from ...tools.execution.media_store import default_store
 from ..records.content import content_blocks
 from ..records.token_track import TOKEN_TRACK
@@ -206,7 +207,7 @@ def _track(message: BaseMessage) -> Mapping[str, Any] | None:
         return given
     try:
         found: Mapping[str, Any] = default_store().get_json(reference)
-    except KeyError:
+    except MissingMedia:
         return None
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
+from ...tools.errors import MissingMedia
 from ...tools.execution.media_store import MediaStore
 
 TOKEN_TRACK: Final = "token_track"
@@ -73,7 +74,7 @@ def tracks(messages: Sequence[Mapping[str, Any]], store: MediaStore) -> list[Tra
             continue
         try:
             track = store.get_json(message["tokens"])
-        except KeyError:
+        except MissingMedia:
             continue
         values = (tuple(track[name]) for name in ("prompt_ids", "completion_ids", "logprobs"))
         found.append(Track(message["node"], number, *values))

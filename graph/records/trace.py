@@ -16,7 +16,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import ValidationError
 
-from ...tools.errors import BadRecord
+from ...tools.errors import BadRecord, MissingMedia
 from ...tools.execution.media_store import SCHEME, MediaStore, default_store
 from ..host import tool_schemas
 from ..prompts import DEFAULT_QUESTION
@@ -48,8 +48,8 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in PACKAGES},
         "request": {
-            "source": state.get("video"),
-            "actions": state.get("actions", []),
+            "source": asked.get("video", state.get("video")),
+            "actions": asked.get("actions", state.get("actions", [])),
             "question": asked.get("question") or DEFAULT_QUESTION,
             "start": asked.get("start"),
             "end": asked.get("end"),
@@ -87,7 +87,7 @@ def append(record: Mapping[str, Any], folder: Path, store: MediaStore | None = N
     for url in references(record):
         try:
             target.put(source.get(url), Path(url).suffix)
-        except KeyError:
+        except MissingMedia:
             # The store was cleared meanwhile, or a text only looks like a URL: keep the record without the file.
             continue
     # A file name in the request may have bytes that are not UTF-8; escaped, they are JSON and read back unchanged.

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from ..errors import MissingMedia
 from ..settings import home
 
 SCHEME: Final = "media://"
@@ -48,7 +49,7 @@ class MediaStore:
         """A value stored by `put_json`.
 
         Raises:
-            KeyError: As for `get`.
+            MissingMedia: As for `get`.
         """
         return json.loads(self.get(url))
 
@@ -66,15 +67,18 @@ class MediaStore:
         """The bytes of an image or JSON text.
 
         Raises:
-            KeyError: `url` is not a media reference, or the object is not in the store.
+            MissingMedia: `url` is not a media reference, or the object is not in the store.
         """
         name = url.removeprefix(SCHEME)
         if not _NAME.fullmatch(name):
-            raise KeyError(f"{url[:80]!r} is not a media reference")
+            raise MissingMedia(f"{url[:80]!r} is not an image of the media store; give media://<name>.jpg")
         try:
             return (self.root / name).read_bytes()
         except FileNotFoundError:
-            raise KeyError(f"{url} is not in {self.root}") from None
+            raise MissingMedia(
+                f"{url} is not in the media store any more; start the run again, or set VIDEO_STAR_HOME to the folder "
+                "that it was started with"
+            ) from None
 
 
 def default_store() -> MediaStore:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from video_star.tools.errors import MissingMedia
 from video_star.tools.execution.media_store import MediaStore, write_atomically
 
 NAME = "0" * 32
@@ -26,7 +27,7 @@ def test_an_image_comes_back_and_is_stored_once(tmp_path: Path) -> None:
 def test_only_objects_of_the_store_are_returned(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     for url in BAD_URLS:
-        with pytest.raises(KeyError):
+        with pytest.raises(MissingMedia):
             MediaStore(tmp_path / "media").get(url)
 
 
