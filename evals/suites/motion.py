@@ -100,7 +100,7 @@ def _moves(observed: Measurements) -> tuple[str, ...]:
 
 
 def _times(observed: Measurements) -> tuple[str, ...]:
-    return (str(observed.repeated[0].times) if observed.repeated else "0",)
+    return (f"{observed.repeated[0].times:g}" if observed.repeated else "0",)
 
 
 _READ: Final[dict[str, Callable[[Measurements], tuple[str, ...]]]] = {

@@ -6,7 +6,7 @@ what it does counts less than what it moves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
@@ -87,7 +87,7 @@ def repetition(obj: MovingObject) -> Rhythm | None:
         rhythm((centred * along).real, obj.times, 2 * SWING),
         rhythm(obj.angle, obj.times, 0.2),
     ]
-    return max((r for r in found if r), key=lambda r: r.count, default=None)
+    return max((replace(r, count=round(r.count)) for r in found if r), key=lambda r: r.count, default=None)
 
 
 def reaches_out(obj: MovingObject) -> bool:

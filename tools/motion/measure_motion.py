@@ -23,8 +23,9 @@ from .motion_result import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion,
 from .objects import MovingObject, objects_of
 from .pair import measure_pair
 from .people import on_people, whole_people
-from .person import body_rhythm, measure_person
+from .person import measure_person
 from .pyramid import working_images
+from .repetition import BodyRhythm, body_rhythm
 from .time_series import MAX_FRAME_GAP, Measure, Rhythm
 
 MIN_CAMERA_SHIFT: Final = 0.02
@@ -78,7 +79,8 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> 
     if np.abs(shift).max(initial=0.0) < MIN_CAMERA_SHIFT * max(poses.size):
         shift = np.zeros_like(shift)
     found = bodies(poses, shift, shots)
-    gathered = _of_people(found, poses, frames, shift)
+    beats = [body_rhythm(body, frames, shift) for body in found]
+    gathered = _of_people(found, beats, poses, frames, shift)
     objects: list[MovingObject] = []
     events: list[Event] = []
     rhythms: list[Rhythm | None] = []
@@ -98,17 +100,19 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> 
         camera_shake=shaking(camera, flow, fine.times),
         cuts=tuple(frames.times[1:][np.diff(shots) > 0].tolist()),
         objects=tuple(_object(obj) for obj in objects),
-        repetitions=_repetitions(rhythms, found),
+        repetitions=_repetitions(rhythms, found, beats),
         events=tuple(ObjectEvent(e.name, e.measure.start) for e in events if e.measure.support >= OBSERVED),
     )
 
 
-def _of_people(found: list[Body], poses: Poses, frames: Frames, shift: np.ndarray) -> _Gathered:
+def _of_people(
+    found: list[Body], beats: list[BodyRhythm | None], poses: Poses, frames: Frames, shift: np.ndarray
+) -> _Gathered:
     weights = _prominence(found)
     gathered = _Gathered()
-    for body, weight in zip(found, weights, strict=True):
+    for body, beat, weight in zip(found, beats, weights, strict=True):
         check_cancelled()
-        measures = measure_person(body, float(poses.size[1]))
+        measures = measure_person(body, float(poses.size[1]), beat)
         if body.step <= MAX_FRAME_GAP:
             measures["face_motion"] = face_motion(body, frames, shift)
         gathered.add(measures, weight, body.track)
@@ -225,10 +229,15 @@ def _object(obj: MovingObject) -> ObjectMotion:
     )
 
 
-def _repetitions(rhythms: list[Rhythm | None], found: list[Body]) -> tuple[Repetition, ...]:
+def _repetitions(
+    rhythms: list[Rhythm | None], found: list[Body], beats: list[BodyRhythm | None]
+) -> tuple[Repetition, ...]:
+    """People before objects: what a person repeats has been seen to come back."""
+
     def repetition(kind: Literal["person", "object"], number: int, r: Rhythm) -> Repetition:
         return Repetition(kind, int(number), r.count, float(r.period), r.start, r.end)
 
-    repeated = [repetition("object", k + 1, r) for k, r in enumerate(rhythms) if r and (not k or r.count > 1)]
-    repeated += [repetition("person", body.track, r) for body in _by_presence(found) if (r := body_rhythm(body))]
+    longest_first = sorted(zip(found, beats, strict=True), key=lambda each: -len(each[0].times))
+    repeated = [repetition("person", body.track, beat) for body, beat in longest_first if beat]
+    repeated += [repetition("object", k + 1, r) for k, r in enumerate(rhythms) if r and (not k or r.count > 1)]
     return tuple(repeated[:MAX_REPETITIONS])

@@ -38,7 +38,8 @@ class Repeated:
 
     by: str
     """Such as `object 1`."""
-    times: Annotated[int, Field(ge=0)]
+    times: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Cycles; half ones are counted."""
     period: Time
     """Seconds per cycle."""
     start: Time

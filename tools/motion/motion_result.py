@@ -146,8 +146,8 @@ class Repetition:
     kind: Literal["person", "object"]
     number: int
     """Track of the person, or number of the object."""
-    count: int
-    """Cycles."""
+    count: float
+    """Cycles: whole ones of an object, a multiple of a half of a person."""
     period: float
     """Seconds per cycle."""
     start: float

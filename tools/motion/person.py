@@ -13,24 +13,22 @@ from .body import (
     L_HIP,
     L_KNEE,
     L_SHOULDER,
-    L_WRIST,
     NOSE,
     R_ANKLE,
     R_HIP,
     R_KNEE,
     R_SHOULDER,
-    R_WRIST,
     Body,
     filled,
 )
 from .gait import measure_legs, measure_travel
+from .repetition import BodyRhythm
 from .time_series import (
     MAX_FRAME_GAP,
     MIN_KNOWN,
     SMOOTHING,
     Measure,
     Measures,
-    Rhythm,
     again,
     change,
     detrended,
@@ -38,8 +36,6 @@ from .time_series import (
     lasting,
     principal,
     ramp,
-    repeated,
-    rhythm,
     risen,
     spread,
     strongest,
@@ -49,33 +45,24 @@ FLIGHT: Final = 0.8
 """Longest time in the air to either side of a jump's apex, in seconds."""
 
 
-def measure_person(body: Body, picture_height: float) -> Measures:
-    """Support of every primitive of one person; None for what was not measurable."""
+def measure_person(body: Body, picture_height: float, beat: BodyRhythm | None = None) -> Measures:
+    """Support of every primitive of one person; None for what was not measurable.
+
+    Args:
+        body: The person.
+        picture_height: Pixels of the original image.
+        beat: What the person repeats.
+    """
     found = {**_posture(body), **measure_hands(body), **_framing(body, picture_height)}
     if body.step <= MAX_FRAME_GAP:
         found |= {
             **measure_travel(body),
             **measure_legs(body),
-            **_whole_body(body),
+            **_whole_body(body, beat),
             **measure_arms(body),
             "head_motion": _head(body),
         }
     return found
-
-
-def body_rhythm(body: Body) -> Rhythm | None:
-    """The oscillation of a hand or the whole body; None if neither has two cycles."""
-    if body.step > MAX_FRAME_GAP:
-        return None
-    hands = body.points[:, [L_WRIST, R_WRIST]] - body.points[:, [L_SHOULDER, R_SHOULDER]]
-    series = [(hands[:, side] / body.height[:, None], 0.07) for side in (0, 1)]
-    series.append((body.joint(L_HIP, R_HIP) / body.height[:, None], 0.06))
-    found = []
-    for points, least in series:
-        if np.isfinite(points[:, 0]).mean() > 0.8:
-            along = principal(filled(points, body.times))
-            found.append(rhythm(along, body.times, least))
-    return max((r for r in found if r and r.count > 1), key=lambda r: r.count, default=None)
 
 
 def _posture(body: Body) -> Measures:
@@ -94,7 +81,7 @@ def _posture(body: Body) -> Measures:
     }
 
 
-def _whole_body(body: Body) -> Measures:
+def _whole_body(body: Body, beat: BodyRhythm | None) -> Measures:
     times, hips, trunk = body.times, body.joint(L_HIP, R_HIP), body.trunk()
     knees = body.bent()
     feet = body.joint(L_ANKLE, R_ANKLE)
@@ -114,11 +101,15 @@ def _whole_body(body: Body) -> Measures:
         "sit_down": strongest(risen(lowered, times, 0.1, 0.2, bending), risen(-thighs, times, 0.05, 0.1)),
         "stand_up": strongest(risen(-lowered, times, 0.1, 0.2, bending), risen(thighs, times, 0.05, 0.1)),
         "fall": trunk_rise and Measure(float(ramp(trunk_rise[0], 40, 65)), trunk_rise[1], trunk_rise[2]),
-        "body_repeat": strongest(
-            repeated(hips[:, 1] / body.height, times, 0.05, 2, 3),
-            repeated(body.joint(L_SHOULDER, R_SHOULDER)[:, 1] / body.height, times, 0.06, 2, 3),
-        ),
+        "body_repeat": _repeat(body, beat),
     }
+
+
+def _repeat(body: Body, beat: BodyRhythm | None) -> Measure | None:
+    """Nothing for one repetition, full support for three, as far as the trunk takes part."""
+    if beat is None:
+        return lasting(np.where(np.isfinite(body.joint(L_SHOULDER, R_SHOULDER)[:, 0]), 0.0, np.nan), body.times)
+    return Measure(float(ramp(beat.count, 1, 3)) * beat.whole, beat.start, beat.end)
 
 
 def _head(body: Body) -> Measure | None:

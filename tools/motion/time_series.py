@@ -173,8 +173,8 @@ def _measure(support: float, strength: np.ndarray, times: np.ndarray) -> Measure
 class Rhythm:
     """An oscillation."""
 
-    count: int
-    """Cycles."""
+    count: float
+    """Cycles; a half is the way there without the way back."""
     period: float
     """Seconds per cycle."""
     start: float
@@ -221,4 +221,4 @@ def rhythm(series: np.ndarray, times: np.ndarray, least: float) -> Rhythm | None
         return None
     first, last, count = best
     start, end = float(times[at[first]]), float(times[at[last]])
-    return Rhythm(round(count), (end - start) / count, start, end)
+    return Rhythm(count, (end - start) / count, start, end)

@@ -149,7 +149,7 @@ def test_rhythm_counts_whole_swings(times: int, period: float, size: float, one_
     phase = 2 * np.pi * np.clip(t - 0.5, 0, times * period) / period
     series = size * (1 - np.cos(phase) if one_sided else np.sin(phase))
     found = rhythm(series, t, size / 4)
-    assert found is not None and found.count == times
+    assert found is not None and round(found.count) == times
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0.1, 3))
