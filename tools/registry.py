@@ -50,7 +50,7 @@ FINE_LIMIT: Final = 96
 """Most fine frames of one span."""
 FINE_SIDE: Final = 320
 """Long side of fine frames in pixels."""
-MOTION_VERSION: Final = "7"
+MOTION_VERSION: Final = "8"
 """Version of the motion measurement: part of its cache key."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
