@@ -20,7 +20,7 @@ __all__ = ["EMBEDDED", "KINDS", "VARIABLE", "Engine", "engine", "engine_name"]
 
 VARIABLE: Final = "VIDEO_STAR_VISION"
 """`embedded`, a name such as yolo11n, the path of a .pt file, .onnx file or OpenVINO folder, or `KIND:ARGUMENT`."""
-KINDS: Final = {"rtmpose": "video_star.tools.vision.rtmpose"}
+KINDS: Final = {"rtmpose": "video_star.tools.vision.rtmpose", "openpose": "video_star.tools.vision.openpose"}
 """Modules by kind; any other kind is itself the name of an importable module. Each module has a function
 `engine(argument)`, which returns an `Engine` for the text after the colon; docs/engines.md has a complete example."""
 

@@ -1,4 +1,4 @@
-"""YOLO11 (Jocher and Qiu 2024, ultralytics) as a `PersonDetector` and a `PoseEstimator`.
+"""YOLO11 and YOLO26 (Jocher and Qiu, ultralytics) as a `PersonDetector` and a `PoseEstimator`.
 
 The format of the weights selects the runtime: torch for a .pt checkpoint, onnxruntime for an .onnx file, OpenVINO for
 an exported folder. Preprocessing and postprocessing are the same for all three. Only .pt needs ultralytics, and only
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -32,12 +32,8 @@ from ..settings import home
 from ..video.reader import Frames
 from .batching import Batcher
 from .detections import KEYPOINTS, Detections, Skeletons, non_maximum_suppression
+from .letterbox import Letterbox
 from .onnx_model import THREADS, OnnxModel
-
-STRIDE: Final = 32
-"""Width and height of the network's input are multiples of this."""
-GREY: Final = 114
-"""Grey level of the padding around the image in the network's input, as in training."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,9 @@ class Network:
     """A loaded model."""
 
     run: Callable[[np.ndarray], np.ndarray]
-    """(n, 3, height, width) float32 RGB in 0..1 to (n, 4 + classes + 3 * keypoints, anchors) float: box centre and
-    size, a score per class, then x, y and visibility of each keypoint, in pixels of the input."""
+    """(n, 3, height, width) float32 RGB in 0..1 to one of two forms, in pixels of the input. YOLO11: (n, 4 + classes +
+    3 * keypoints, anchors), box centre and size, a score per class, then x, y and visibility of each keypoint. YOLO26,
+    which needs no suppression: (n, 300, 6 + 3 * keypoints), corners of the box, score, class, keypoints."""
     classes: Mapping[int, str]
     keypoints: int
     """0 for a detector."""
@@ -72,7 +69,7 @@ class Network:
 
 
 class Yolo:
-    """One YOLO11 model, loaded on first use. Thread-safe: concurrent calls share batches.
+    """One YOLO11 or YOLO26 model, loaded on first use. Thread-safe: concurrent calls share batches.
 
     Frames are scaled to the size of its training, 640 pixels for the published weights.
 
@@ -128,10 +125,25 @@ class Yolo:
         return found
 
     def _decode(self, output: np.ndarray, network: Network, letterbox: Letterbox) -> Skeletons:
-        """The people in one frame's output (4 + classes + 3 * keypoints, anchors)."""
+        """The people in one frame's output, as described at `Network.run`."""
+        channels = 4 + len(network.classes) + 3 * network.keypoints
+        if len(output) != channels and output.shape[1] == 6 + 3 * network.keypoints:
+            corners, scores, points = self._without_suppression(output, network)
+        else:
+            corners, scores, points = self._suppressed(output, network)
+        boxes = letterbox.invert(corners).clip(0, letterbox.picture).reshape(-1, 4)
+        real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        points = points.reshape(len(boxes), network.keypoints, 3)
+        keypoints = np.concatenate([letterbox.invert(points[:, :, :2]), points[:, :, 2:].clip(0, 1)], axis=2)
+        return boxes[real].astype(np.float32), scores[real].clip(0, 1), keypoints[real].astype(np.float32)
+
+    def _suppressed(self, output: np.ndarray, network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Corners (people, 2, 2), scores and keypoints from YOLO11's (4 + classes + 3 * keypoints, anchors)."""
         count = len(network.classes)
         if len(output) != 4 + count + 3 * network.keypoints:
-            raise BadWeights(f"{self._weights.name} has outputs of another shape; export it from YOLO11 with nms=False")
+            raise BadWeights(
+                f"{self._weights.name} has outputs of another shape; export it from YOLO11 or YOLO26 with nms=False"
+            )
         rows = output.T[np.isfinite(output).all(axis=0) & (output[2:4] > 0).all(axis=0)].astype(np.float32)
         scores = rows[:, 4 : 4 + count]
         people = np.flatnonzero((scores.argmax(axis=1) == network.person) & (scores.max(axis=1) >= self.MIN_SCORE))
@@ -140,11 +152,14 @@ class Yolo:
         corners = np.stack([rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], axis=1)
         # YOLO does not find half bodies, so a box inside a better one is kept: it may be a child in front of an adult.
         kept = non_maximum_suppression(corners.reshape(-1, 4), scores, self.MAX_IOU, containment=None)
-        boxes = letterbox.invert(corners).clip(0, letterbox.picture).reshape(-1, 4)
-        kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(axis=1)]
-        points = rows[kept, 4 + count :].reshape(len(kept), network.keypoints, 3)
-        keypoints = np.concatenate([letterbox.invert(points[:, :, :2]), points[:, :, 2:].clip(0, 1)], axis=2)
-        return boxes[kept].astype(np.float32), scores[kept].clip(0, 1), keypoints.astype(np.float32)
+        return corners[kept], scores[kept], rows[kept, 4 + count :]
+
+    def _without_suppression(self, output: np.ndarray, network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Corners (people, 2, 2), scores and keypoints from YOLO26's (300, 6 + 3 * keypoints)."""
+        rows = output[np.isfinite(output).all(axis=1)].astype(np.float32)
+        rows = rows[(rows[:, 5].round() == network.person) & (rows[:, 4] >= self.MIN_SCORE)]
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+        return rows[:, :4].reshape(-1, 2, 2), rows[:, 4], rows[:, 6:]
 
     def _loaded(self) -> Network:
         with self._lock:
@@ -164,53 +179,6 @@ class Yolo:
             return self._network
 
 
-@dataclass(frozen=True)
-class Letterbox:
-    """Where an image lies in the network's input: scaled, centred, padded with grey."""
-
-    picture: tuple[int, int]
-    """Width and height in pixels."""
-    inner: tuple[int, int]
-    """Width and height of the image within the input, in pixels."""
-    outer: tuple[int, int]
-    """Width and height of the input, in pixels."""
-
-    @classmethod
-    def fit(cls, picture: tuple[int, ...], into: int | tuple[int, int]) -> Letterbox:
-        """The letterbox for images of one size.
-
-        Args:
-            picture: Height and width in pixels.
-            into: The longer side of the input, whose other side is then as short as possible; or its height and width.
-        """
-        height, width = picture
-        rows, columns = into if isinstance(into, tuple) else (into, into)
-        scale = min(rows / height, columns / width)
-        inner = max(round(width * scale), 1), max(round(height * scale), 1)
-        outer = (columns, rows) if isinstance(into, tuple) else (_multiple(inner[0]), _multiple(inner[1]))
-        return cls((width, height), inner, outer)
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        """Position of the image's upper left corner in the input, x and y."""
-        # An odd pixel of padding goes to the right and bottom, as in training.
-        return (self.outer[0] - self.inner[0]) // 2, (self.outer[1] - self.inner[1]) // 2
-
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        """An image (height, width, 3) uint8 as network input: (3, height, width) float32 in [0, 1]."""
-        canvas = Image.new("RGB", self.outer, (GREY, GREY, GREY))
-        canvas.paste(Image.fromarray(image).resize(self.inner, Image.Resampling.BILINEAR), self.corner)
-        return np.asarray(canvas).transpose(2, 0, 1).astype(np.float32) / 255
-
-    def invert(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 2) of the input, x and y, converted to pixels of the image."""
-        return np.asarray((points - self.corner) * np.divide(self.picture, self.inner))
-
-
-def _multiple(pixels: int) -> int:
-    return -(-pixels // STRIDE) * STRIDE
-
-
 def _runtime(weights: Path) -> tuple[Callable[[Path], Network], str, str]:
     """The loader of such weights, the package it needs, and what to install for it."""
     if weights.suffix == ".pt":
@@ -228,7 +196,11 @@ def _load_torch(weights: Path) -> Network:
         reader = import_module("ultralytics.nn.tasks").torch_safe_load
     checkpoint, _ = reader(str(weights), safe_only=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = (checkpoint.get("ema") or checkpoint["model"]).float().fuse(verbose=False).eval().to(device)
+    model = (checkpoint.get("ema") or checkpoint["model"]).float()
+    if getattr(model.model[-1], "one2one_cv2", None) is not None:
+        # YOLO26: the branch that needs no suppression.
+        model.model[-1].end2end = True
+    model = model.fuse(verbose=False).eval().to(device)
 
     def run(inputs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -12,9 +12,10 @@ import pytest
 
 from video_star.tools.errors import BadWeights
 from video_star.tools.video.reader import Frames
-from video_star.tools.vision.yolo import GREY, Letterbox, Yolo
+from video_star.tools.vision.letterbox import GREY, Letterbox
+from video_star.tools.vision.yolo import Yolo
 
-from .yolo_weights import trained_at
+from .yolo_weights import export, save, scattered_26, trained_at
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +91,34 @@ def test_results_equal_those_of_ultralytics(yolo_weights: Path, tmp_path: Path) 
     joints = keypoints[:, :, :2].clip(0, (160, 96))
     assert np.allclose(joints, theirs.keypoints.xy.numpy(), atol=0.1)
     assert np.allclose(keypoints[:, :, 2], theirs.keypoints.conf.numpy(), atol=1e-3)
+
+
+def test_yolo26_results_equal_those_of_ultralytics_and_of_its_export(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="exports the model")
+    checkpoint = save(tmp_path / "yolo26.pt", scattered_26, "yolo26n-pose")
+    image = np.random.default_rng(1).integers(0, 256, (96, 160, 3), np.uint8)
+    theirs = (
+        import_module("ultralytics")
+        .YOLO(str(checkpoint))
+        .predict([image[:, :, ::-1]], imgsz=160, conf=0.25, classes=[0], nms=False, max_det=300, verbose=False)[0]
+    )
+    weights = trained_at(160, checkpoint, tmp_path / "small.pt")
+    boxes, scores, keypoints = Yolo(weights).poses(frames_of(image))[0]
+    corners = theirs.boxes.xyxy.numpy()
+    real = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    assert len(scores) == real.sum() > 100 and np.ptp(scores) > 0.05
+    assert np.allclose(scores, theirs.boxes.conf.numpy()[real], atol=1e-3)
+    # Scores that are nearly equal may be in another order.
+    joints = keypoints[:, :, :2].clip(0, (160, 96)).reshape(-1, 34)
+    mine = np.concatenate([boxes, joints], axis=1)
+    others = np.concatenate([corners, theirs.keypoints.xy.numpy().reshape(-1, 34)], axis=1)[real]
+    apart = np.abs(mine[:, None] - others[None]).max(axis=2)
+    assert apart.min(axis=0).max() < 0.1 and apart.min(axis=1).max() < 0.1
+    large = frames_of(np.zeros((640, 640, 3), np.uint8))
+    exported = Yolo(export(checkpoint, "onnx", nms=False))
+    (boxes, scores, _), (same, equal, _) = Yolo(checkpoint).poses(large)[0], exported.poses(large)[0]
+    assert len(boxes) == len(same) > 100 and np.allclose(scores, equal, atol=1e-3)
+    assert np.abs(boxes[:, None] - same[None]).max(axis=2).min(axis=0).max() < 0.1
 
 
 @pytest.mark.parametrize("made", ["onnx_tiles", "openvino_tiles"])

@@ -1,4 +1,4 @@
-"""Untrained YOLO11n-pose with a head set by hand, so that its results are known."""
+"""Untrained YOLO11n-pose and YOLO26n-pose with a head set by hand, so that its results are known."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -11,13 +11,13 @@ LARGE = 2
 """Index of the head's level of stride 32."""
 
 
-def architecture() -> Any:
+def architecture(name: str = "yolo11n-pose") -> Any:
     """An ultralytics `YOLO` with random weights, normalised so that the output depends on the image."""
     torch = import_module("torch")
     with isolated_ultralytics():
         yolo = import_module("ultralytics").YOLO
     torch.manual_seed(0)
-    model = yolo("yolo11n-pose.yaml")
+    model = yolo(f"{name}.yaml")
     for layer in model.model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0
@@ -27,9 +27,9 @@ def architecture() -> Any:
     return model
 
 
-def save(path: Path, change: Callable[[Any], None]) -> Path:
+def save(path: Path, change: Callable[[Any], None], name: str = "yolo11n-pose") -> Path:
     """Save the architecture as a checkpoint after applying `change` to its head."""
-    model = architecture()
+    model = architecture(name)
     with import_module("torch").no_grad():
         change(model.model.model[-1])
     model.save(str(path))
@@ -44,11 +44,11 @@ def trained_at(size: int, checkpoint: Path, out: Path) -> Path:
     return out
 
 
-def export(checkpoint: Path, format: str) -> Path:
+def export(checkpoint: Path, format: str, **settings: Any) -> Path:
     """The checkpoint exported next to it as .onnx or OpenVINO folder, with dynamic shapes."""
     yolo = import_module("ultralytics").YOLO
     options = {"simplify": False} if format == "onnx" else {}
-    return Path(yolo(str(checkpoint)).export(format=format, dynamic=True, verbose=False, **options))
+    return Path(yolo(str(checkpoint)).export(format=format, dynamic=True, verbose=False, **options, **settings))
 
 
 def tiles(head: Any) -> None:
@@ -83,3 +83,11 @@ def scattered(head: Any) -> None:
         head.cv3[level][-1].weight.mul_(0.1)
         head.cv3[level][-1].bias.fill_(-8)
         head.cv3[level][-1].bias[0] = -0.5
+
+
+def scattered_26(head: Any) -> None:
+    """The same for the branch of YOLO26 that needs no suppression."""
+    for level in range(3):
+        head.one2one_cv3[level][-1].weight.mul_(0.1)
+        head.one2one_cv3[level][-1].bias.fill_(-8)
+        head.one2one_cv3[level][-1].bias[0] = -0.5
