@@ -1,7 +1,6 @@
 """OpenPose from an ONNX export: drawn maps and fields with known people, and the way through a real session."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +35,9 @@ def person(x: float, y: float, layout: Layout, without: tuple[str, ...] = ()) ->
     return {k: np.add(STANDING[name], (x, y)) for k, name in enumerate(names) if name not in without}
 
 
-def drawn(people: list[dict[int, np.ndarray]], layout: Layout, size: tuple[int, int] = (46, 62)) -> Any:
+def drawn(
+    people: list[dict[int, np.ndarray]], layout: Layout, size: tuple[int, int] = (46, 62)
+) -> tuple[np.ndarray, np.ndarray]:
     """Heat maps with a Gaussian at each part, and fields that are unit vectors along each limb."""
     y, x = np.mgrid[: size[0], : size[1]]
     maps = np.zeros((layout.parts, *size), np.float32)
