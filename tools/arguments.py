@@ -45,6 +45,14 @@ def names(given: Any) -> Any:
     return given
 
 
+def yes_or_no(given: Any) -> Any:
+    """A choice: empty text and `null` are no.
+
+    Anything else is returned unchanged, for the schema to accept or refuse.
+    """
+    return False if given is None or (isinstance(given, str) and given.strip().casefold() in _NONE) else given
+
+
 def _from_json(text: str) -> Any:
     """The list, text or null that a text of JSON contains; else the text."""
     try:

@@ -57,6 +57,10 @@ PRIMITIVES: Final[dict[str, str]] = {
     "hands_meet": "a hand of one person meets a hand of another",
     "strike": "a hand or foot of one person moves fast towards another's body",
     "faces_meet": "the faces of two people touch",
+    # hands in close view
+    "hands_close": "hands fill the picture",
+    "hands_touch": "two hands touch each other in close view",
+    "fingers_work": "the fingers of a hand move",
     # objects, hands among them, with camera motion removed
     "thing_moves_right": "an object moves to the right",
     "thing_moves_left": "an object moves to the left",

@@ -12,7 +12,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
-from .arguments import names, seconds
+from .arguments import names, seconds, yes_or_no
 from .errors import ToolModelFailed, UnknownTool, VideoStarError
 from .execution.result_cache import cached, cached_text
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
@@ -20,9 +20,11 @@ from .video.reader import read_frames
 from .vision.engines import EMBEDDED, engine, engine_name
 
 if TYPE_CHECKING:
+    from .drawing.annotators import Layers
     from .execution.chat_model import ToolModel
     from .motion.motion_result import Motion
     from .video.reader import Frames
+    from .vision.hands import Hands
     from .vision.pose import Poses
 
 ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
@@ -38,6 +40,11 @@ End = Annotated[
     BeforeValidator(seconds),
     Field(description="End of the span in seconds; leave out for the whole clip."),
 ]
+LookAtHands = Annotated[
+    bool,
+    BeforeValidator(yes_or_no),
+    Field(description="Also look at hands and fingers; done anyway unless whole people are in view."),
+]
 Video = Annotated[str, Field(description="Path or address of the video.")]
 Which = Annotated[
     list[str], BeforeValidator(names), Field(description="Which candidate actions to explain; leave out for all.")
@@ -50,10 +57,13 @@ FINE_LIMIT: Final = 96
 """Most fine frames of one span."""
 FINE_SIDE: Final = 320
 """Long side of fine frames in pixels."""
-MOTION_VERSION: Final = "8"
+MOTION_VERSION: Final = "9"
 """Version of the motion measurement: part of its cache key."""
+HANDS_VERSION: Final = "mediapipe-hands-1"
+"""Model and version of the hand estimator: part of its cache key."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
+_SPAN_AND_HANDS: Final = {**_SPAN, "hands": (LookAtHands, False)}
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,9 @@ class Tool:
 
     name: ToolName
     description: str
-    run: Callable[[Clip, Sequence[str], int], Finding]
-    """Called in a thread with the clip, the actions and the most frames to return."""
+    run: Callable[..., Finding]
+    """Called in a thread with the clip, the actions and the most frames to return; other arguments that a policy gave
+    follow by keyword."""
     args: Mapping[str, Any]
     """Type and default of each argument by name, besides the video."""
     extends_question: bool = False
@@ -133,8 +144,8 @@ def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
     """
     one = tool(name, chat_model)
 
-    def run(video: str, start: float | None = None, end: float | None = None) -> tuple[str, Any]:
-        found = one.run(open_clip(video, start, end), (), 0)
+    def run(video: str, start: float | None = None, end: float | None = None, **options: Any) -> tuple[str, Any]:
+        found = one.run(open_clip(video, start, end), (), 0, **options)
         return found.summary, found.result
 
     def explain(actions: list[str]) -> tuple[str, Any]:
@@ -197,7 +208,7 @@ def library() -> Mapping[str, Tool]:
             "Estimate 17 body joints of each person over time: posture, joint angles, where the hands are, distances "
             "between people.",
             _estimate_pose,
-            _SPAN,
+            _SPAN_AND_HANDS,
         ),
         Tool(
             "track_motion",
@@ -205,7 +216,7 @@ def library() -> Mapping[str, Tool]:
             "things on a table or in a hand (which way, nearer or away, lifted, put down, falling, meeting, parting), "
             "of the camera; how often it repeats, and in which order it happened.",
             _track_motion,
-            _SPAN,
+            _SPAN_AND_HANDS,
         ),
         Tool(
             "explain_actions",
@@ -230,25 +241,21 @@ def _detect_people(clip: Clip, actions: Sequence[str], max_frames: int) -> Findi
     from .vision.people import People, detect_people
 
     people = cached(("People", *_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
-    return Finding(people.summary(), people, _overlays(clip, people, PeopleAnnotator().annotate, max_frames))
+    return Finding(people.summary(), people, _overlays(clip, people.boxes, [(PeopleAnnotator(), people)], max_frames))
 
 
-def _estimate_pose(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
-    from .drawing.annotators import PoseAnnotator
+def _estimate_pose(clip: Clip, actions: Sequence[str], max_frames: int, hands: bool = False) -> Finding:
+    poses, found = poses_of(clip), hands_of(clip, hands)
+    summary = "\n".join([poses.summary(), *([] if found is None else [found.summary()])])
+    return Finding(summary, poses, _overlays(clip, _boxes(poses, found), body_layers(clip, found), max_frames))
 
-    poses = poses_of(clip)
-    return Finding(poses.summary(), poses, _overlays(clip, poses, PoseAnnotator().annotate, max_frames))
 
+def _track_motion(clip: Clip, actions: Sequence[str], max_frames: int, hands: bool = False) -> Finding:
+    from .drawing.annotators import TrailAnnotator
 
-def _track_motion(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
-    from .drawing.annotators import PoseAnnotator, TrailAnnotator
-
-    poses, motion = poses_of(clip), _motion(clip)
-
-    def annotate(scene: np.ndarray, drawn: Any, frame: int, scale: float) -> np.ndarray:
-        return TrailAnnotator().annotate(PoseAnnotator().annotate(scene, drawn, frame, scale), drawn, frame, scale)
-
-    frames = _overlays(clip, poses, annotate, max_frames)
+    poses, found, motion = poses_of(clip), hands_of(clip, hands), _motion(clip, hands)
+    layers = [*body_layers(clip, found), (TrailAnnotator(), poses)]
+    frames = _overlays(clip, _boxes(poses, found), layers, max_frames)
     return Finding(motion.summary(), motion, frames, motion.measurements().to_json())
 
 
@@ -278,21 +285,50 @@ def _describe_video(
     return Finding(described.summary(), described, shown, note=described.why, tokens=described.tokens)
 
 
+def body_layers(clip: Clip, hands: Hands | None) -> Layers:
+    """What to draw of the people of a clip: their skeletons, and those of hands that were looked for."""
+    from .drawing.annotators import HandAnnotator, PoseAnnotator
+
+    return [(PoseAnnotator(), poses_of(clip)), *([(HandAnnotator(), hands)] if hands else [])]
+
+
 def poses_of(clip: Clip) -> Poses:
-    """The poses of a clip, cached."""
+    """The poses of a clip, cached; without the bodies that are invented where hands fill the picture."""
+    from .vision.hands import beside_hands
+
+    poses, hands = _found_poses(clip), hands_of(clip)
+    return poses if hands is None else beside_hands(poses, hands)
+
+
+def hands_of(clip: Clip, asked: bool = False) -> Hands | None:
+    """The hands of a clip, cached; None if whole people are seen in most frames, unless hands are asked for."""
+    from .vision.hands import Hands, estimate_hands, rarely_whole
+    from .vision.mediapipe_hands import MEDIAPIPE_HANDS
+
+    poses = _found_poses(clip)
+    if not (asked or rarely_whole(poses)):
+        return None
+    key = ("Hands", *_key(clip), HANDS_VERSION)
+    return cached(key, Hands, lambda: estimate_hands(clip.frames(), poses, MEDIAPIPE_HANDS))
+
+
+def _found_poses(clip: Clip) -> Poses:
     from .vision.pose import Poses, estimate_pose
 
     return cached(("Poses", *_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
 
 
-def _motion(clip: Clip) -> Motion:
+def _motion(clip: Clip, hands: bool = False) -> Motion:
     from .motion.measure_motion import measure_motion
     from .motion.motion_result import Motion
 
-    def compute() -> str:
-        return measure_motion(poses_of(clip), clip.frames(), fine_frames(clip)).to_json()
+    found = hands_of(clip, hands)
 
-    return Motion.from_json(cached_text(("Words", *_key(clip), "motion", MOTION_VERSION), compute))
+    def compute() -> str:
+        return measure_motion(poses_of(clip), clip.frames(), fine_frames(clip), found).to_json()
+
+    version = MOTION_VERSION if found is None else f"{MOTION_VERSION} {HANDS_VERSION}"
+    return Motion.from_json(cached_text(("Words", *_key(clip), "motion", version), compute))
 
 
 def fine_frames(clip: Clip) -> Frames | None:
@@ -312,17 +348,22 @@ def _span(clip: Clip) -> tuple[object, ...]:
     return clip.id, round(clip.start, 3), round(clip.end, 3)
 
 
-def _overlays(
-    clip: Clip, people: Any, annotate: Callable[[np.ndarray, Any, int, float], np.ndarray], max_frames: int
-) -> tuple[tuple[float, np.ndarray], ...]:
-    """Up to `max_frames` evenly spaced frames with overlays, cropped to the people."""
+def _boxes(poses: Poses, hands: Hands | None) -> np.ndarray:
+    """(n, 4) boxes of people and hands."""
+    return poses.boxes if hands is None else np.concatenate([poses.boxes, hands.boxes])
+
+
+def _overlays(clip: Clip, boxes: np.ndarray, layers: Layers, max_frames: int) -> tuple[tuple[float, np.ndarray], ...]:
+    """Up to `max_frames` evenly spaced frames with overlays, cropped to the boxes of what was found."""
+    from .drawing.annotators import annotated
+
     if max_frames < 1:
         return ()
     frames = clip.frames()
     indices = np.unique(np.linspace(0, len(frames.times) - 1, min(max_frames, len(frames.times))).round().astype(int))
-    x0, y0, x1, y1 = _region(people.boxes * frames.scale, frames.images.shape[2], frames.images.shape[1])
+    x0, y0, x1, y1 = _region(boxes * frames.scale, frames.images.shape[2], frames.images.shape[1])
     return tuple(
-        (float(frames.times[i]), annotate(frames.images[i], people, int(i), frames.scale)[y0:y1, x0:x1])
+        (float(frames.times[i]), annotated(frames.images[i], layers, int(i), frames.scale)[y0:y1, x0:x1])
         for i in indices
     )
 

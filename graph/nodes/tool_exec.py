@@ -101,21 +101,23 @@ async def _run(
 
 def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, served: bool) -> dict[str, Any]:
     """The result of one call; identical calls of concurrent runs share one execution."""
-    args, store = one.schema.model_validate(call["args"]).model_dump(), default_store()
+    options, store = one.schema.model_validate(call["args"]).model_dump(), default_store()
     access = VideoAccess.from_environment(served=served)
     clip = open_clip(state["asked"]["video"], state["clip"]["start"], state["clip"]["end"], access=access)
-    span = clip.span(args.get("start"), args.get("end"))
+    span = clip.span(options.pop("start", None), options.pop("end", None))
     asked = state["asked"]["actions"]
     candidates = Candidates.of(asked)
-    given = [part for text in args.get("actions", ()) for part in label_texts(text, candidates)]
+    given = [part for text in options.pop("actions", ()) for part in label_texts(text, candidates)]
     named = list(dict.fromkeys(label for text in given if (label := candidates.match(text))))
     actions = named or asked
+    chosen = {name: value for name, value in sorted(options.items()) if value}
     # The path is part of the key, because an error may contain it, and no run may see the file names of another.
-    key = (store.root, one.name, one.engine, span.id, span.path, span.start, span.end, *actions, context.pixels)
+    where = (span.id, span.path, span.start, span.end)
+    key = (store.root, one.name, one.engine, *where, repr(chosen), *actions, context.pixels)
     spent: dict[str, int] = {}
 
     def work() -> dict[str, Any]:
-        evidence, tokens = _found(one, span, actions, context.pixels, store)
+        evidence, tokens = _found(one, span, actions, chosen, context.pixels, store)
         spent.update(tokens)
         return evidence
 
@@ -124,11 +126,11 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
 
 
 def _found(
-    one: Tool, span: Clip, actions: Sequence[str], pixels: int, store: MediaStore
+    one: Tool, span: Clip, actions: Sequence[str], options: Mapping[str, Any], pixels: int, store: MediaStore
 ) -> tuple[dict[str, Any], Mapping[str, int]]:
     """The evidence of one call, and the tokens that it used."""
     try:
-        found = one.run(span, actions, MAX_FRAMES)
+        found = one.run(span, actions, MAX_FRAMES, **options)
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             raise

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ...tools.drawing.annotators import PoseAnnotator, banner
+from ...tools.drawing.annotators import annotated, banner
 from ...tools.output_files import check_different
-from ...tools.registry import poses_of
+from ...tools.registry import body_layers, hands_of
 from ...tools.video.clip import open_clip
 from ...tools.video.writer import write_video
 
@@ -32,11 +32,8 @@ def write_overlay(record: Mapping[str, Any], out: Path) -> None:
     span = record["video"] or record["request"]
     clip = open_clip(record["request"]["source"], span["start"], span["end"])
     check_different("the annotated video", out, {"the source": clip.path})
-    frames, poses = clip.frames(), poses_of(clip)
+    frames, layers = clip.frames(), body_layers(clip, hands_of(clip))
     title = recognition["action"] or "no answer"
     bars = [(item["action"], item["score"]) for item in recognition["ranking"][:3]]
-    annotator = PoseAnnotator()
-    annotated = (
-        banner(annotator.annotate(image, poses, k, frames.scale), title, bars) for k, image in enumerate(frames.images)
-    )
-    write_video(out, annotated, max(MIN_FPS, len(frames) / (clip.end - clip.start)))
+    drawn = (banner(annotated(image, layers, k, frames.scale), title, bars) for k, image in enumerate(frames.images))
+    write_video(out, drawn, max(MIN_FPS, len(frames) / (clip.end - clip.start)))

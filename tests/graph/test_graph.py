@@ -129,6 +129,21 @@ async def test_arguments_given_as_text_are_read(
     assert tool != "explain_actions" or ('"walk"' in summary and ('"hug"' in summary) is (args["actions"] is None))
 
 
+@pytest.mark.parametrize(
+    ("tool", "asked"), [("estimate_pose", True), ("estimate_pose", "false"), ("track_motion", "true")]
+)
+async def test_hands_are_looked_at_if_the_policy_asks(
+    tool: str, asked: Any, replies: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    call = replies.calls((tool, {"start": 0, "end": 0.5, "hands": asked}))
+    state = await final(make_policy([call, *replies.good()[1:]]), inputs(walking_clip))
+    summary = state["evidence"][0]["summary"]
+    if tool == "estimate_pose":
+        assert ("No hands found" in summary) is (asked is True)
+    else:
+        assert '"hands_close"' in summary.split("not_observed")[1].split("]")[0]
+
+
 async def test_a_choice_of_tools_that_was_cut_off_is_asked_for_again(
     replies: Any, make_policy: Make, walking_clip: Path
 ) -> None:

@@ -22,6 +22,18 @@ def test_times_are_read_in_every_usual_form() -> None:
             assert read["start"] == expected, form
 
 
+def test_choices_are_read_in_every_usual_form() -> None:
+    forms: dict[bool, list[Any]] = {
+        False: [None, "", "null", False, "false", "no", 0],
+        True: [True, "true", "True", "yes", "1"],
+    }
+    for expected, given in forms.items():
+        for form in given:
+            assert tool("estimate_pose").schema.model_validate({"hands": form}).model_dump()["hands"] is expected, form
+    with pytest.raises(ValidationError):
+        tool("track_motion").schema.model_validate({"hands": "left"})
+
+
 @pytest.mark.parametrize("given", ["soon", "1:xx", "1:2:3:4", "-0:01", "1m", [], {}])
 def test_what_is_no_time_is_refused(given: Any) -> None:
     with pytest.raises(ValidationError):

@@ -1,18 +1,19 @@
 """Annotators: results drawn on copies of the frames.
 
 Every annotator has one method, `annotate(scene, result, frame_index, scale)`. It returns the scene itself if nobody is
-in that frame.
+in that frame. `annotated` draws several results on one frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..vision.detections import SKELETON, VISIBLE
+from ..vision.hands import HAND_SKELETON, TIPS, Hands
 from ..vision.people import People
 from ..vision.pose import Poses
 from .fonts import drawable
@@ -31,6 +32,25 @@ BACKGROUND: Final = (24, 24, 24)
 WHITE: Final[Colour] = (255, 255, 255)
 TRAIL_SECONDS: Final = 3.0
 """Length of a trail."""
+
+
+class Annotator(Protocol):
+    """Draws one kind of result."""
+
+    def annotate(self, scene: np.ndarray, result: Any, frame_index: int, scale: float) -> np.ndarray:
+        """The scene with the result; arguments as those of `PeopleAnnotator.annotate`."""
+        ...
+
+
+Layers = Sequence[tuple[Annotator, Any]]
+"""What to draw on a frame: annotators with their results, the lowest first."""
+
+
+def annotated(scene: np.ndarray, layers: Layers, frame_index: int, scale: float) -> np.ndarray:
+    """The scene with all layers; other arguments as those of `PeopleAnnotator.annotate`."""
+    for annotator, result in layers:
+        scene = annotator.annotate(scene, result, frame_index, scale)
+    return scene
 
 
 def track_colour(track: int) -> Colour:
@@ -81,6 +101,25 @@ class PoseAnnotator:
                     draw.line([*points[a].tolist(), *points[b].tolist()], fill=_side(a, b), width=line)
             for joint in np.flatnonzero(visible).tolist():
                 draw.circle(points[joint].tolist(), line, fill=_side(joint, joint))
+        return np.asarray(picture)
+
+
+class HandAnnotator:
+    """Draws the skeletons of hands, left in blue and right in orange, with white finger tips."""
+
+    def annotate(self, scene: np.ndarray, hands: Hands, frame_index: int, scale: float) -> np.ndarray:
+        """The scene with hands; arguments as those of `PeopleAnnotator.annotate`."""
+        here = hands.at(frame_index)
+        if not len(here):
+            return scene
+        picture, draw, width = _canvas(scene)
+        for keypoints, palm, right in zip(here.keypoints, here.palms * scale, here.right, strict=True):
+            line = max(1, min(2 * width, round(float(palm) / 12)))
+            points, colour = keypoints[:, :2] * scale, RIGHT if right >= 0.5 else LEFT
+            for a, b in HAND_SKELETON:
+                draw.line([*points[a].tolist(), *points[b].tolist()], fill=colour, width=line)
+            for joint, point in enumerate(points.tolist()):
+                draw.circle(point, line, fill=WHITE if joint in TIPS else colour)
         return np.asarray(picture)
 
 

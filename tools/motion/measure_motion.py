@@ -12,6 +12,7 @@ import numpy as np
 from ..execution.cancellation import check_cancelled
 from ..motion_primitives import OBSERVED, PRIMITIVES
 from ..video.reader import Frames
+from ..vision.hands import Hands
 from ..vision.pose import Poses
 from .body import Body, bodies
 from .camera import Camera, camera_of, measure_camera, shaking
@@ -19,6 +20,7 @@ from .events import Event, events_of, reaches_out
 from .face import face_motion
 from .flow import Flow, follow
 from .gait import net_velocity, steps_per_second
+from .hands import measure_hands
 from .motion_result import MeasuredPrimitive, Motion, ObjectEvent, ObjectMotion, PersonMotion, Repetition
 from .objects import MovingObject, objects_of
 from .pair import measure_pair
@@ -63,7 +65,7 @@ class _Gathered(dict[str, list[_Observation]]):
                 self.setdefault(name, []).append(_Observation(measure, weight, actor, partner))
 
 
-def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> Motion:
+def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None, hands: Hands | None = None) -> Motion:
     """Measure every motion primitive.
 
     Args:
@@ -71,6 +73,7 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> 
         frames: The frames, used for facial movement.
         fine: The same span at a higher frame rate, possibly downscaled, for cuts, the camera and objects; None uses
             `frames`.
+        hands: Tracked hands in these frames; None where they were not looked for.
     """
     fine = fine or frames
     flow = follow(working_images(fine))
@@ -81,6 +84,7 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None) -> 
     found = bodies(poses, shift, shots)
     beats = [body_rhythm(body, frames, shift) for body in found]
     gathered = _of_people(found, beats, poses, frames, shift)
+    gathered.add(measure_hands(hands, poses), 1.0, 0)
     objects: list[MovingObject] = []
     events: list[Event] = []
     rhythms: list[Rhythm | None] = []

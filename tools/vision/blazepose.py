@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from PIL import Image
 
-from ..execution.cancellation import check_cancelled
 from ..video.reader import Frames
+from .cuts import CutDetector
 from .detections import VISIBLE, Skeletons, box_areas, box_iou, non_maximum_suppression, pose_distance
+from .mediapipe import LiteRtModel, Square, anchors, crop_affine, sigmoid, warp
 from .ssdlite import SSDLITE, WEIGHTS
 from .tracking import MAX_GAP
 
-if TYPE_CHECKING:
-    from ai_edge_litert.interpreter import Interpreter
-
+_ANCHORS: Final = anchors(224, ((8, 2), (16, 2), (32, 6)))
 _COCO: Final = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 """BlazePose's index of each of the 17 COCO keypoints."""
 
@@ -60,9 +58,7 @@ class _Region:
 
     def affine(self) -> np.ndarray:
         """(2, 3) matrix from the model's input, in pixels 0..256, to the image."""
-        up = self.up * self.MARGIN / 128
-        matrix = np.array([[-up[1], -up[0]], [up[0], -up[1]]])
-        return np.column_stack([matrix, self.centre - matrix @ [128, 128]])
+        return crop_affine(self.centre, self.up * self.MARGIN, 256)
 
 
 @dataclass(eq=False)
@@ -111,36 +107,6 @@ class _Body:
         return (of_body > 0.8 and of_other < 0.5) or (self.partial and other.partial and min(of_body, of_other) > 0.5)
 
 
-class _LiteRtModel:
-    """One TFLite model, loaded on first use; an interpreter serves one thread, so concurrent calls get their own."""
-
-    def __init__(self, weights: Path) -> None:
-        self._weights = weights
-        self._idle: list[Interpreter] = []
-
-    def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Outputs by name for one input; input and outputs without the batch axis."""
-        check_cancelled()
-        try:
-            model = self._idle.pop()
-        except IndexError:
-            model = self._read()
-        model.set_tensor(model.get_input_details()[0]["index"], inputs[None])
-        model.invoke()
-        outputs = {each["name"]: model.get_tensor(each["index"])[0] for each in model.get_output_details()}
-        self._idle.append(model)
-        return outputs
-
-    def _read(self) -> Interpreter:
-        from ai_edge_litert.interpreter import Interpreter
-
-        # A second thread costs 40 % more processor time and saves less than 10 % of the latency; concurrent calls,
-        # which the executor admits, use the other cores.
-        model = Interpreter(model_path=str(self._weights), num_threads=1)
-        model.allocate_tensors()
-        return model
-
-
 class BlazePose:
     """A `PoseEstimator`: SSDLite boxes, BlazePose's detector and its "full" landmark model.
 
@@ -161,25 +127,18 @@ class BlazePose:
     MIN_NEW_DISTANCE: Final = 0.25
     """A new skeleton must be at least this far from the tracked ones to be another person."""
 
-    SCENE_CUT: Final = 40.0
-    """Mean difference of grey levels (0..255, at 16x16 pixels) from which two frames belong to different scenes.
-    Measured on a film sampled at 5 frames/s: 41 to 79 at its five cuts, below 28 elsewhere, except once 40 (an
-    approaching taxi). A violently shaken camera counts as a cut too; people are then only detected again."""
-
     def __init__(self) -> None:
-        self._body_detector = _LiteRtModel(WEIGHTS / "pose_detection.tflite")
-        self._landmarks = _LiteRtModel(WEIGHTS / "pose_landmark_full.tflite")
+        self._body_detector = LiteRtModel(WEIGHTS / "pose_detection.tflite")
+        self._landmarks = LiteRtModel(WEIGHTS / "pose_landmark_full.tflite")
 
     def poses(self, frames: Frames) -> list[Skeletons]:
         """The people of each frame, in pixels of `frames.images`."""
         found: list[Skeletons] = []
         known: list[_Body] = []
-        previous = np.zeros(0)
+        is_cut = CutDetector()
         for image, time in zip(frames.images, frames.times.tolist(), strict=True):
             picture = Image.fromarray(image)
-            thumbnail = np.asarray(picture.resize((16, 16), Image.Resampling.BOX), np.float64)
-            known = [] if previous.size and np.abs(thumbnail - previous).mean() >= self.SCENE_CUT else known
-            previous = thumbnail
+            known = [] if is_cut(picture) else known
             bodies, lost = self._track(picture, [body for body in known if time - body.time <= MAX_GAP], time)
             boxes, scores = SSDLITE.detect(picture)
             bare = self._add_from_boxes(picture, bodies, boxes, scores, time)
@@ -275,15 +234,15 @@ class BlazePose:
     def _read(self, picture: Image.Image, region: _Region, masked: Sequence[_Body] = ()) -> _Body:
         """The body that the landmark model finds in a region, with the pixels of the `masked` bodies painted over."""
         affine = region.affine()
-        crop = _warp(picture, affine)
+        crop = warp(picture, affine, 256)
         for body in masked:
-            crop.paste((128, 128, 128), mask=_warp(body.mask, _composed(affine, body.affine)))
+            crop.paste((128, 128, 128), mask=warp(body.mask, _composed(affine, body.affine), 256))
         out = self._landmarks(np.asarray(crop, np.float32) / 255)
         points = out["Identity"].reshape(39, 5).astype(np.float64)
         points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
         within = ((points[:, :2] >= 0) & (points[:, :2] <= picture.size)).all(axis=1)
         # The model's last two columns are the logits of visibility and of lying inside the crop.
-        landmarks = np.column_stack([points[:, :2], _sigmoid(points[:, 3:].min(axis=1)) * within])[:33]
+        landmarks = np.column_stack([points[:, :2], sigmoid(points[:, 3:].min(axis=1)) * within])[:33]
         return _Body(
             box=_extent(landmarks, picture.size),
             keypoints=landmarks[list(_COCO)],
@@ -295,19 +254,14 @@ class BlazePose:
 
     def _proposals(self, picture: Image.Image) -> list[tuple[_Region, float]]:
         """Regions and scores from BlazePose's own detector."""
-        scale = 224 / max(picture.size)
-        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        small = picture.resize(size, Image.Resampling.BILINEAR)
-        square = Image.new("RGB", (224, 224))
-        corner = ((224 - small.width) // 2, (224 - small.height) // 2)
-        square.paste(small, corner)
-        out = self._body_detector(np.asarray(square, np.float32) / 127.5 - 1)
-        scores = _sigmoid(out["Identity_1"][:, 0].astype(np.float64))
+        square = Square.of(picture, 224)
+        out = self._body_detector(square.pixels / 127.5 - 1)
+        scores = sigmoid(out["Identity_1"][:, 0].astype(np.float64))
         likely = scores >= 0.5
         offsets = out["Identity"][likely].astype(np.float64).reshape(-1, 6, 2)
         # Box centre, box size, then four alignment points; the first two are the hips and the end of the body.
-        points = (offsets[:, [0, 2, 3]] + _ANCHORS[likely, None] * 224 - corner) / scale
-        half = offsets[:, 1] / scale / 2
+        points = square.invert(offsets[:, [0, 2, 3]] + _ANCHORS[likely, None])
+        half = offsets[:, 1] / square.scale / 2
         boxes = np.concatenate([points[:, 0] - half, points[:, 0] + half], axis=1)
         kept = non_maximum_suppression(boxes, scores[likely], iou=0.3)
         return [(_Region(points[i, 1], points[i, 2] - points[i, 1]), float(scores[likely][i])) for i in kept]
@@ -317,33 +271,10 @@ BLAZEPOSE: Final = BlazePose()
 """The embedded estimator, one per process."""
 
 
-def _anchors() -> np.ndarray:
-    """Centres of the detector's anchors: (2254, 2), x and y in 0..1 of its input."""
-    layers = []
-    for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
-        cells = 224 // stride
-        y, x = np.mgrid[:cells, :cells].reshape(2, -1)
-        layers.append(np.repeat((np.column_stack([x, y]) + 0.5) / cells, per_cell, axis=0))
-    return np.concatenate(layers)
-
-
-_ANCHORS: Final = _anchors()
-
-
-def _warp(picture: Image.Image, affine: np.ndarray) -> Image.Image:
-    """256x256 pixels of an image; `affine` (2, 3) maps from them to the image, and pixels outside are black."""
-    coefficients = affine.ravel().tolist()
-    return picture.transform((256, 256), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-
-
 def _composed(affine: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(2, 3) matrix from the model input of `affine` to that of `other`."""
     back = np.linalg.inv(other[:, :2])
     return np.column_stack([back @ affine[:, :2], back @ (affine[:, 2] - other[:, 2])])
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))))
 
 
 def _extent(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

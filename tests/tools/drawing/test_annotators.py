@@ -8,13 +8,17 @@ import pytest
 from video_star.tools.drawing.annotators import (
     LEFT,
     RIGHT,
+    WHITE,
+    HandAnnotator,
     PeopleAnnotator,
     PoseAnnotator,
     TrailAnnotator,
+    annotated,
     banner,
     track_colour,
 )
 from video_star.tools.drawing.fonts import drawable
+from video_star.tools.vision.hands import Hands
 from video_star.tools.vision.pose import Poses
 
 SCENE = np.full((240, 320, 3), 90, np.uint8)
@@ -33,6 +37,16 @@ def poses() -> Poses:
     return Poses(np.arange(4) / 8, (640, 480), np.arange(3), boxes, ones.astype(np.float32), ones, pose + steps)
 
 
+@pytest.fixture
+def hands() -> Hands:
+    """A left and a right hand in frame 0, in an original of twice the scene's size."""
+    points = np.zeros((2, 21, 3), np.float32)
+    points[:, :, 0] = np.array([[150], [450]]) + 20 * (np.arange(21) // 4)
+    points[:, :, 1] = 300 - 40 * (np.arange(21) % 4)
+    right, ones = np.array([0.1, 0.9], np.float32), np.ones(2, np.float32)
+    return Hands(np.arange(4) / 8, (640, 480), np.zeros(2, np.int64), points, ones, right, np.arange(2) + 1)
+
+
 def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
     return bool((picture == np.array(colour)).all(axis=2).any())
 
@@ -44,6 +58,21 @@ def test_annotators_draw_on_a_copy_and_leave_empty_frames_unchanged(poses: Poses
         assert drawn.shape == SCENE.shape and drawn.dtype == np.uint8
         assert (drawn != SCENE).any() and (SCENE == before).all()
         assert (annotator.annotate(SCENE, poses, 3, 0.5) == SCENE).all()
+
+
+def test_hands_are_drawn_by_side_with_their_finger_tips(hands: Hands) -> None:
+    drawn = HandAnnotator().annotate(SCENE, hands, 0, 0.5)
+    assert has(drawn[:, :160], LEFT) and not has(drawn[:, :160], RIGHT)
+    assert has(drawn[:, 160:], RIGHT) and not has(drawn[:, 160:], LEFT)
+    assert all((drawn[int(y / 2), int(x / 2)] == WHITE).all() for x, y in hands.keypoints[:, 8, :2].reshape(-1, 2))
+    assert HandAnnotator().annotate(SCENE, hands, 3, 0.5) is SCENE
+
+
+def test_layers_are_drawn_over_each_other(poses: Poses, hands: Hands) -> None:
+    both = annotated(SCENE, [(PoseAnnotator(), poses), (HandAnnotator(), hands)], 0, 0.5)
+    one = PoseAnnotator().annotate(SCENE, poses, 0, 0.5)
+    assert (both == HandAnnotator().annotate(one, hands, 0, 0.5)).all() and (both != one).any()
+    assert annotated(SCENE, [], 0, 0.5) is SCENE
 
 
 def test_boxes_are_scaled_to_the_scene(poses: Poses) -> None:

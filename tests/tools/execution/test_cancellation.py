@@ -23,6 +23,7 @@ from video_star.tools.video.reader import Frames, probe, read_frames
 from video_star.tools.video.source import identify
 from video_star.tools.vision.batching import Batcher
 from video_star.tools.vision.blazepose import BLAZEPOSE
+from video_star.tools.vision.mediapipe_hands import MEDIAPIPE_HANDS
 from video_star.tools.vision.ssdlite import SSDLITE
 
 from ...console import typed
@@ -140,6 +141,7 @@ def test_every_long_loop_stops(walking_clip: Path) -> None:
         lambda: identify(walking_clip),
         lambda: SSDLITE.people(frames),
         lambda: BLAZEPOSE.poses(frames),
+        lambda: MEDIAPIPE_HANDS.hands(frames, [np.zeros((0, 4))] * len(frames)),
         lambda: follow(grey),
         lambda: camera_of(flow, np.zeros(flow.points.shape, bool)),
         lambda: as_one(np.zeros((8, 20), complex)),

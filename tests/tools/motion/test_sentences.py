@@ -12,6 +12,9 @@ from video_star.tools.vision.people import people_sentence
 PAIRS = {"approach", "separate", "close_together", "arms_around", "hands_meet", "strike", "faces_meet"}
 
 
+OF_HANDS = {"hands_close", "hands_touch", "fingers_work"}
+
+
 def person(track: int, prominence: float = 1.0) -> PersonMotion:
     return PersonMotion(track, 0.0, 4.0, 0.0, 0.0, 5.0, 170.0, None, prominence)
 
@@ -28,12 +31,19 @@ def clauses(*primitives: MeasuredPrimitive, people: tuple[PersonMotion, ...] = (
 
 def test_every_clause_names_its_actor_once() -> None:
     for name in PRIMITIVES:
-        if name.startswith("camera_") or name in ("thing_opens", "thing_closes"):
+        if name.startswith("camera_") or name in ("thing_opens", "thing_closes", *OF_HANDS):
             continue
         pair = name in PAIRS or name.startswith("things_") or "another" in PRIMITIVES[name]
         text = clause(measured(name, actor=41, partner=52 if pair else 0))
         assert text.count("41") == 1 and text.count("52") == pair, text
         assert not any(words in text for words in ("one person", "two people", "another", "an object")), text
+
+
+def test_hands_in_close_view_belong_to_nobody() -> None:
+    assert clauses(*(measured(name, actor=0) for name in sorted(OF_HANDS)), people=()) == (
+        "from 0.0 s the fingers of a hand move; from 0.0 s hands fill the picture; "
+        "from 0.0 s two hands touch each other in close view"
+    )
 
 
 def test_what_is_not_well_supported_is_not_told() -> None:
