@@ -24,7 +24,7 @@ from .nodes.score import score
 from .nodes.tool_exec import requested_calls, tool_exec
 from .nodes.tool_select import tool_select
 from .prompts import requested
-from .state import Context, Input, Output, State
+from .state import Context, HostContext, Input, Output, State
 
 Builder = StateGraph[State, Context, Input, Output]
 Work = Callable[..., Awaitable[dict[str, Any]]]
@@ -55,10 +55,16 @@ class Node(Runnable[State, dict[str, Any]]):
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise PolicyUnavailable(
+            late = (
                 f"{self.name} did not end within {self._seconds:g} s; raise select_seconds of build_graph, or shorten "
                 "the span of the video"
-            ) from error
+            )
+            raise PolicyUnavailable(late, late) from error
+        except PolicyUnavailable as error:
+            if isinstance(get_runtime(Context).context, HostContext):
+                raise
+            # Not the words of a server, nor its address: the host finds them in its log, as the cause.
+            raise type(error)(error.public, error.public) from error
 
     async def _update(self, state: State) -> dict[str, Any]:
         """The update of the node, and of edits that a person made before it."""

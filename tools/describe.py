@@ -56,6 +56,8 @@ class Description:
     """The chat model that should have written it and failed."""
     why: str = ""
     """Why it failed, for whoever runs this; not for the policy."""
+    details: str = ""
+    """What it or its server said, for the host alone."""
     tokens: Mapping[str, int] = field(default_factory=dict)
     """What asking cost now; empty where nothing was asked."""
 
@@ -114,7 +116,8 @@ def describe_in_place_of(
 ) -> Description:
     """The embedded description, saying that the model's is missing, and why."""
     why = sanitize(f"{chat_model.name} gave no description: {failure}", 300)
-    return replace(describe_video(frames, motion), instead_of=chat_model.name, why=why, tokens=failure.tokens)
+    described, name = describe_video(frames, motion), chat_model.name
+    return replace(described, instead_of=name, why=why, details=failure.details, tokens=failure.tokens)
 
 
 def _shown(frames: Frames, picked: tuple[int, ...]) -> list[dict[str, Any]]:

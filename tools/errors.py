@@ -120,7 +120,15 @@ class MissingExtra(VideoStarError, ImportError):
 
 
 class PolicyUnavailable(VideoStarError):
-    """The policy's model cannot be reached or rejects the request."""
+    """The policy's model cannot be reached or rejects the request.
+
+    The message is for the host: it may contain the address of a server and what it answered.
+    """
+
+    def __init__(self, message: str, public: str = "the policy failed; the log of its host says why") -> None:
+        """`public` is the message for callers of a served graph: the cause and the remedy alone."""
+        super().__init__(message)
+        self.public = public
 
 
 class PolicyBusy(PolicyUnavailable):
@@ -129,6 +137,10 @@ class PolicyBusy(PolicyUnavailable):
 
 class OutdatedThread(PolicyUnavailable):
     """An earlier version began the thread, in words that the embedded policy no longer reads."""
+
+    def __init__(self, message: str, public: str = "") -> None:
+        """The message is for everybody."""
+        super().__init__(message, public or message)
 
 
 class UnusableAnswer(VideoStarError):
@@ -150,10 +162,11 @@ class ToolCancelled(ToolBusy):
 class ToolModelFailed(ToolUnavailable):
     """The chat model behind a tool gave no usable reply; the embedded engine does the work instead."""
 
-    def __init__(self, message: str, tokens: Mapping[str, int] | None = None) -> None:
-        """`tokens` are the `input` and `output` tokens spent all the same."""
+    def __init__(self, message: str, tokens: Mapping[str, int] | None = None, details: str = "") -> None:
+        """`tokens` are the `input` and `output` tokens spent all the same; `details`, for the host, what was said."""
         super().__init__(message)
         self.tokens = dict(tokens or {})
+        self.details = details
 
 
 class ToolResting(ToolUnavailable):

@@ -80,6 +80,8 @@ class Finding:
     """Measurements as plain JSON for the evidence: `tools.motion.motion_result.Measurements`."""
     note: str = ""
     """Why the embedded engine replaced the chat model; empty if nothing failed."""
+    details: str = ""
+    """What the chat model or its server said then, for the host alone."""
     tokens: Mapping[str, int] = field(default_factory=dict)
     """`input` and `output` tokens of the chat model; empty if none was called."""
 
@@ -265,7 +267,13 @@ def _explain_actions(
     from .knowledge.explain import explain_actions
 
     explained = explain_actions(actions, chat_model=chat_model)
-    return Finding(explained.summary(), explained, note=explained.why, tokens=explained.tokens)
+    return Finding(
+        explained.summary(),
+        explained,
+        note=explained.why,
+        details=explained.details,
+        tokens=explained.tokens,
+    )
 
 
 def _describe_video(
@@ -282,7 +290,14 @@ def _describe_video(
         except ToolModelFailed as failure:
             described = describe_in_place_of(chat_model, failure, frames, _motion(clip))
     shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:max_frames])
-    return Finding(described.summary(), described, shown, note=described.why, tokens=described.tokens)
+    return Finding(
+        described.summary(),
+        described,
+        shown,
+        note=described.why,
+        details=described.details,
+        tokens=described.tokens,
+    )
 
 
 def body_layers(clip: Clip, hands: Hands | None) -> Layers:

@@ -26,7 +26,7 @@ from ..host import TOOL_LIMIT, Host
 from ..prompts import by_graph
 from ..rendering import reply_text
 from ..replies.labels import label_texts
-from ..state import Context, State, worst
+from ..state import Context, HostContext, State, worst
 from ..usage import NodeUsage
 
 NODE = "tool_exec"
@@ -52,7 +52,9 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, host: Host) -> d
     failed = []
     for item in found:
         usage.add_tool_tokens(item.pop("tokens", {}))
-        note = item.pop("note", "")
+        note, details = item.pop("note", ""), item.pop("details", "")
+        if details and isinstance(runtime.context, HostContext):
+            note = f"{note} ({details})"
         if item["status"] != "ok":
             failed.append("; ".join(filter(None, (f"{item['tool']} {item['summary']}", note))))
         elif note:
@@ -147,7 +149,7 @@ def _found(
         summary, shown = f"{summary}\nIts pictures could not be kept: {error.strerror or error}.", []
     where = {"start": round(span.start, 3), "end": round(span.end, 3), "frames": shown}
     measured = {"measured": dict(found.measured)} if found.measured else {}
-    return {"summary": summary, **where, **measured, "note": found.note}, found.tokens
+    return {"summary": summary, **where, **measured, "note": found.note, "details": found.details}, found.tokens
 
 
 def _reason(error: Exception, video: str) -> str:

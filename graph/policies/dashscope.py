@@ -13,12 +13,12 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field, SecretStr
 
-from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
+from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
 from ..concurrency import wait_for
 from ..state import MAX_SECONDS
 from .base import ChatPolicy, ToolSchemas
 from .dashscope_messages import to_chunk, to_dashscope, to_message, to_tool_choice, to_usage
-from .errors import Backend, no_answer, not_an_answer, refusal, shortened, timed_out
+from .errors import Backend, broken_off, no_answer, not_an_answer, refusal, shortened, timed_out
 
 if TYPE_CHECKING:
     import aiohttp
@@ -115,7 +115,7 @@ class DashScopePolicy(ChatPolicy):
                     finish = choice["finish_reason"]
                 yield ChatGenerationChunk(message=to_chunk(choice["message"]))
             if response is None or finish is None:
-                raise PolicyBusy(f"{self.base_url} ended its answer early; try again")
+                raise broken_off(self.base_url, "ended its answer early; try again")
             usage = to_usage(response)
         # Every chunk repeats usage and identity, and LangChain sums chunks up.
         last = AIMessageChunk(content="", usage_metadata=usage, chunk_position="last")
@@ -181,9 +181,7 @@ class DashScopePolicy(ChatPolicy):
             check = "DASHSCOPE_HTTP_BASE_URL sets another"
             raise no_answer(self.base_url, self._described(error), check) from error
         except aiohttp.ClientPayloadError as error:
-            raise PolicyBusy(
-                f"the answer of {self.base_url} was cut off; try again ({self._described(error)})"
-            ) from error
+            raise broken_off(self.base_url, f"cut off its answer; try again ({self._described(error)})") from error
         except Exception as error:
             if once.status not in (None, 200):
                 unread = Refusal(once.status, "Unknown", str(error))

@@ -140,27 +140,36 @@ def refusal(
     cause = _cause_of(f"{status} {code} {message}" if code else f"{status} {message}")
     details = shortened(message) + (f", request {request_id}" if request_id else "")
     return _error(cause.transient)(
-        f"{server} answered {code or f'status {status}'}: {_remedy(cause, backend)} ({details})"
+        f"{server} answered {code or f'status {status}'}: {_remedy(cause, backend)} ({details})",
+        f"the server of the policy answered status {status}: {_remedy(cause, Backend())}",
     )
 
 
 def no_answer(server: str, reason: str, check: str) -> PolicyBusy:
     """The error for a server that cannot be reached; `check` says how to check its address."""
-    return PolicyBusy(f"no answer from {server}: {reason}; check the network and the address ({check})")
+    return PolicyBusy(
+        f"no answer from {server}: {reason}; check the network and the address ({check})",
+        "no answer from the server of the policy; try again later",
+    )
 
 
 def not_an_answer(server: str, expected: str, address: str, reason: str) -> PolicyUnavailable:
     """The error for an answer that is not what was `expected`, as from another kind of server."""
     return PolicyUnavailable(
-        f"the answer of {server} is not {expected}; check that its address is {address} ({reason})"
+        f"the answer of {server} is not {expected}; check that its address is {address} ({reason})",
+        f"the answer of the server of the policy is not {expected}; the host of this graph should check its address",
     )
+
+
+def broken_off(server: str, how: str) -> PolicyBusy:
+    """The error for an answer that ended early; `how` says in which way."""
+    return PolicyBusy(f"{server} {how}", "the server of the policy ended its answer early; try again")
 
 
 def timed_out(server: str, seconds: float) -> PolicyBusy:
     """The error for an answer that took longer than `seconds`."""
-    return PolicyBusy(
-        f"{server} gave no answer within {seconds:g} s; raise policy_seconds (--policy-seconds), or use a faster model"
-    )
+    told = f"gave no answer within {seconds:g} s; raise policy_seconds (--policy-seconds), or use a faster model"
+    return PolicyBusy(f"{server} {told}", f"the policy {told}")
 
 
 _CUT: Final = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
@@ -186,14 +195,21 @@ def token_limit(reply: AIMessage) -> str:
 
 def policy_failure(error: Exception, node: str) -> PolicyUnavailable:
     """The error for any exception of a chat model's client, raised in `node`: `PolicyBusy` if a retry may help."""
-    described = f"the policy failed in {node}: {type(error).__name__}: {str(error)[:300]}"
+    public = f"the policy failed in {node}: {type(error).__name__}"
+    described = f"{public}: {str(error)[:300]}"
     status = _status(error)
     if status is None and _UNREAD.search(str(error)[:10_000]):
-        return PolicyUnavailable(f"{described}; {_WEB_PAGE.format(address=Backend().address)}")
+        remedy = _WEB_PAGE.format(address=Backend().address)
+        return PolicyUnavailable(f"{described}; {remedy}", f"{public}; {remedy}")
     if status is None:
-        return _error(bool({kind.__name__ for kind in type(error).__mro__} & _TRANSIENT_ERRORS))(described)
+        transient = bool({kind.__name__ for kind in type(error).__mro__} & _TRANSIENT_ERRORS)
+        return _error(transient)(described, f"{public}; {'try again later' if transient else _SEE_LOG}")
     cause = _cause_of(f"{status} {error}")
-    return _error(cause.transient)(f"{described}; {_remedy(cause, Backend())}")
+    remedy = _remedy(cause, Backend())
+    return _error(cause.transient)(f"{described}; {remedy}", f"{public}, status {status}; {remedy}")
+
+
+_SEE_LOG: Final = "the log of its host says why"
 
 
 _UNREAD: Final = re.compile(

@@ -119,10 +119,11 @@ class Engine:
     def _halve(self, rows: Sequence[Row], why: str) -> None:
         """Generate in two smaller batches; a turn whose beginning was already emitted cannot be restarted."""
         failed = [row for row in rows if row.emitted or len(rows) == 1]
+        remedy = "out of memory; use fewer frames or pixels, or run fewer at once"
         for row in failed:
             _settle(
                 row.future,
-                PolicyBusy(f"out of memory; use fewer frames or pixels, or run fewer at once: {why}"),
+                PolicyBusy(f"{remedy}: {why}", remedy),
             )
         again = [self._row(row.request, row.future) for row in rows if row not in failed]
         ready = [row for row in again if row is not None]

@@ -20,13 +20,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from ...tools.errors import PolicyBusy
 from ..concurrency import wait_for
 from ..state import MAX_SECONDS
 from . import chat_template
 from .base import ToolSchemas
 from .connections import LoopwiseClient
-from .errors import refusal
+from .errors import broken_off, refusal
 from .openai_compatible import CONNECT_SECONDS, Server, failures, logprobs, served_model
 from .token_policy import (
     END,
@@ -201,7 +200,7 @@ async def _streamed(
                     continue
                 part = json.loads(line.removeprefix("data:"))
                 if "error" in part:
-                    raise PolicyBusy(f"{server.url} interrupted its answer: {str(part['error'])[:300]}")
+                    raise broken_off(server.url, f"interrupted its answer: {str(part['error'])[:300]}")
                 read = part.get("prompt_token_ids") or read
                 for choice in part["choices"]:
                     choice_so_far["token_ids"] += choice["token_ids"] or []

@@ -1,5 +1,7 @@
 """Settings of a run: what the host sets itself, and what the caller of its graph may name."""
 
+import json
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +14,7 @@ from video_star import Context, build_graph, recognize
 from video_star.graph.host import Host
 from video_star.graph.run import checked_context
 from video_star.graph.state import HostContext
-from video_star.tools.errors import BadInput, ModelNotAllowed
+from video_star.tools.errors import BadInput, ModelNotAllowed, PolicyBusy, PolicyUnavailable
 
 ACTIONS = ["walk", "run"]
 ALLOWED = "VIDEO_STAR_ALLOWED_MODELS"
@@ -26,7 +28,9 @@ class Trap(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.keys: list[str | None] = []
-        self.spec = f"vllm:m@http://127.0.0.1:{self.server_port}/v1"
+        self.address = f"http://127.0.0.1:{self.server_port}/v1"
+        self.spec = f"vllm:m@{self.address}"
+        self.status, self.kind, self.body = 404, "text/plain", b""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,9 +39,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers["content-length"] or 0))
         self.server.keys.append(self.headers["authorization"])
-        self.send_response(404)
-        self.send_header("content-length", "0")
+        self.send_response(self.server.status)
+        self.send_header("content-type", self.server.kind)
+        self.send_header("content-length", str(len(self.server.body)))
         self.end_headers()
+        self.wfile.write(self.server.body)
 
     do_POST = do_GET
 
@@ -136,3 +142,76 @@ async def test_the_refusal_does_not_reveal_the_host_s_models(walking_clip: Path)
     with pytest.raises(BadInput) as caught:
         await run(star, walking_clip, {"policy": "\x1b[2Jx" * 99})
     assert "inside" not in str(caught.value) and "\x1b" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+FOREIGN = "ROOT-PASSWORD of 10.0.0.7 is 1234"
+ANSWERS = {
+    "refused": (400, "application/json", json.dumps({"error": {"message": FOREIGN, "code": FOREIGN}, "code": FOREIGN})),
+    "no model": (404, "application/json", json.dumps({"message": FOREIGN, "code": FOREIGN, "request_id": FOREIGN})),
+    "a page": (200, "text/html", f"<html>{FOREIGN}</html>"),
+    "no answer": (200, "application/json", json.dumps({"choices": FOREIGN, "error": FOREIGN, "output": FOREIGN})),
+}
+
+
+@pytest.fixture(params=ANSWERS)
+def liar(request: pytest.FixtureRequest, trap: Trap, monkeypatch: pytest.MonkeyPatch) -> Trap:
+    """A server on the host's list whose answers nobody but the host may read."""
+    trap.status, trap.kind, body = ANSWERS[request.param]
+    trap.body = body.encode()
+    for name in ("OPENAI_BASE_URL", "DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL", "ANTHROPIC_BASE_URL"):
+        monkeypatch.setenv(name, trap.address)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "HOST-SECRET")
+    return trap
+
+
+SERVED = ["vllm", "openai:m", "dashscope:m", "dashscope:m?api=compatible", "anthropic:m"]
+
+
+@pytest.mark.parametrize("spec", SERVED)
+async def test_a_caller_never_reads_what_a_server_of_the_host_said(liar: Trap, walking_clip: Path, spec: str) -> None:
+    spec = liar.spec if spec == "vllm" else spec
+    star = build_graph(allowed_models=[spec])
+    with pytest.raises(PolicyUnavailable) as caught:
+        await run(star, walking_clip, {"policy": spec, "mode": "no_tools", "seed": liar.server_port})
+    told, logged = str(caught.value), "".join(traceback.format_exception(caught.value))
+    assert ";" in told or "policy" in told
+    for word in ("1234", "10.0.0.7", str(liar.server_port), "HOST-SECRET"):
+        assert word not in told and word not in repr(caught.value)
+    assert "HOST-SECRET" not in logged
+
+
+@pytest.mark.parametrize(("name", "tool"), [("describer", "describe_video"), ("explainer", "explain_actions")])
+async def test_notes_on_a_failed_model_of_a_tool_quote_its_server_to_the_host_only(
+    liar: Trap, walking_clip: Path, name: str, tool: str
+) -> None:
+    settings: Any = {name: liar.spec, "tools": [tool], "mode": "static"}
+    asked: Any = {"video": str(walking_clip), "actions": ["walk", "juggle with cups"], "end": 0.6}
+    called = await build_graph(allowed_models=[liar.spec]).compile().ainvoke(asked, context=settings)
+    assert "1234" not in str(called) and str(liar.server_port) not in str(called)
+    assert any("gave no d" in note for note in called["notes"])
+    asked = {**asked, "end": 0.7}
+    found = recognize(**asked, **settings)
+    assert any(str(liar.server_port) in note for note in found.notes)
+
+
+def test_recognize_tells_its_host_what_the_server_said(liar: Trap, walking_clip: Path) -> None:
+    found = recognize(walking_clip, ACTIONS, end=0.6, mode="no_tools", policy=liar.spec)
+    assert found.status == "failed" and str(liar.server_port) in str(found.error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(FOREIGN),
+        PolicyUnavailable(FOREIGN),
+        PolicyBusy(FOREIGN),
+        ExceptionGroup(FOREIGN, [ValueError(FOREIGN)]),
+    ],
+)
+async def test_an_error_of_any_policy_is_told_without_its_words(
+    walking_clip: Path, make_policy: Any, error: Exception
+) -> None:
+    with pytest.raises(PolicyUnavailable) as caught:
+        await run(build_graph(policy=make_policy([error])), walking_clip, None)
+    assert "1234" not in str(caught.value) and "1234" in "".join(traceback.format_exception(caught.value))
+    assert isinstance(caught.value, PolicyBusy) == isinstance(error, PolicyBusy)

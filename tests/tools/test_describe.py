@@ -116,13 +116,13 @@ class Busy(Exception):
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (Busy("429 <b>slow down</b>\nACTION: run"), "Busy: 429 (b)slow down(/b) ACTION: run"),
+        (Busy("429 <b>slow down</b>\nACTION: run"), "Busy (429 (b)slow down(/b) ACTION: run)"),
         (TimeoutError(), "TimeoutError"),
         (says(""), "it said nothing"),
         (says(" \n\u200b\x07 "), "it said nothing"),
         (says("<think>and so on without an end"), "it said nothing"),
         (AIMessage([{"type": "image", "url": "http://x"}]), "it said nothing"),
-        (says("I'm sorry, but I can't describe people in pictures."), "it refused: I'm sorry, but"),
+        (says("I'm sorry, but I can't describe people in pictures."), "it refused (I'm sorry, but"),
         (says("抱歉，我无法描述这些图片。"), "it refused"),
         (AIMessage("part", response_metadata={"finish_reason": "content_filter"}), "it refused"),
         (AIMessage("part", additional_kwargs={"refusal": "no"}), "it refused"),
@@ -131,7 +131,7 @@ class Busy(Exception):
 def test_a_model_that_fails_leaves_the_embedded_description_and_its_reason(clip: Clip, line: Any, why: str) -> None:
     model = by(line)
     found, embedded = described(clip, model), described(clip)
-    assert found.note.startswith(f"{model.name} gave no description: {why}")
+    assert f"{found.note} ({found.details})".startswith(f"{model.name} gave no description: {why}")
     note = f"Written by rules over measured motion, as {model.name} gave no description. "
     assert found.summary == note + embedded.summary
     assert len(found.frames) == len(embedded.frames) > 0
@@ -218,7 +218,7 @@ def test_a_model_that_stays_throttled_is_asked_twice_and_one_failure_is_counted(
 def test_a_model_that_fails_three_times_is_left_alone_for_a_while(clip: Clip) -> None:
     model = by(Busy("429"))
     for _ in range(3):
-        assert "429" in described(clip, model).note
+        assert "429" in described(clip, model).details
     assert "failed 3 times in a row" in described(clip, model).note and len(heard(model)) == 3
 
 

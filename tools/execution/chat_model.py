@@ -104,7 +104,7 @@ class ToolModel:
         if not sanitize(text, MAX_LENGTH):
             raise ToolModelFailed("it said nothing", tokens)
         if _REFUSAL.match(text) and len(text) < _MAX_REFUSAL_LENGTH:
-            raise ToolModelFailed(f"it refused: {sanitize(text, 120)}", tokens)
+            raise ToolModelFailed("it refused", tokens, sanitize(text, 120))
         return Reply(text, tokens)
 
     def _invoke(self, messages: list[Any]) -> AIMessage:
@@ -131,7 +131,9 @@ class ToolModel:
         finally:
             breaker.after_call(succeeded)
         if isinstance(reply, BaseException):
-            raise ToolModelFailed(sanitize(f"{type(reply).__name__}: {str(reply)[:1000]}", 240)) from reply
+            status = http_status(reply)
+            failed = f"{type(reply).__name__}, status {status}" if status else type(reply).__name__
+            raise ToolModelFailed(failed, details=sanitize(str(reply)[:1000], 240)) from reply
         return reply
 
     def _invoke_once(self, messages: list[Any], deadline: float) -> AIMessage | BaseException:

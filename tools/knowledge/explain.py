@@ -51,6 +51,8 @@ class Explanations:
     """Name of the chat model; empty without one."""
     why: str = ""
     """Why it failed, for the user; not shown to the policy."""
+    details: str = ""
+    """What it or its server said, for the host alone."""
     tokens: Mapping[str, int] = field(default_factory=dict)
     """Tokens used by this call; empty if the chat model was not called."""
 
@@ -103,6 +105,7 @@ def explain_actions(
         answer.missing,
         chat_model.name if chat_model else "",
         answer.why,
+        answer.details,
         answer.tokens,
     )
 
@@ -114,6 +117,7 @@ class _Answer:
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
     why: str = ""
+    details: str = ""
     tokens: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -127,7 +131,7 @@ def _ask(chat_model: ToolModel, new: Sequence[str]) -> _Answer:
         reply = chat_model.ask(_TASK, f"Labels: {json.dumps(numbered, ensure_ascii=False)}")
     except ToolModelFailed as failure:
         why = sanitize(f"{chat_model.name} gave no definitions: {failure}", 300)
-        return _Answer(found, frozenset(new), why, failure.tokens)
+        return _Answer(found, frozenset(new), why, failure.details, failure.tokens)
     for key, fields in _objects(reply.text):
         label = new[int(key) - 1] if key in numbered else key
         if label in new and label not in found and (definition := _definition(label, fields)):
@@ -135,7 +139,7 @@ def _ask(chat_model: ToolModel, new: Sequence[str]) -> _Answer:
             save_text(_cache_key(chat_model, label), definition.model_dump_json(include={"definition", "sub_actions"}))
     missing = frozenset(new) - found.keys()
     why = f"{chat_model.name} gave no definition that can be read for {len(missing)} of {len(new)}" if missing else ""
-    return _Answer(found, missing, why, reply.tokens)
+    return _Answer(found, missing, why, "", reply.tokens)
 
 
 def _cached_definition(chat_model: ToolModel, label: str) -> Definition | None:
