@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..graph.candidates import normalize_label
-from ..graph.records.trace import FILE, append, read
+from ..graph.concurrency import finished, run_workers
+from ..graph.records.shape import damage
+from ..graph.records.trace import FILE, append, read_numbered
 from ..graph.run import checked_context, run_record
 from ..tools.errors import BadInput
 from .splits import Example, unique_labels
@@ -54,6 +56,7 @@ async def run_split(
 
     Raises:
         BadInput: A clip is missing, a setting is unknown, or the trace holds runs with other settings.
+        BadRecord: A record of the trace is damaged.
     """
     settings = checked_context(context).model_dump()
     candidates = unique_labels(examples)
@@ -67,21 +70,22 @@ async def run_split(
         for example in queue:
             record = await run_record(root / example.clip, candidates, **context)
             evaluation = {"clip": example.clip, "label": example.label, "actions": candidates}
-            await asyncio.to_thread(append, {**record, "evaluation": evaluation}, trace)
+            await finished(asyncio.to_thread(append, {**record, "evaluation": evaluation}, trace))
             answered[example.clip] = record["recognition"]["action"]
             if on_answer is not None:
                 on_answer(len(answered))
 
-    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    await run_workers(worker, concurrency)
     return [Answer(example, answered[example.clip]) for example in examples]
 
 
 def _recorded(trace: Path, settings: Mapping[str, Any], candidates: Sequence[str]) -> dict[str, str | None]:
     """Clip to answer, for the runs in the trace."""
     found: dict[str, str | None] = {}
-    for record in read(trace) if (trace / FILE).is_file() else ():
-        evaluation = record.get("evaluation", {})
-        if record["request"]["context"] != settings or evaluation.get("actions") != list(candidates):
-            raise BadInput(f"{trace} holds runs with other settings or of another split; give another folder")
-        found[evaluation["clip"]] = record["recognition"]["action"]
+    for where, record in read_numbered(trace) if (trace / FILE).is_file() else ():
+        with damage(where):
+            evaluation = record.get("evaluation", {})
+            if record["request"]["context"] != settings or evaluation.get("actions") != list(candidates):
+                raise BadInput(f"{trace} holds runs with other settings or of another split; give another folder")
+            found[evaluation["clip"]] = record["recognition"]["action"]
     return found

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
-from ..tools.execution.cancellation import CONDITION, cancelled_when, start_thread
+from ..tools.execution.cancellation import CONDITION, cancelled_when, ended, start_thread
 
 T = TypeVar("T")
 CANCEL_SECONDS: Final = 5.0
@@ -61,7 +61,8 @@ _BACKGROUND: Final = _Background()
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result; also works in a thread whose event loop is running.
 
-    The coroutine sees the caller's context variables. It is cancelled if the caller is interrupted.
+    The coroutine sees the caller's context variables. It is cancelled if the caller is interrupted, or is itself
+    cancelled work.
     """
     if _BACKGROUND.is_current():
         return _run_on_own_loop(work)
@@ -79,9 +80,7 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
 
     try:
         loop.call_soon_threadsafe(start)
-        # On Windows, Ctrl-C is noticed only between two waits.
-        while not wait((outcome,), timeout=1.0).done:
-            pass
+        ended(outcome)
     except BaseException:
         loop.call_soon_threadsafe(cancel)
         wait((outcome,), timeout=CANCEL_SECONDS)
@@ -153,3 +152,24 @@ async def run_in_daemon_thread(work: Callable[..., T], *args: Any) -> T:
         return await done
     finally:
         given_up.set()
+
+
+async def run_workers(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+    """Run `count` workers side by side; if one fails, or the caller is cancelled, all of them have ended before."""
+    workers = [asyncio.ensure_future(work()) for _ in range(count)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def finished(work: Awaitable[T]) -> T:
+    """The result of short work that must not be left half done; a caller that is cancelled waits for its end."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise

@@ -13,7 +13,7 @@ from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool
 from ..tools.registry import TOOL_NAMES
 from .builder import graph as default_graph
 from .candidates import checked_actions
-from .concurrency import wait_for
+from .concurrency import finished, wait_for
 from .records.result import Recognition
 from .records.trace import append, make
 from .state import Context, HostContext
@@ -61,7 +61,7 @@ async def arecognize(
         video, actions, question=question, start=start, end=end, on_event=on_event, graph=graph, **context
     )
     if trace is not None:
-        await asyncio.to_thread(append, record, Path(trace))
+        await finished(asyncio.to_thread(append, record, Path(trace)))
     return Recognition.model_validate(record["recognition"])
 
 

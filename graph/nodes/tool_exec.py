@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,9 +114,10 @@ def _look(one: Tool, call: Mapping[str, Any], state: State, context: Context, se
     named = list(dict.fromkeys(label for text in given if (label := candidates.match(text))))
     actions = named or asked
     chosen = {name: value for name, value in sorted(options.items()) if value}
-    # The path is part of the key, because an error may contain it, and no run may see the file names of another.
-    where = (span.id, span.path, span.start, span.end)
-    key = (store.root, one.name, one.engine, *where, repr(chosen), *actions, context.pixels)
+    # Hosts may replace the function of a tool. A chat model behind it is told apart by the name of the engine.
+    run = one.run.func if isinstance(one.run, partial) else one.run
+    where = (span.id, span.start, span.end)
+    key = (store.root, one.name, one.engine, id(run), *where, repr(chosen), *actions, context.pixels)
     spent: dict[str, int] = {}
 
     def work() -> dict[str, Any]:

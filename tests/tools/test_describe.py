@@ -5,6 +5,7 @@ import io
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatResult
 from PIL import Image
 
 from video_star.tools.describe import LENGTH, PICTURES, Description, salient
-from video_star.tools.errors import PolicyUnavailable
+from video_star.tools.errors import PolicyUnavailable, ToolCancelled
 from video_star.tools.execution import chat_model as chat_models
+from video_star.tools.execution.cancellation import cancelled_when, check_cancelled
 from video_star.tools.execution.chat_model import ToolModel
 from video_star.tools.registry import Finding, tool
 from video_star.tools.video.clip import Clip, open_clip
@@ -177,7 +180,7 @@ def test_a_throttled_model_is_asked_once_more_after_the_wait_its_server_names(
     clip: Clip, monkeypatch: pytest.MonkeyPatch, error: Throttled
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(chat_models, "pause", waits.append)
     monkeypatch.setattr(chat_models, "DEFAULT_RETRY_DELAY", 0.3)
     model = by(error, says(SEEN))
     found = described(clip, model)
@@ -204,7 +207,7 @@ def out_of_quota() -> PolicyUnavailable:
 def test_no_model_is_waited_for_in_vain(
     clip: Clip, monkeypatch: pytest.MonkeyPatch, error: Exception, seconds: float
 ) -> None:
-    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"waited for {seconds} s"))
+    monkeypatch.setattr(chat_models, "pause", lambda seconds: pytest.fail(f"waited for {seconds} s"))
     model = replace(by(error), seconds=seconds)
     assert described(clip, model).note and len(heard(model)) == 1
 
@@ -215,11 +218,50 @@ def test_a_model_that_stays_throttled_is_asked_twice_and_one_failure_is_counted(
         assert "gave no description" in described(clip, model).note and len(heard(model)) == tries
 
 
-def test_a_model_that_fails_three_times_is_left_alone_for_a_while(clip: Clip) -> None:
-    model = by(Busy("429"))
+def test_a_model_that_throttles_three_times_is_left_alone_for_a_while(clip: Clip) -> None:
+    model = by(Throttled("busy", wait="3600"))
     for _ in range(3):
-        assert "429" in described(clip, model).details
+        assert "busy" in described(clip, model).details
     assert "failed 3 times in a row" in described(clip, model).note and len(heard(model)) == 3
+
+
+def test_broken_connections_of_some_runs_do_not_keep_others_from_asking(clip: Clip) -> None:
+    model = by(*[ConnectionResetError("reset")] * 5, ValueError("no JSON"), says(SEEN))
+    for _ in range(6):
+        assert described(clip, model).note
+    assert described(clip, model).summary.endswith(f'"{SEEN}"') and len(heard(model)) == 7
+
+
+def test_a_model_that_is_no_longer_waited_for_is_cancelled(clip: Clip) -> None:
+    """As policies of this package are, whose loops ask."""
+    begun, ended = threading.Event(), threading.Event()
+
+    class Endless(Scripted):
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            begun.set()
+            try:
+                while True:
+                    check_cancelled()
+                    time.sleep(0.01)
+            finally:
+                ended.set()
+
+    model = ToolModel(Endless(replies=[]), "scripted:endless", seconds=0.3)
+    assert "no answer within 0.3 s" in described(clip, model).note
+    assert begun.is_set() and ended.wait(30)
+    begun.clear()
+    ended.clear()
+    given_up = threading.Event()
+
+    def ask() -> Finding:
+        with cancelled_when(given_up.is_set):
+            return described(clip, replace(model, seconds=600))
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        assert begun.wait(30)
+        given_up.set()
+        assert isinstance(asking.exception(30), ToolCancelled) and ended.wait(30)
 
 
 def test_without_a_model_the_rules_describe(clip: Clip) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from threading import Event, Thread
-from typing import Final
+from typing import Final, TypeVar
 
 from ..errors import ToolCancelled
 
@@ -23,6 +24,7 @@ EXIT_SECONDS: Final = 3.0
 CHECK_SECONDS: Final = 0.1
 """Seconds between two checks of a thread that waits."""
 
+T = TypeVar("T")
 Condition = Callable[[], bool]
 """Whether work is cancelled; once true, it stays true."""
 
@@ -50,6 +52,33 @@ def check_cancelled() -> None:
     """
     if _exiting.is_set() or CONDITION.get()():
         raise ToolCancelled("the call was cancelled or reached its time limit; call the tool again")
+
+
+def pause(seconds: float) -> None:
+    """Sleep; raises as `check_cancelled` does."""
+    with suppress(TimeoutError):
+        ended(Future[None](), seconds)
+
+
+def ended(future: Future[T], seconds: float | None = None) -> Future[T]:
+    """Wait until a future is done, and return it.
+
+    Args:
+        future: Of work that another thread does.
+        seconds: Time limit; None: no limit.
+
+    Raises:
+        ToolCancelled: As in `check_cancelled`.
+        TimeoutError: It is not done within `seconds`.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    while not future.done():
+        check_cancelled()
+        left = CHECK_SECONDS if end is None else end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        wait((future,), timeout=min(CHECK_SECONDS, left))
+    return future
 
 
 def start_thread(work: Callable[[], None]) -> None:

@@ -11,19 +11,17 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from contextvars import copy_context
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
-from queue import Empty, Queue
-from threading import Thread
+from threading import Event
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from ..errors import PolicyUnavailable, ToolModelFailed, ToolResting, http_status
-from .cancellation import CHECK_SECONDS, check_cancelled
+from .cancellation import CONDITION, cancelled_when, check_cancelled, ended, pause, start_thread
 from .circuit_breaker import CircuitBreaker
 from .executor import slot_released
 
@@ -121,10 +119,14 @@ class ToolModel:
             delay = retry_delay(reply) if isinstance(reply, Exception) else None
             if delay is not None and delay < min(MAX_RETRY_DELAY, deadline - time.monotonic()):
                 with slot_released():
-                    time.sleep(delay)
+                    pause(delay)
                 reply = self._invoke_once(messages, deadline)
-            succeeded = not isinstance(reply, BaseException)
-        except Empty:
+            if not isinstance(reply, BaseException):
+                succeeded = True
+            elif retry_delay(reply) is not None:
+                # Other failures, such as a connection that breaks, may spare the next run.
+                succeeded = False
+        except TimeoutError:
             succeeded = False
             reason = f"no answer within {self.seconds:g} s"
             raise ToolModelFailed("; ".join(filter(None, (reason, self.remedy)))) from None
@@ -137,23 +139,26 @@ class ToolModel:
         return reply
 
     def _invoke_once(self, messages: list[Any], deadline: float) -> AIMessage | BaseException:
-        """One call in a thread that is abandoned at the deadline, as not every client respects a time limit."""
-        done: Queue[AIMessage | BaseException] = Queue(1)
+        """One call in a thread that is cancelled at the deadline, as not every client respects a time limit."""
+        reply: Future[AIMessage | BaseException] = Future()
+        given_up, given = Event(), CONDITION.get()
 
         def run() -> None:
             try:
-                # A stream of the run must contain the tokens of the policy, not those of its tools.
-                done.put(self.model.invoke(messages, {"tags": ["nostream"]}))
+                with cancelled_when(lambda: given_up.is_set() or given()):
+                    # A stream of the run must contain the tokens of the policy, not those of its tools.
+                    reply.set_result(self.model.invoke(messages, {"tags": ["nostream"]}))
             except BaseException as error:
-                done.put(error)
+                reply.set_result(error)
 
-        Thread(target=copy_context().run, args=(run,), daemon=True).start()
-        with slot_released():
-            while (left := deadline - time.monotonic()) > CHECK_SECONDS:
-                check_cancelled()
-                with suppress(Empty):
-                    return done.get(timeout=CHECK_SECONDS)
-            return done.get(timeout=max(0.0, left))
+        start_thread(run)
+        try:
+            with slot_released():
+                ended(reply, deadline - time.monotonic())
+            check_cancelled()
+            return reply.result()
+        finally:
+            given_up.set()
 
 
 def retry_delay(error: BaseException | None) -> float | None:

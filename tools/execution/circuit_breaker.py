@@ -1,4 +1,4 @@
-"""A circuit breaker: a tool that keeps failing is not called for a while, so that no run waits for it."""
+"""A circuit breaker: a tool that keeps hanging is not called for a while, so that no run waits for it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from ..errors import ToolResting
 
 MAX_FAILURES: Final = 3
-"""Consecutive failures that open the breaker."""
+"""Consecutive time-outs, or failures that took as long, that open the breaker."""
 COOLDOWN: Final = 15.0
 """Seconds for which it stays open; then one trial call is let through."""
 
 
 @dataclass
 class CircuitBreaker:
-    """The recent failures of one tool."""
+    """The recent time-outs of one tool."""
 
     tool: str
     """Its name, for the error message."""

@@ -1,10 +1,11 @@
 """The executor of tool calls: every call of the process goes through it, and none can slow down or break the others.
 
-- Identical concurrent calls run once (single flight); all callers get the same result or error.
+- Identical concurrent calls run once (single flight), and all callers get the same result. An error is for the caller
+  in whose thread it occurred: the others try themselves, so that no run fails because another did.
 - As many calls compute at once as there are processors, each in one thread. Frames of different calls are not batched:
   on CPUs neither embedded engine gains from it (`evals/bench/tools.py` prints what batching costs).
-- A transient failure is retried once. A tool that keeps failing is not called for a while (circuit breaker); only its
-  cached results are returned.
+- A transient failure is retried once. A tool that keeps reaching its time limit is not called for a while (circuit
+  breaker); only its cached results are returned.
 - A call that is given up releases its resources at once; its thread stops at its next check (`cancellation`) unless
   other calls wait for its result, and no later call joins it.
 """
@@ -23,7 +24,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from ..errors import BadInput, MissingExtra, ToolBusy, ToolCancelled, ToolResting
-from .cancellation import CONDITION, Condition, cancelled_when, check_cancelled
+from .cancellation import CONDITION, Condition, cancelled_when, check_cancelled, ended, pause
 from .circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
@@ -74,38 +75,37 @@ class Executor:
             async with asyncio.timeout(timeout):
                 yield
 
-    def run_once(self, key: object, work: Callable[[], T], caller_errors: tuple[type[Exception], ...] = ()) -> T:
+    def run_once(self, key: object, work: Callable[[], T]) -> T:
         """The result of `work`, computed in this thread or by another thread already running it under the same `key`.
 
         Nothing is cached: a call after the work is done runs it again.
 
         Args:
             key: Everything the result depends on.
-            work: Called in the thread of the first caller; cancelled once all of its callers have given up.
-            caller_errors: Errors of `work` that concern its caller only: the other callers then run it themselves.
+            work: Called in the thread of the first caller, and if it fails there, in that of the next; cancelled once
+                all of its callers have given up.
 
         Raises:
             ToolBusy: Another thread was still running it when the time limit of this call was reached.
-            ToolCancelled: All callers have given up.
+            ToolCancelled: This call was given up.
         """
         call = _current.get() or Call(self)
         if call.unavailable:
             # This call wants cached results only; a flight of its failing tool may hang.
             return _compute(call, work)
-        with self._lock:
-            flight = self._flights.get(key)
-            leads = flight is None or flight.hangs(call) or flight.cancelled()
-            if flight is None or leads:
-                flight = self._flights[key] = _Flight(call, self._lock)
-            flight.callers.append(CONDITION.get())
-        if leads:
-            return self._lead(key, flight, work)
-        try:
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                leads = flight is None or flight.hangs(call) or flight.cancelled()
+                if flight is None or leads:
+                    flight = self._flights[key] = _Flight(call, self._lock)
+                flight.callers.append(CONDITION.get())
+            if leads:
+                return self._lead(key, flight, work)
             with call.slot_released():
-                result: T = flight.result(call)
-                return result
-        except caller_errors:
-            return _compute(call, work)
+                if flight.succeeds(call):
+                    result: T = flight.future.result()
+                    return result
 
     def _lead(self, key: object, flight: _Flight, work: Callable[[], T]) -> T:
         def work_if_wanted() -> T:
@@ -165,14 +165,15 @@ class Call:
             self._breaker.after_call(self._succeeded(error))
 
     def _succeeded(self, error: BaseException | None) -> bool | None:
-        """Whether the tool works; None if the call does not show it: cached result, bad input, cancelled, queued."""
+        """Whether the tool works; None if the call does not show it: cached result, cancelled, queued, quick failure.
+
+        A quick failure keeps nobody waiting, and another run's call may well succeed.
+        """
         if self.started is None or isinstance(error, BadInput | MissingExtra):
             return None
-        if isinstance(error, TimeoutError):
+        if isinstance(error, Exception):
             return None if time.monotonic() - self.started < self.timeout / 2 else False
-        if not self.engine_called:
-            return None
-        return False if isinstance(error, Exception) else True if error is None else None
+        return True if self.engine_called and error is None else None
 
     def remaining(self) -> float:
         """Seconds until the time limit."""
@@ -231,7 +232,7 @@ def _compute(call: Call, work: Callable[[], T]) -> T:
                 if isinstance(error, BadInput | ToolCancelled) or call.remaining() < RETRY_DELAY:
                     raise
             with call.slot_released():
-                time.sleep(RETRY_DELAY)
+                pause(RETRY_DELAY)
             return work()
     finally:
         _current.reset(token)
@@ -291,13 +292,15 @@ class _Flight:
         """Whether it has taken longer than both its leader and `call` would wait."""
         return time.monotonic() - self._started >= max(self.leader.timeout, call.timeout)
 
-    def result(self, call: Call) -> Any:
+    def succeeds(self, call: Call) -> bool:
+        """Wait for the end; whether there is a result."""
+        limit = None if call.timeout == float("inf") else max(call.remaining(), 0) + 1
         try:
-            return self.future.result(None if call.timeout == float("inf") else max(call.remaining(), 0) + 1)
+            return ended(self.future, limit).exception() is None
         except TimeoutError:
-            if self.future.done():
-                raise
-            raise ToolBusy("another run asked for the same, and it took too long; raise tool_seconds") from None
+            raise ToolBusy(
+                "another run asked for the same, and it took too long; raise tool_seconds (--tool-seconds)"
+            ) from None
 
 
 EXECUTOR: Final = Executor()

@@ -25,6 +25,8 @@ from ..settings import home
 SCHEME: Final = "media://"
 _NAME: Final = re.compile(r"[0-9a-f]{32}\.(?:jpg|json)")
 _JPEG_QUALITY: Final = 85
+UNFINISHED: Final = ".part-"
+"""Beginning of the names of files that are being written; those of a killed process stay behind."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def default_store() -> MediaStore:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that neither a reader nor a crash ever sees it incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

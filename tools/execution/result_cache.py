@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from ..errors import BadInput
 from ..settings import home, settings
 from .disk_budget import enforce, touch
 from .executor import EXECUTOR, ensure_available
@@ -70,8 +69,7 @@ def cached(key: tuple[object, ...], kind: type[Result], compute: Callable[[], Re
     if (found := _load(path, kind)) is not None:
         return found
     ensure_available()
-    # Bad input and disk errors concern one copy of a video: callers with another copy try theirs.
-    return EXECUTOR.run_once(path, compute_and_store, caller_errors=(BadInput, OSError))
+    return EXECUTOR.run_once(path, compute_and_store)
 
 
 def cached_text(key: tuple[object, ...], compute: Callable[[], str]) -> str:

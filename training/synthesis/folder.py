@@ -18,10 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ...graph.records.trace import FILE, append, read
+from ...graph.concurrency import finished
+from ...graph.records.shape import damage
+from ...graph.records.trace import FILE, append, read_numbered
 from ...graph.state import Price
 from ...tools.errors import BadInput
-from ...tools.execution.media_store import write_atomically
+from ...tools.execution.media_store import UNFINISHED, write_atomically
 from .rules import fingerprint
 
 SETTINGS: Final = "synthesis.json"
@@ -113,13 +115,11 @@ class TraceFolder:
         self._accepted: Counter[str] = Counter()
         self._attempted: set[tuple[str, int]] = set()
         self._fingerprints: set[str] = set()
+        _remove_unfinished(folder)
         for part in (folder, folder / REJECTED):
-            for record in read(part) if (part / FILE).is_file() else ():
-                self._count(record)
-
-    def below_target(self) -> bool:
-        """Whether more traces are wanted."""
-        return self.progress.accepted < self.progress.target
+            for where, record in read_numbered(part) if (part / FILE).is_file() else ():
+                with damage(where):
+                    self._count(record)
 
     def needs(self, clip: str, attempt: int) -> bool:
         """Whether this attempt at this clip is still to be made."""
@@ -132,6 +132,10 @@ class TraceFolder:
         self._fingerprints.add(mark)
         return new
 
+    def release(self, record: Mapping[str, Any]) -> None:
+        """Take back the claim of a trace that could not be verified."""
+        self._fingerprints.discard(fingerprint(record))
+
     async def append(self, record: dict[str, Any]) -> None:
         """Write a trace, with {clip, label, attempt, reasons, verifier_tokens} under `synthesis`.
 
@@ -139,7 +143,7 @@ class TraceFolder:
         """
         record["synthesis"]["session"] = {"began": self._opened, "seconds": round(self.progress.seconds, 1)}
         folder = self.folder / REJECTED if record["synthesis"]["reasons"] else self.folder
-        await asyncio.to_thread(append, record, folder)
+        await finished(asyncio.to_thread(append, record, folder))
         self._count(record)
         self.progress.session_attempts += 1
 
@@ -186,6 +190,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
     except ValueError:
         raise BadInput(f"{folder / SETTINGS} is not JSON; give another folder") from None
     return {_RENAMED.get(name, name): value for name, value in found.items()}
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the incomplete files of a killed process."""
+    for part in folder.rglob(f"{UNFINISHED}*"):
+        part.unlink(missing_ok=True)
 
 
 def _lock(folder: Path) -> Any:

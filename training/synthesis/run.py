@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from langchain_core.language_models import BaseChatModel
 
 from ...evals.splits import Example, unique_labels
 from ...graph import build_graph
+from ...graph.concurrency import run_workers
 from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
 from ...graph.state import Price
@@ -111,7 +112,7 @@ async def synthesize(
     concurrency: int = 8,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
-    """Make traces until `target` are verified or all attempts are used up.
+    """Make traces until exactly `target` are verified or all attempts are used up.
 
     It can be interrupted at any time and resumed by calling it again: no trace is lost or made twice.
 
@@ -136,38 +137,70 @@ async def synthesize(
     labels = unique_labels(examples)
     _check(examples, labels, root, settings)
     traces = TraceFolder(out, asdict(settings), Progress(target, price=price, verifier_price=verifier_price))
-    if on_progress is not None:
-        on_progress(traces.progress)
-    queue = iter(_shuffled(examples, settings))
-    failures: list[str] = []
-
-    async def worker() -> None:
-        for example in queue:
-            for attempt in range(settings.attempts):
-                if not traces.below_target() or len(failures) >= MAX_FAILURES:
-                    return
-                if not traces.needs(example.clip, attempt):
-                    continue
-                record = await _run(_job(example, root, attempt, labels, settings), teacher, settings, failures)
-                if record is None:
-                    break
-                await _verify(record, traces, verifier, failures)
-                if on_progress is not None:
-                    on_progress(traces.progress)
-
-    workers = [asyncio.ensure_future(worker()) for _ in range(concurrency)]
+    report = on_progress or (lambda progress: None)
+    session = _Session(deque(_shuffled(examples, settings)), labels, root, teacher, settings, verifier, traces, report)
     try:
-        await asyncio.gather(*workers)
+        report(traces.progress)
+        await run_workers(session.work, concurrency)
     finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
         traces.close()
-    if len(failures) >= MAX_FAILURES:
+    if session.gave_up():
         raise PolicyUnavailable(
-            f"{failures[-1]}; {traces.progress.accepted} traces are kept; run the command again to resume"
+            f"{session.failures[-1]}; {traces.progress.accepted} traces are kept; run the command again to resume"
         )
     return traces.progress
+
+
+@dataclass
+class _Session:
+    """The clips that are left, and what makes and verifies their traces."""
+
+    clips: deque[Example]
+    labels: Sequence[str]
+    root: Path
+    teacher: Teacher
+    settings: Settings
+    verifier: BaseChatModel | None
+    traces: TraceFolder
+    report: Callable[[Progress], None]
+    running: int = 0
+    """Attempts under way. Together with the accepted traces they never exceed the target."""
+    failures: list[str] = field(default_factory=list)
+    """Consecutive failures to reach the teacher or the verifier."""
+
+    def gave_up(self) -> bool:
+        """Whether teacher or verifier failed too often."""
+        return len(self.failures) >= MAX_FAILURES
+
+    def wanted(self) -> bool:
+        """Whether another attempt may begin."""
+        progress = self.traces.progress
+        return not self.gave_up() and progress.accepted + self.running < progress.target
+
+    async def work(self) -> None:
+        """Make traces of one clip after the other. As many workers go on as traces are missing."""
+        while self.clips and self.wanted():
+            example = self.clips.popleft()
+            for attempt in range(self.settings.attempts):
+                if not self.wanted():
+                    # The attempts under way may fail, and then this clip is needed.
+                    self.clips.appendleft(example)
+                    return
+                if self.traces.needs(example.clip, attempt) and not await self.attempt(example, attempt):
+                    break
+
+    async def attempt(self, example: Example, attempt: int) -> bool:
+        """Make, verify and write one trace; whether the teacher could be reached."""
+        self.running += 1
+        try:
+            job = _job(example, self.root, attempt, self.labels, self.settings)
+            record = await _run(job, self.teacher, self.settings, self.failures)
+            if record is not None:
+                await _verify(record, self.traces, self.verifier, self.failures)
+        finally:
+            self.running -= 1
+        self.report(self.traces.progress)
+        return record is not None
 
 
 def _check(examples: Sequence[Example], labels: Sequence[str], root: Path, settings: Settings) -> None:
@@ -244,6 +277,7 @@ async def _verify(
             verdict = await judge(record, verifier, record["request"]["context"]["policy_seconds"])
         except PolicyUnavailable as error:
             failures.append(f"{type(error).__name__}: {error}")
+            traces.release(record)
             return
         synthesis["verifier_tokens"] = dict(verdict.tokens)
         if verdict.wrong:

@@ -11,20 +11,34 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 MAX_FILE_CHARACTERS: Final = 2**20
-"""Characters read from a label file; 2000 actions of 300 characters take less, and a device file has no end."""
+"""Longest label file; 2000 actions of 300 characters take less, and a device file has no end."""
+_COMMENT: Final = re.compile(r"#(\s|$)")
+_QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 _NUMBERED: Final = re.compile(r"(\d+)(?:[.:)]?\s+)(\S.*)")
 """`1 Name`, `1. Name`, `1: Name`, `1) Name`, and with a tab."""
 _ID_COLUMNS: Final = {"id", "index", "class_id", "label_id", "action_id", "class index", "#"}
 _NAME_COLUMNS: Final = ("name", "label", "class", "action", "class_name", "label_name", "action_name", "display_name")
+_JSON_KEYS: Final = ("id2label", "label2id", "labels", "label_names", "classes", "categories", "names", "actions")
+"""Under which configurations of models and annotations of data sets list their labels."""
 
 
 def typed_labels(text: str) -> list[str]:
-    """The labels of `--actions`: a JSON list, or comma-separated."""
+    """The labels of `--actions`: a JSON list, or comma-separated.
+
+    Raises:
+        BadActions: It begins like a JSON list of labels, and is none.
+    """
+    from ..tools.errors import BadActions
+
     try:
         found = json.loads(text) if text.lstrip().startswith("[") else None
     except (ValueError, RecursionError):
         found = None
-    return found if _is_texts(found) else [name.strip() for name in text.split(",") if name.strip()]
+    if _is_texts(found):
+        return found
+    if re.match(r"\s*\[\s*[\"']", text):
+        raise BadActions("""--actions begins like a JSON list and is none; write it as '["bend, then rise", "walk"]'""")
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def warn_of_split_labels(text: str) -> None:
@@ -47,33 +61,54 @@ def warn_of_split_labels(text: str) -> None:
 
 
 def read_label_file(path: Path) -> list[str]:
-    """The labels of a file: one per line, numbered lines, rows of id,name, or JSON.
+    """The labels of a file, each once: one per line, numbered lines, rows of id,name, or JSON.
 
-    JSON is a list of names, an object from id to name, or one from name to id. Ids, which give no order here, and the
-    column names are skipped.
+    JSON is a list of names, of objects with a name or of pairs, an object from id to name or from name to id, or an
+    object with one of these under `labels` or a similar key; objects may also stand one per line. Ids, which give no
+    order here, column names and comments, lines that begin with `# `, are skipped.
 
     Raises:
-        BadActions: The file cannot be read, or it is JSON of another form.
+        BadActions: The file cannot be read, it is too long, or it is JSON of another form.
     """
     from ..tools.errors import BadActions
 
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(MAX_FILE_CHARACTERS)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadActions(f"--actions-file {path} cannot be read: {error}; give a text file in UTF-8") from None
-    is_json = path.suffix.lower() == ".json"
+    text, suffix = _text_of(path), path.suffix.lower()
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _COMMENT.match(line.strip())]
+    is_json = suffix in (".json", ".jsonl")
     if is_json or text.lstrip()[:1] in ("[", "{"):
         try:
-            return _from_json(json.loads(text))
-        except (ValueError, RecursionError):
+            return list(dict.fromkeys(_from_json(_parsed(text, lines))))
+        except (ValueError, TypeError, RecursionError):
             if is_json:
                 raise BadActions(
                     f"--actions-file {path} holds no labels; give a JSON list of names, or an object from id to name "
                     "or from name to id"
                 ) from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _from_table(lines, path.suffix.lower()) or _from_numbered(lines) or lines
+    names = _from_table(lines, suffix) or _from_numbered(lines) or [_unquoted(line) for line in lines]
+    return list(dict.fromkeys(names))
+
+
+def _text_of(path: Path) -> str:
+    from ..tools.errors import BadActions
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_FILE_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadActions(f"--actions-file {path} cannot be read: {error}; give a text file in UTF-8") from None
+    if len(text) > MAX_FILE_CHARACTERS:
+        raise BadActions(
+            f"--actions-file {path} is longer than {MAX_FILE_CHARACTERS:,} characters; give a file of labels only"
+        )
+    return text
+
+
+def _parsed(text: str, lines: Sequence[str]) -> Any:
+    """The JSON value of a text, or the list of the values of its lines."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in lines]
 
 
 def _from_json(value: Any) -> list[str]:
@@ -83,11 +118,15 @@ def _from_json(value: Any) -> list[str]:
         names = [next((item[key] for key in _NAME_COLUMNS if key in item), None) for item in value]
         if _is_texts(names):
             return [str(name) for name in names]
+    if isinstance(value, list) and all(isinstance(item, list) and len(item) == 2 for item in value):
+        value = dict(value)
     if isinstance(value, dict) and value:
         if all(_is_id(key) for key in value) and _is_texts(list(value.values())):
             return list(value.values())
-        if all(_is_id(item) for item in value.values()):
+        if all(_is_id(item) for item in value.values()) and _is_texts(list(value)):
             return list(value)
+        if key := next((key for key in _JSON_KEYS if key in value), None):
+            return _from_json(value[key])
     raise ValueError("no labels")
 
 
@@ -99,13 +138,13 @@ def _from_table(lines: Sequence[str], suffix: str) -> list[str]:
     except csv.Error:  # A field that is too long.
         return []
     rows = [[cell.strip() for cell in row] for row in table]
-    header = [cell.casefold() for cell in rows[0]] if rows else []
+    joined = f"{delimiter} " if delimiter == "," else delimiter
+    header = [cell.casefold().lstrip("#") or cell for cell in rows[0]] if rows else []
     column = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
     if column is not None and (_ID_COLUMNS & set(header) or suffix in (".csv", ".tsv")):
-        names = [row[column] if len(row) <= len(header) else delimiter.join(row[column:]) for row in rows[1:] if row]
+        names = [row[column] if len(row) <= len(header) else joined.join(row[column:]) for row in rows[1:] if row]
         return [name for name in names if name]
     if all(len(row) >= 2 for row in rows):
-        joined = f"{delimiter} " if delimiter == "," else delimiter
         for ids, names in (
             ([row[0] for row in rows], [joined.join(row[1:]) for row in rows]),
             ([row[-1] for row in rows], [joined.join(row[:-1]) for row in rows]),
@@ -125,9 +164,17 @@ def _from_numbered(lines: Sequence[str]) -> list[str]:
     return [match[2] for match in matches]
 
 
+def _unquoted(line: str) -> str:
+    """The label of a line, without the quotation marks around it."""
+    quoted = _QUOTED.fullmatch(line)
+    return quoted[1].replace('""', '"').strip() if quoted else line
+
+
 def _is_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.isascii() and value.strip().isdigit())
+    if isinstance(value, int):
+        return not isinstance(value, bool)
+    return isinstance(value, str) and value.isascii() and value.strip().isdigit()

@@ -28,7 +28,7 @@ class Work:
         self.calls += 1
         self.started.set()
         assert self.go.wait(10)
-        if isinstance(self.result, Exception):
+        if isinstance(self.result, BaseException):
             raise self.result
         return self.result
 
@@ -84,28 +84,30 @@ def test_different_calls_run_side_by_side(pool: Any) -> None:
     assert [each.result(5) for each in calls] == [1, 2]
 
 
-def test_an_error_reaches_all_callers_and_is_not_cached(pool: Any) -> None:
+@pytest.mark.parametrize("error", [ValueError("bad weights"), VideoNotFound("my copy is gone"), SystemExit(3)])
+def test_an_error_is_for_its_caller_and_the_others_try_themselves(pool: Any, error: BaseException) -> None:
+    executor, work = Executor(2), Work(error)
+
+    def recovers() -> Any:
+        try:
+            return work()
+        finally:
+            work.result = "found"
+
+    first = pool.submit(executor.run_once, "clip", recovers)
+    assert work.started.wait(30)
+    others = [pool.submit(executor.run_once, "clip", recovers) for _ in range(3)]
+    until(lambda: len(executor._flights["clip"].callers) == 4)
+    work.go.set()
+    assert first.exception(30) is error
+    assert [one.result(30) for one in others] == ["found"] * 3 and 2 <= work.calls <= 4
+
+
+def test_work_that_fails_for_everybody_ends_for_everybody(pool: Any) -> None:
     executor, work = Executor(2), Work(ValueError("bad weights"))
     calls = [pool.submit(executor.run_once, "clip", work) for _ in range(4)]
-    work.started.wait(5)
-    time.sleep(0.1)
     work.go.set()
-    for one in calls:
-        with pytest.raises(ValueError, match="bad weights"):
-            one.result(5)
-    assert work.calls == 1
-    work.result = "found"
-    assert executor.run_once("clip", work) == "found"
-
-
-def test_an_error_that_concerns_one_caller_does_not_reach_the_others(pool: Any) -> None:
-    executor, gone = Executor(2), Work(VideoNotFound("my copy is gone"))
-    first = pool.submit(executor.run_once, "clip", gone, (VideoNotFound,))
-    gone.started.wait(5)
-    second = pool.submit(executor.run_once, "clip", lambda: "my copy is there", (VideoNotFound,))
-    until(joined(executor, "clip"))
-    gone.go.set()
-    assert isinstance(first.exception(5), VideoNotFound) and second.result(5) == "my copy is there"
+    assert [str(one.exception(30)) for one in calls] == ["bad weights"] * 4 and not executor._flights
 
 
 @pytest.mark.parametrize("who", ["leader", "waiter"])
@@ -263,16 +265,26 @@ def test_a_lasting_error_is_not_retried(error: Exception) -> None:
     assert work.calls == 1
 
 
-def fail(executor: Executor, error: BaseException, times: int = breaker.MAX_FAILURES) -> None:
+def fail(executor: Executor, error: BaseException, times: int = breaker.MAX_FAILURES, seconds: float = 0.01) -> None:
+    """Calls of a tool that fail after their time limit of 0.01 s, or earlier."""
+
     def work() -> None:
+        time.sleep(seconds)
         raise error
 
     for _ in range(times):
         with pytest.raises(type(error)):
-            run(executor, work)
+            run(executor, work, 0.01 if seconds else 10)
 
 
-def test_repeated_failures_open_the_breaker_and_one_trial_call_closes_it(
+def test_quick_failures_keep_nobody_waiting_and_never_stop_the_calls_of_other_runs() -> None:
+    executor = Executor(1)
+    fail(executor, RuntimeError("dead"), 20, seconds=0)
+    fail(executor, ToolBusy("throttled"), 3, seconds=0)
+    assert run(executor, lambda: "found") == "found"
+
+
+def test_repeated_slow_failures_open_the_breaker_and_one_trial_call_closes_it(
     pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breaker, "COOLDOWN", 0.3)

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import random
 import re
-import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,9 @@ from tests.graph.conftest import Scripted, says
 from video_star.evals.splits import Example
 from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.prompts import CANDIDATES, fused, shortlisted
-from video_star.graph.records.trace import read
+from video_star.graph.records.trace import append, read
 from video_star.graph.state import Price
-from video_star.tools.errors import BadInput, PolicyUnavailable, UnknownPolicy
+from video_star.tools.errors import BadInput, BadRecord, PolicyUnavailable, UnknownPolicy
 from video_star.tools.execution.media_store import MediaStore
 from video_star.tools.knowledge import read_entries
 from video_star.tools.knowledge.explain import Explanations
@@ -31,6 +33,7 @@ from video_star.tools.marked_json import marked_json
 from video_star.tools.motion.measurements import MEASURED, Measurements, Observation
 from video_star.tools.motion_primitives import PRIMITIVES
 from video_star.training.synthesis import Settings, load_processor, synthesize, teacher_named, write_card
+from video_star.training.synthesis import folder as folders
 from video_star.training.synthesis.folder import SETTINGS
 from video_star.training.synthesis.gallery import HEIGHT, diverse, page
 from video_star.training.synthesis.rules import fingerprint, reasons
@@ -102,27 +105,107 @@ async def test_candidates_differ_by_clip_and_are_the_same_for_the_same_seed(
     assert len({one[1:] for one in asked}) > 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
-def test_a_killed_process_is_resumed_with_nothing_lost_or_made_twice(split: Path, tmp_path: Path) -> None:
-    (split / "split.txt").write_text("".join(f"{e.clip} {LABELS.index(e.label)}\n" for e in examples(5, wrong=9)))
-    (split / "labels.csv").write_text("0,walk\n1,hug\n2,wave\n")
-    (split / "two.txt").write_text((split / "split.txt").read_text() + "4c7e1f.mp4 1\n")
-    program = str(Path(sys.executable).parent / "video-star")
-    command = [program, "synthesize", str(split / "two.txt"), "--labels", str(split / "labels.csv"), "--out"]
-    command += [str(tmp_path / "out"), "--teacher", "kinematic", "--concurrency", "1", "--attempts", "1"]
-    runs = tmp_path / "out" / "runs.jsonl"
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    while process.poll() is None and not (runs.is_file() and runs.read_bytes().count(b"\n") >= 2):
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+@pytest.mark.parametrize(("target", "concurrency"), [(8, 8), (8, 3), (1, 16), (11, 16)])
+async def test_exactly_as_many_traces_are_made_as_wanted(
+    warm: Path, split: Path, tmp_path: Path, target: int, concurrency: int
+) -> None:
+    """A clip is left by a worker that is not needed, and taken up again if the attempts of others fail."""
+    settings = Settings("scripted", attempts=6, traces_per_clip=3, tool_failure_rate=0.3, context=KINEMATIC.context)
+    making = {"teacher": teacher_named("scripted"), "settings": settings, "concurrency": concurrency}
+    made = await make(split, tmp_path / "out", target, **making)
+    assert made.accepted == target == len(accepted_clips(tmp_path / "out"))
+    more = await make(split, tmp_path / "out", target + 1, **making)
+    assert more.accepted == target + 1 == len(accepted_clips(tmp_path / "out"))
+
+
+async def test_a_trace_that_is_being_written_when_synthesis_is_cancelled_is_not_made_twice(
+    warm: Path, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go = threading.Event(), threading.Event()
+
+    def slow(record: Any, folder: Path) -> None:
+        writing.set()
+        assert go.wait(60)
+        append(record, folder)
+
+    monkeypatch.setattr(folders, "append", slow)
+    making = asyncio.create_task(make(split, tmp_path / "out", 9, concurrency=2))
+    assert await asyncio.to_thread(writing.wait, 60)
+    making.cancel()
+    await asyncio.sleep(0.2)
+    assert not making.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await making
     before = accepted_clips(tmp_path / "out")
-    assert 2 <= len(before) < 5
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and "4 of 5 traces verified" in done.stdout and "wrong_answer: 1" in done.stdout
-    assert "(sessions: 2)" in (tmp_path / "out" / "README.md").read_text()
+    assert before and (await make(split, tmp_path / "out", 9)).accepted == 4
     after = accepted_clips(tmp_path / "out")
     assert after[: len(before)] == before and len(after) == len(set(after)) == 4
+
+
+async def test_a_damaged_trace_is_named_when_the_folder_is_resumed(warm: Path, split: Path, tmp_path: Path) -> None:
+    await make(split, tmp_path / "out", 1, concurrency=1)
+    runs = tmp_path / "out" / "runs.jsonl"
+    good = json.loads(runs.read_text(encoding="utf-8"))
+    cases: tuple[dict[str, Any], ...] = (
+        {"synthesis": None},
+        {"synthesis": {}},
+        {"synthesis": {**good["synthesis"], "reasons": 3}},
+    )
+    for damaged in cases:
+        runs.write_text(json.dumps(good) + "\n" + json.dumps(good | damaged) + "\n", encoding="utf-8")
+        with pytest.raises(BadRecord, match="line 2, is damaged"):
+            await make(split, tmp_path / "out", 9)
+
+
+def killed_at_random(command: list[str], kills: int, seconds: float, chance: random.Random) -> int:
+    """Start the command again and again and kill it after up to `seconds`; how often it was still running then."""
+    killed = 0
+    for _ in range(kills):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, seconds))
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+    return killed
+
+
+def synthesis_of(split: Path, out: Path) -> list[str]:
+    """The command that makes four traces, and rejects one of the five clips."""
+    (split / "split.txt").write_text("".join(f"{e.clip} {LABELS.index(e.label)}\n" for e in examples()))
+    (split / "labels.csv").write_text("0,walk\n1,hug\n2,wave\n")
+    program = str(Path(sys.executable).parent / "video-star")
+    command = [program, "synthesize", str(split / "split.txt"), "--labels", str(split / "labels.csv"), "--out"]
+    return [*command, str(out), "--teacher", "kinematic", "--concurrency", "2", "--attempts", "1"]
+
+
+def made_in(out: Path) -> list[tuple[str, int, str]]:
+    """Clip, attempt and text of every trace, accepted or not."""
+    records = [record for part in (out, out / "rejected") for record in read(part)]
+    return sorted((r["synthesis"]["clip"], r["synthesis"]["attempt"], fingerprint(r)) for r in records)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+def test_a_process_that_is_killed_again_and_again_loses_nothing_and_makes_nothing_twice(
+    warm: Path, split: Path, tmp_path: Path
+) -> None:
+    start = time.monotonic()
+    subprocess.run(synthesis_of(split, tmp_path / "never"), capture_output=True, timeout=300)
+    seconds = time.monotonic() - start
+    command, runs = synthesis_of(split, tmp_path / "out"), tmp_path / "out" / "runs.jsonl"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    while process.poll() is None and not (runs.is_file() and runs.read_bytes().count(b"\n") >= 1):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = accepted_clips(tmp_path / "out")
+    killed_at_random(command, 2, seconds, random.Random(0))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "4 of 5 traces verified" in done.stdout and "wrong_answer: 1" in done.stdout
+    assert accepted_clips(tmp_path / "out")[: len(before)] == before
+    assert made_in(tmp_path / "out") == made_in(tmp_path / "never") and len(made_in(tmp_path / "out")) == 5
+    assert not list((tmp_path / "out").rglob(".part-*"))
 
 
 async def test_a_folder_has_one_setting_and_one_process(warm: Path, split: Path, tmp_path: Path) -> None:
