@@ -255,7 +255,7 @@ def _estimate_pose(clip: Clip, actions: Sequence[str], max_frames: int, hands: b
 def _track_motion(clip: Clip, actions: Sequence[str], max_frames: int, hands: bool = False) -> Finding:
     from .drawing.annotators import TrailAnnotator
 
-    poses, found, motion = poses_of(clip), hands_of(clip, hands), _motion(clip, hands)
+    poses, found, motion = poses_of(clip), hands_of(clip, hands), motion_of(clip, hands)
     layers = [*body_layers(clip, found), (TrailAnnotator(), poses)]
     frames = _overlays(clip, _boxes(poses, found), layers, max_frames)
     return Finding(motion.summary(), motion, frames, motion.measurements().to_json())
@@ -283,12 +283,12 @@ def _describe_video(
 
     frames = clip.frames()
     if chat_model is None:
-        described = describe_video(frames, _motion(clip))
+        described = describe_video(frames, motion_of(clip))
     else:
         try:
             described = describe_with(chat_model, frames, _span(clip))
         except ToolModelFailed as failure:
-            described = describe_in_place_of(chat_model, failure, frames, _motion(clip))
+            described = describe_in_place_of(chat_model, failure, frames, motion_of(clip))
     shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:max_frames])
     return Finding(
         described.summary(),
@@ -333,7 +333,8 @@ def _found_poses(clip: Clip) -> Poses:
     return cached(("Poses", *_key(clip), "poses"), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
 
 
-def _motion(clip: Clip, hands: bool = False) -> Motion:
+def motion_of(clip: Clip, hands: bool = False) -> Motion:
+    """The motion in a clip, cached; `hands` as in `hands_of`."""
     from .motion.measure_motion import measure_motion
     from .motion.motion_result import Motion
 

@@ -34,6 +34,9 @@ def recognize(
         Path | None, typer.Option(help="Write a video (.mp4, .gif) annotated with skeletons and scores.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the run as one HTML page.")] = None,
+    rerun: Annotated[
+        Path | None, typer.Option(help="Write the run as a file (.rrd) for the Rerun viewer; needs the extra [rerun].")
+    ] = None,
     force: Force = False,
     *,
     settings: dict[str, Any],
@@ -45,11 +48,14 @@ def recognize(
     with typed_errors():
         if annotate is not None:
             _check_suffix(annotate)
+        if rerun is not None:
+            _check_rerun(rerun)
         names = _candidates(actions, actions_file)
+        files = {"--annotate": annotate, "--report": report, "--rerun": rerun}
 
         def check(source: Path) -> None:
             inputs = {"the video": source} | ({"--actions-file": actions_file} if actions_file else {})
-            check_outputs(inputs, annotate=annotate, report=report, trace=trace, force=force)
+            check_outputs(inputs, files, trace=trace, force=force)
 
         record = _run(
             clip,
@@ -60,7 +66,7 @@ def recognize(
             quiet=as_json,
             typed=actions,
         )
-    finish(record, as_json, _outputs(record, trace, annotate, report))
+    finish(record, as_json, _outputs(record, trace, annotate, report, rerun))
 
 
 @agent_options(RUN, LIMITS)
@@ -77,7 +83,7 @@ def demo(
     video, page = out / "people_walking.mp4", out / "people_walking.html"
 
     def check(source: Path) -> None:
-        check_outputs({"the video": source}, annotate=video, report=page, trace=out, force=force)
+        check_outputs({"the video": source}, {"--annotate": video, "--report": page}, trace=out, force=force)
 
     with typed_errors():
         record = _run(str(DEMO_CLIP), names, {}, settings, check, quiet=False)
@@ -137,7 +143,22 @@ def _run(
         return wait_for(run_record(clip, actions, on_event=on_event, **inputs, **settings))
 
 
-def _outputs(record: dict[str, Any], trace: Path | None, annotate: Path | None, report: Path | None) -> Outputs:
+def _check_rerun(path: Path) -> None:
+    from ..graph.report.rerun_file import installed
+    from ..tools.errors import BadInput
+
+    if path.suffix.lower() != ".rrd":
+        raise BadInput(f"--rerun {path}: give a name that ends in .rrd")
+    installed()
+
+
+def _outputs(
+    record: dict[str, Any],
+    trace: Path | None,
+    annotate: Path | None,
+    report: Path | None,
+    rerun: Path | None = None,
+) -> Outputs:
     def append_to(folder: Path) -> None:
         from ..graph.records.trace import append
 
@@ -148,8 +169,14 @@ def _outputs(record: dict[str, Any], trace: Path | None, annotate: Path | None, 
 
         write_overlay(record, video)
 
+    def log(path: Path) -> None:
+        from ..graph.report.rerun_file import write_rerun
+
+        write_rerun(record, path)
+
     return {
         "trace": (trace, append_to),
         "annotated video": (annotate, draw),
         "page": (report, lambda path: write_page(record, path)),
+        "file for Rerun": (rerun, log),
     }

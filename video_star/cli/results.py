@@ -47,9 +47,8 @@ def finish(record: Mapping[str, Any], as_json: bool, outputs: Outputs) -> NoRetu
 
 def check_outputs(
     inputs: Mapping[str, Path],
+    files: Mapping[str, Path | None],
     *,
-    annotate: Path | None = None,
-    report: Path | None = None,
     trace: Path | None = None,
     force: bool = False,
 ) -> None:
@@ -57,8 +56,7 @@ def check_outputs(
 
     Args:
         inputs: Files that are read, by name.
-        annotate: The annotated video.
-        report: The page.
+        files: Files to write, by the name of the option; None if not asked for.
         trace: The folder of the record.
         force: Whether files that video-star did not write may be replaced.
 
@@ -76,7 +74,7 @@ def check_outputs(
         taken["the trace"] = runs
         if not force and not _is_trace(runs):
             raise OutputNotAllowed(f"--trace {runs} exists and is no trace; give another folder, or --force")
-    for name, path in (("--annotate", annotate), ("--report", report)):
+    for name, path in files.items():
         if path is not None:
             check_output(name, path, taken, force=force)
             taken[name] = path

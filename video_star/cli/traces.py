@@ -28,7 +28,7 @@ def show(
         from ..graph.records.trace import FILE, read_numbered, recognition
         from ..tools.errors import BadRecord
 
-        check_outputs({"the trace": trace / FILE if trace.is_dir() else trace}, report=report, force=force)
+        check_outputs({"the trace": trace / FILE if trace.is_dir() else trace}, {"--report": report}, force=force)
         record: dict[str, Any] = {}
         where = ""
         for place, each in read_numbered(trace):
