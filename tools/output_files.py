@@ -27,11 +27,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{uuid4().hex}{path.suffix}")
+    with temporary(target) as part:
+        yield part
+        os.replace(part, target)
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """The name of a new file in the folder of `path`, with its suffix; the file is removed at the end."""
+    part = path.with_name(f".{uuid4().hex}{path.suffix}")
     UNFINISHED.add(part)
     try:
         yield part
-        os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
         UNFINISHED.discard(part)

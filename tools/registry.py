@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .motion.motion_result import Motion
     from .video.reader import Frames
     from .vision.hands import Hands
+    from .vision.people import People
     from .vision.pose import Poses
 
 ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
@@ -135,6 +136,11 @@ def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
     return replace(one, engine=chat_model.engine, run=partial(with_chat_model[name], chat_model=chat_model))
 
 
+def watches(name: str) -> bool:
+    """Whether a tool looks at the video; tools of others are taken to do so."""
+    return name not in library() or "start" in library()[name].args
+
+
 def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
     """A tool of the library for any LangChain agent; arguments as for `tool`.
 
@@ -240,9 +246,8 @@ def library() -> Mapping[str, Tool]:
 
 def _detect_people(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
     from .drawing.annotators import PeopleAnnotator
-    from .vision.people import People, detect_people
 
-    people = cached(("People", *_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
+    people = people_of(clip)
     return Finding(people.summary(), people, _overlays(clip, people.boxes, [(PeopleAnnotator(), people)], max_frames))
 
 
@@ -305,6 +310,13 @@ def body_layers(clip: Clip, hands: Hands | None) -> Layers:
     from .drawing.annotators import HandAnnotator, PoseAnnotator
 
     return [(PoseAnnotator(), poses_of(clip)), *([(HandAnnotator(), hands)] if hands else [])]
+
+
+def people_of(clip: Clip) -> People:
+    """The people of a clip, cached."""
+    from .vision.people import People, detect_people
+
+    return cached(("People", *_key(clip), "people"), People, lambda: detect_people(clip.frames(), engine().detector))
 
 
 def poses_of(clip: Clip) -> Poses:

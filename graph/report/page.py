@@ -1,8 +1,9 @@
 """The page of one run: a single HTML file without scripts, network access or other files.
 
 All text of a record is untrusted, labels typed by a user as well as text of a model: every value is autoescaped by
-Jinja2, no URL of a record becomes a link or a source, and only numbers computed here reach a style or an id. The
-`Content-Security-Policy` of the page forbids scripts and all URLs except `data:`.
+Jinja2, control characters are shown as escape sequences, no URL of a record becomes a link or a source, and only
+numbers computed here reach a style or an id. The `Content-Security-Policy` of the page forbids scripts and all URLs
+except `data:`.
 
 Each distinct image is in the file once, as the background of a CSS class, however often it is shown.
 """
@@ -22,31 +23,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...tools.output_files import MARK
+from ...tools.printable import printable
+from ...tools.registry import watches
 from ..records.content import content_blocks
+from ..rendering import OVERLAYS
+from .reason import reason
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 Record = Mapping[str, Any]
 
+FIRST_ACTIONS: Final = 5
+"""Rows of the ranking on the first screen; the rest is folded."""
+FIRST_FRAMES: Final = 6
+"""Frames on the first screen, where there is no video."""
+FIRST_NOTES: Final = 2
+"""Notes on the first screen; the rest is folded."""
 TOP_ACTIONS: Final = 20
-"""Rows of the ranking, candidates, and columns of the heat map that are shown; the rest is folded or omitted."""
+"""Columns of the heat map; the rest is omitted."""
 LONG_TEXT: Final = 1200
 """Longer texts, in characters, are folded."""
+LONG_ERROR: Final = 400
+"""Characters of an error on the first screen; a longer one is folded."""
+LONG_NOTE: Final = 200
+"""The same for a note."""
 _AUTHORS: Final = {"policy": "model", "graph": "system"}
 """Who wrote a message, as the page calls them."""
 MISSING: Final = "–"
 """Shown for a number that is not in the record."""
+EMBEDDED_POLICY: Final = "kinematic"
+"""The policy that reads text alone."""
 
 
-def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str:
+def render_page(record: Mapping[str, Any], media: Callable[[str], bytes], video: bytes | None = None) -> str:
     """The page of one run as a string that encodes as UTF-8.
 
+    Its first screen has the answer, the annotated video or frames, the scores, and the reason in one sentence; all else
+    is folded below.
+
     Args:
-        record: The JSON record of the run, schema version 1. Any field may be None or empty, and all except `schema`
-            and `id` may be missing.
+        record: The JSON record of the run, of any schema version. Any field may be None or empty, and all except
+            `schema` and `id` may be missing.
         media: Returns the JPEG bytes of a `media://<name>` URL. The page shows a placeholder if it raises KeyError,
             OSError or ValueError, or if the bytes are not a JPEG.
+        video: The annotated video as mp4; without it, the first screen has frames.
 
     Example:
         >>> page = render_page({"schema": 1, "id": "5f0c"}, {}.__getitem__)
@@ -55,6 +76,7 @@ def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str
     """
     request, recognition = record.get("request") or {}, record.get("recognition") or {}
     answer = recognition.get("action")
+    evidence = [_without_unwatched(item) for item in _items(recognition, "evidence")]
     page = (
         _environment()
         .get_template("page.html.j2")
@@ -64,17 +86,22 @@ def render_page(record: Mapping[str, Any], media: Callable[[str], bytes]) -> str
             recognition=recognition,
             video=record.get("video") or {},
             usage=recognition.get("usage") or {},
-            images=_images(record, media),
+            images=_images(record, evidence, media),
             answer=answer,
+            confidence=_number(recognition.get("confidence")),
+            reason=reason(recognition),
+            film=b64encode(video).decode("ascii") if video else "",
+            lead=_lead(record, evidence),
+            evidence=evidence,
+            reads_frames=(request.get("context") or {}).get("policy") != EMBEDDED_POLICY,
             ranking=_ranking(_items(recognition, "ranking"), answer),
             heat=_heat_map(_items(recognition, "sub_actions"), answer),
             conversation=_conversation(_items(record, "messages")),
             waterfall=_waterfall(_items(record, "timings")),
-            top=TOP_ACTIONS,
         )
     )
     # JSON may have lone surrogates, which UTF-8 cannot encode.
-    return page.encode("utf-8", "replace").decode("utf-8")
+    return printable(page).encode("utf-8", "replace").decode("utf-8")
 
 
 @cache
@@ -90,7 +117,9 @@ def _environment() -> Environment:
     environment.filters.update(
         decimals=_decimals, seconds=_seconds, pretty=_pretty, when=_when, plain=_plain, items_of=_items
     )
-    environment.globals |= {"LONG_TEXT": LONG_TEXT, "mark": MARK}
+    environment.globals |= {"mark": MARK} | {
+        name: globals()[name] for name in ("LONG_TEXT", "FIRST_ACTIONS", "FIRST_NOTES", "LONG_ERROR", "LONG_NOTE")
+    }
     return environment
 
 
@@ -108,19 +137,19 @@ class _Image:
     """Width over height."""
 
 
-def _images(record: Record, media: Callable[[str], bytes]) -> dict[str, _Image]:
+def _images(record: Record, evidence: Sequence[Record], media: Callable[[str], bytes]) -> dict[str, _Image]:
     """Every image of the record by its URL, with the caption of its first occurrence."""
     images: dict[str, _Image] = {}
-    for url, caption in _captions(record):
+    for url, caption in _captions(record, evidence):
         if url not in images:
             images[url] = _image(len(images) + 1, url, caption, media)
     return images
 
 
-def _captions(record: Record) -> Iterator[tuple[str, str]]:
+def _captions(record: Record, evidence: Sequence[Record]) -> Iterator[tuple[str, str]]:
     for number, frame in enumerate(_items(record, "frames"), 1):
         yield _url(frame), f"Frame {number} at {_seconds(frame.get('time'))}"
-    for item in _items(record.get("recognition") or {}, "evidence"):
+    for item in evidence:
         for frame in _items(item, "frames"):
             yield _url(frame), f"{item.get('tool')} at {_seconds(frame.get('time'))}"
     for message in _items(record, "messages"):
@@ -141,6 +170,32 @@ def _image(number: int, url: str, caption: str, media: Callable[[str], bytes]) -
     except (KeyError, OSError, ValueError):
         return _Image(number, caption)
     return _Image(number, caption, b64encode(jpeg).decode("ascii"), ratio)
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """Frames for the first screen."""
+
+    source: str
+    """The tool that looked at them; empty for the frames of the request to the model."""
+    frames: list[Record]
+
+
+def _lead(record: Record, evidence: Sequence[Record]) -> _Lead:
+    """Up to `FIRST_FRAMES` evenly spaced frames: with overlays, or as a tool picked them, or as they were sent."""
+    items = [item for item in evidence if _items(item, "frames")]
+    items.sort(key=lambda item: OVERLAYS.index(item["tool"]) if item.get("tool") in OVERLAYS else len(OVERLAYS))
+    frames = _items(items[0], "frames") if items else _items(record, "frames")
+    count = min(FIRST_FRAMES, len(frames))
+    shown = [frames[k * (len(frames) - 1) // max(count - 1, 1)] for k in range(count)]
+    return _Lead(str(items[0].get("tool")) if items else "", shown)
+
+
+def _without_unwatched(item: Record) -> Record:
+    """The evidence item; without span and frames if its tool did not look at the video, or failed."""
+    if watches(str(item.get("tool"))) and item.get("status") == "ok":
+        return item
+    return {**item, "start": None, "end": None, "frames": []}
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ def test_json_is_one_object_on_stdout_and_nothing_else(answered: Answered) -> No
     assert set(found["usage"]) == {"policy_calls", "tokens", "cost", "seconds"}
 
 
-def test_the_annotated_video_plays_every_frame_that_was_looked_at(answered: Answered) -> None:
+def test_the_annotated_video_has_every_frame_of_the_source(answered: Answered) -> None:
     with av.open(str(answered.folder / "out" / "drawn.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-        assert float(video.streams.video[0].average_rate or 0) == pytest.approx(8)
-    assert len(frames) == 16 and frames[0].shape[0] > 576 and frames[0].shape[1:] == (768, 3)
+        assert float(video.streams.video[0].average_rate or 0) == pytest.approx(10)
+    assert len(frames) == 20 and frames[0].shape[0] > 576 and frames[0].shape[1:] == (768, 3)
     assert (frames[0][:10].mean() < 100) and (frames[0] != frames[-1]).any()
 
 
@@ -79,7 +79,7 @@ def test_actions_come_from_a_file_one_to_a_line_commas_and_all(warm: Path, walki
 def test_labels_are_shown_as_typed_whatever_they_hold(warm: Path, walking_clip: Path, tmp_path: Path) -> None:
     label = "[bold]行走[/nope] <script>alert(1)</script> {{7*7}} media://../x"
     told = invoke("recognize", walking_clip, "--actions", label, *SPAN, "--report", tmp_path / "a.html")
-    assert told.exit_code == 0 and f"{label}  ok" in " ".join(told.stdout.split("\n"))
+    assert told.exit_code == 0 and f"{label}  degraded" in " ".join(told.stdout.split("\n"))
     assert "<script>" not in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 

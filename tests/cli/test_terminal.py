@@ -13,8 +13,10 @@ from typing import TextIO, cast
 
 import pytest
 
+from video_star.cli import messages
 from video_star.cli.messages import Screen
 from video_star.cli.plain_text import PlainStream
+from video_star.tools.printable import printable
 
 from ..console import SCRIPT, SPAN, typed
 from .conftest import Answered
@@ -137,3 +139,17 @@ def test_styles_and_progress_bars_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(cast(TextIO, PlainStream(stream := StringIO())))
     screen.print("[bold]:smile: \x1b[2J[/]")
     assert "\x1b[1m:smile: \\x1b[2J\x1b[0m" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "label", ["walk\x1b[31mred\x1b[0m\x07", "\x9b2J" * 6, "\u202eהליכה\u2066\u2069", "[bold]\x00[/nope]", "w\x07" * 50]
+)
+def test_tables_show_labels_whole_whatever_they_hold(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    ranking = [{"action": action, "score": score} for action, score in ((label, 0.5), ("run", 0.25))]
+    screen = Screen(stream := StringIO())
+    screen.print(messages._score_table(ranking))
+    header, first, *rest, last = stream.getvalue().splitlines()
+    column = header.index("score")
+    assert "".join(line[:column].strip() for line in (first, *rest)) == printable(label)
+    assert first[column : column + 4] == "0.50" and last.split() == ["run", "0.25", "█" * 6 + "·" * 18]

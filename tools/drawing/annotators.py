@@ -16,7 +16,6 @@ from ..vision.detections import SKELETON, VISIBLE
 from ..vision.hands import HAND_SKELETON, TIPS, Hands
 from ..vision.people import People
 from ..vision.pose import Poses
-from .fonts import drawable
 
 Colour = tuple[int, int, int]
 
@@ -27,8 +26,6 @@ TRACK_COLOURS: Final[tuple[Colour, ...]] = (
 """One per person, repeated: the palette of Okabe and Ito, suited to colour-blind viewers, and three more."""
 LEFT: Final[Colour] = (0, 200, 255)
 RIGHT: Final[Colour] = (255, 120, 0)
-BACKGROUND: Final = (24, 24, 24)
-"""Of captions and bars."""
 WHITE: Final[Colour] = (255, 255, 255)
 TRAIL_SECONDS: Final = 3.0
 """Length of a trail."""
@@ -144,32 +141,6 @@ class TrailAnnotator:
         return np.asarray(picture)
 
 
-def banner(scene: np.ndarray, title: str, bars: Sequence[tuple[str, float]]) -> np.ndarray:
-    """The image with a caption above and up to three score bars below; it grows, so that nothing is covered.
-
-    Args:
-        scene: (height, width, 3) uint8 RGB; not changed.
-        title: Any text; truncated with an ellipsis to fit on one line.
-        bars: Names and scores in [0, 1], in the order to draw.
-    """
-    height, width = scene.shape[:2]
-    size = max(round(min(width, height) / 20), 10)
-    font, row = _font(size), round(size * 1.5)
-    bars = bars[:3]
-    picture = Image.new("RGB", (width, height + row * (1 + len(bars))), BACKGROUND)
-    picture.paste(Image.fromarray(scene), (0, row))
-    draw = ImageDraw.Draw(picture)
-    _line(draw, title, (row / 3, row / 2), size, width - row)
-    for i, (name, score) in enumerate(bars):
-        y = row + height + i * row
-        share = float(np.clip(np.nan_to_num(score), 0, 1))
-        draw.rectangle((0, y + 1, round(share * width), y + row - 2), fill=(0, 95, 135) if i else (0, 130, 90))
-        percent = f"{share:.0%}"
-        _line(draw, name, (row / 3, y + row / 2), size, width - row - font.getlength(percent) - size)
-        draw.text((width - row / 3, y + row / 2), percent, fill=WHITE, font=font, anchor="rm")
-    return np.asarray(picture)
-
-
 def _canvas(scene: np.ndarray) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
     """A copy to draw on, and a line width for its size."""
     picture = Image.fromarray(scene).copy()
@@ -206,14 +177,3 @@ def _path(draw: ImageDraw.ImageDraw, points: np.ndarray, scale: float, colour: C
     for i in range(1, len(visible)):
         thickness = max(1, round(width * (0.4 + 0.6 * i / len(visible))))
         draw.line([*visible[i - 1].tolist(), *visible[i].tolist()], fill=colour, width=thickness)
-
-
-def _line(draw: ImageDraw.ImageDraw, text: str, at: tuple[float, float], size: int, room: float) -> None:
-    """The text on one line, vertically centred on `at`, truncated with an ellipsis to `room` pixels."""
-    line, font = drawable(" ".join(text.split()), size)
-    keep = len(line)
-    if font.getlength(line) > room:
-        while keep and font.getlength(line[:keep].rstrip() + "…") > room:
-            keep -= max(1, keep // 20)
-        line = line[:keep].rstrip() + "…"
-    draw.text(at, line, fill=WHITE, font=font, anchor="lm")

@@ -9,6 +9,8 @@ from typing import Final
 
 from PIL import ImageFont
 
+from ..printable import printable
+
 INSTALLED: Final = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc"),
     *("PingFang.ttc", "Hiragino Sans GB.ttc", "Arial Unicode.ttf"),
@@ -17,14 +19,17 @@ INSTALLED: Final = (
 """Fonts shipped with Linux, macOS and Windows; Pillow searches their folders."""
 
 
+@lru_cache(maxsize=256)
 def drawable(text: str, size: float) -> tuple[str, ImageFont.FreeTypeFont]:
-    r"""The text and a font that can draw it; characters the font lacks lose their accent or are escaped as `\u884c`.
+    r"""The text and a font that can draw it.
+
+    Characters that the font lacks lose their accent or are escaped as `\u884c`, and so are control characters.
 
     Args:
         text: Any text.
         size: Font size in pixels.
     """
-    text = unicodedata.normalize("NFC", text)
+    text = printable(unicodedata.normalize("NFC", text))
     default = ImageFont.load_default(size)
     assert isinstance(default, ImageFont.FreeTypeFont)
     missing = {each for each in text if not _has(default, each)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import SpanOutsideVideo
-from .reader import Frames, VideoInfo, probe, read_frames
+from .reader import Frames, VideoInfo, play_frames, probe, read_frames
 from .source import VideoAccess, identify, resolve
 
 ANALYSIS_RATE: Final = 8.0
@@ -55,6 +56,10 @@ class Clip:
     def frames(self) -> Frames:
         """The analysed frames: `ANALYSIS_RATE` per second, at least 2, at most `ANALYSIS_LIMIT`, evenly spaced."""
         return _frame_cache.frames(self)
+
+    def play(self, max_side: int) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Every frame of the clip, one at a time; arguments and values as those of `play_frames`."""
+        return play_frames(self.path, self.start, self.end, max_side=max_side, leaps=bool(self.info.note))
 
 
 def open_clip(

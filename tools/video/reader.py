@@ -135,26 +135,68 @@ def read_frames(
         raise ValueError("times must contain at least one time, and only finite ones")
     with open_video(path) as (container, stream):
         reader = _Reader(container, stream, targets.tolist(), leaps=leaps)
-        reformatter = VideoReformatter()
+        upright: _Upright | None = None
         starts: list[float] = []
         for begin, frame in reader.displayed():
-            if not starts:
-                orientation = Orientation.of(frame)
-                size, scale = _target_size(_displayed_size(stream, frame), max_side)
-                images = np.empty((targets.size, size[1], size[0], 3), np.uint8)
-                # Frames are scaled as coded and brought upright afterwards.
-                width, height = size[::-1] if orientation.transposed else size
-            check_cancelled()
-            scaled = reformatter.reformat(frame, width=width, height=height, format="rgb24")
-            images[len(starts)] = orientation.apply(scaled.to_ndarray())
+            if upright is None:
+                upright = _Upright(stream, frame, max_side)
+                images = np.empty((targets.size, upright.size[1], upright.size[0], 3), np.uint8)
+            images[len(starts)] = upright.image(frame)
             starts.append(begin)
-    if not starts:
+    if upright is None:
         raise EmptyVideo(_empty(path))
-    return Frames(images[: len(starts)], np.array(starts, np.float64), scale, reader.note())
+    return Frames(images[: len(starts)], np.array(starts, np.float64), upright.scale, reader.note())
+
+
+def play_frames(
+    path: Path, start: float, end: float, *, max_side: int | None = None, leaps: bool = False
+) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Every frame shown between two times, as `(from, until, image)`; one is decoded at a time.
+
+    Times are seconds from the start of the video. The first frame shown may begin before `start`. Each is shown until
+    the next begins; the last until `end`, or until the end of what can be read.
+
+    Args:
+        path: The file.
+        start: Seconds.
+        end: Seconds; above `start`.
+        max_side: As in `read_frames`.
+        leaps: As in `read_frames`.
+
+    Raises:
+        UnreadableVideo: As for `probe`.
+        NoVideoStream: As for `probe`.
+        EmptyVideo: As for `probe`.
+    """
+    with open_video(path) as (container, stream):
+        upright: _Upright | None = None
+        for begin, until, frame in _Reader(container, stream, (), leaps=leaps).played(start, end):
+            upright = upright or _Upright(stream, frame, max_side)
+            yield begin, until, upright.image(frame)
+    if upright is None:
+        raise EmptyVideo(_empty(path))
+
+
+class _Upright:
+    """Converts the frames of one stream to upright images of one size."""
+
+    def __init__(self, stream: VideoStream, first: VideoFrame, max_side: int | None) -> None:
+        self._orientation = Orientation.of(first)
+        self.size, self.scale = _target_size(_displayed_size(stream, first), max_side)
+        # Frames are scaled as coded and brought upright afterwards.
+        self._coded = self.size[::-1] if self._orientation.transposed else self.size
+        self._reformatter = VideoReformatter()
+
+    def image(self, frame: VideoFrame) -> np.ndarray:
+        """(height, width, 3) uint8 RGB."""
+        check_cancelled()
+        width, height = self._coded
+        scaled = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
+        return self._orientation.apply(scaled.to_ndarray())
 
 
 class _Reader:
-    """Decodes no more of an open video than its targets need (seconds, increasing)."""
+    """Decodes no more of an open video than its targets need (seconds, increasing); without targets, every frame."""
 
     def __init__(
         self, container: InputContainer, stream: VideoStream, targets: Sequence[float], *, leaps: bool = False
@@ -194,6 +236,20 @@ class _Reader:
             if current[0] > given:
                 given = current[0]
                 yield current
+
+    def played(self, start: float, end: float) -> Iterator[tuple[float, float, VideoFrame]]:
+        """Every frame shown between two times, each with the seconds from and until which it is shown."""
+        self._restart()
+        if not self._leaps and self._next is not None:
+            self._jump(start + _TOLERANCE, self._next[0])
+        while self._next is not None and self._next[0] < end - _TOLERANCE:
+            (begin, frame), self._next = self._next, next(self._frames, None)
+            if self._next is None:
+                until = min(end, max(begin + frame.duration * self._tick, max(begin, start) + _TAIL))
+            else:
+                until = min(end, self._next[0])
+            if until > max(begin, start + _TOLERANCE):
+                yield begin, until, frame
 
     def note(self) -> str:
         """A sentence on what could not be read; empty if nothing failed."""
@@ -281,6 +337,8 @@ class _Reader:
 
         No target shows it if a later one, already sent, also starts before the next target.
         """
+        if not self._targets:
+            return
         skip: Literal["DEFAULT", "NONREF"] = "DEFAULT"
         if packet.pts is not None:
             begin = self._seconds(packet.pts, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -10,9 +10,11 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from .plain_text import PlainStream, printable
+from ..tools.printable import printable
+from .plain_text import PlainStream
 
 if TYPE_CHECKING:
     from ..graph.run import Event
@@ -39,6 +41,10 @@ class Screen(Console):
     @file.setter
     def file(self, new_file: IO[str]) -> None:
         self._file = new_file
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As in `Console`; made printable first, so that tables measure the text that they show."""
+        return super().render_str(printable(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as rich does, with the text of each segment made printable."""
@@ -148,8 +154,8 @@ def _usage(usage: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _score_table(ranking: list[Mapping[str, Any]]) -> Table:
-    table = Table("action", "score", "", box=None, pad_edge=False)
+def _score_table(ranking: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(Column("action", overflow="fold"), "score", "", box=None, pad_edge=False)
     for item in ranking[:MAX_ROWS]:
         full = "█" * round(BAR_WIDTH * item["score"])
         table.add_row(

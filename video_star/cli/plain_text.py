@@ -1,4 +1,4 @@
-"""Text that is safe to print: control characters escaped, whoever prints; a clean stdout."""
+"""A stream that escapes control characters, whoever prints; a clean stdout."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Final, TextIO
 
-CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Control characters except tab and line feed, separators of lines, and marks that reverse the order of text."""
+from ..tools.printable import printable
+
 _BAR_MOVE: Final = re.compile(r"(?:\n|\x1b\[A)+")
-
-
-def printable(text: str) -> str:
-    r"""The text with each control character written as its escape sequence, such as \x1b."""
-    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class PlainStream:

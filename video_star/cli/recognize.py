@@ -174,9 +174,14 @@ def _outputs(
 
         write_rerun(record, path)
 
+    def write_report(page: Path) -> None:
+        from ..graph.report.annotated_video import preview
+
+        write_page(record, page, video=preview(record))
+
     return {
         "trace": (trace, append_to),
         "annotated video": (annotate, draw),
-        "page": (report, lambda path: write_page(record, path)),
+        "page": (report, write_report),
         "file for Rerun": (rerun, log),
     }

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 import typer
 
+from ..tools.printable import CONTROLS
 from .errors import FAILED, one_line
-from .plain_text import CONTROLS, stdout_to_stderr
+from .plain_text import stdout_to_stderr
 
 Outputs = Mapping[str, tuple[Path | None, Callable[[Path], None]]]
 """Files to write by name: the path, None if not asked for, and the function that writes it."""
@@ -88,15 +89,15 @@ def _is_trace(runs: Path) -> bool:
         return b'{"schema":'.startswith(file.read(10))
 
 
-def write_page(record: dict[str, Any], page: Path, trace: Path | None = None) -> None:
-    """Write a run as one HTML page, with images from the trace or else from the media store."""
+def write_page(record: dict[str, Any], page: Path, trace: Path | None = None, video: bytes | None = None) -> None:
+    """Write a run as one HTML page, with images from the trace or else from the media store, and a video if given."""
     from ..graph.report.page import render_page
     from ..tools.execution.media_store import MediaStore, default_store
     from ..tools.output_files import replacing
 
     store = MediaStore(trace / "media") if trace is not None else default_store()
     with replacing(page) as part:
-        part.write_text(render_page(record, store.get), encoding="utf-8")
+        part.write_text(render_page(record, store.get, video), encoding="utf-8")
 
 
 def _print_json(result: Mapping[str, Any]) -> None:

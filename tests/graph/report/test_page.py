@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from video_star.graph.report.page import render_page
+from video_star.tools.printable import printable
+from video_star.tools.video.writer import write_video
 
 from ...growth import growth
 
@@ -184,11 +187,123 @@ def test_page_shows_the_run_in_a_browser(record: Record, store: Store, browse: B
     for words in (
         "the answer was corrected once", "What do they do?", "0.82", "4 people seen", "unavailable: no model",
         "I look at poses.", "<answer>walk</answer>", "900 input (600 cached), 120 output", "0.001234 EUR",
-        "1.2.22", "0.00 to 7.00\u00a0s", "2026-11-23 06:30 UTC",
+        "1.2.22", "0.00 to 7.00\u00a0s", "2026-11-23 06:30 UTC", "“walk” leads “run” most on “the body travels”",
     ):  # fmt: skip
         assert words in page.text
-    order = ["question", "scores", "frames", "evidence", "sub-actions", "conversation", "timing"]
+    order = ["answer", "picture", "scores", "why", "sub-actions", "evidence", "question", "settings", "conversation"]
     assert [value for name, value in page.attributes if name == "id" and value in order] == order
+
+
+@pytest.fixture
+def film(walking_clip: Path, tmp_path: Path) -> bytes:
+    """A video as tall as that of the demo, with its captions."""
+    scene = np.full((640, 480, 3), 90, np.uint8)
+    write_video(tmp_path / "film.mp4", ((0.1, scene + k) for k in range(20)))
+    return (tmp_path / "film.mp4").read_bytes()
+
+
+def measured(page: str, browse: Browse, script: str, width: int = 1280, height: int = 800) -> Any:
+    """What a script finds in the page, in a window of this size; `$` is a function from selector to element."""
+    run = f"""
+        const view = this.contentDocument, $ = selector => view.querySelector(selector);
+        const tell = () => {{ document.title = JSON.stringify((() => {{ {script} }})()); }};
+        const video = $("video");
+        if (video && video.readyState < 1) video.onloadedmetadata = tell; else tell();"""
+    frame = f'<iframe style="width: {width}px; height: {height}px; border: 0" onload="{escape(run)}" '
+    shown = browse(f'{frame} srcdoc="{escape(page)}"></iframe>', "--virtual-time-budget=20000", "--dump-dom")
+    return json.loads(Reader(shown).title)
+
+
+BOTTOMS = """return Object.fromEntries(["#answer h1", "#answer .hush", "#picture", "#scores .bars", "#why"].map(
+    selector => [selector, $(selector) && Math.round($(selector).getBoundingClientRect().bottom)]))"""
+"""The lower edge, in pixels, of what belongs on the first screen."""
+
+
+@pytest.mark.parametrize("with_film", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "long", "notes", "many"])
+def test_the_first_screen_has_answer_picture_scores_and_reason(
+    kind: str, with_film: bool, record: Record, store: Store, film: bytes, browse: Browse
+) -> None:
+    found = record["recognition"]
+    if kind == "long":
+        names = {"walk": "walks " * 33, "run": "r" * 200, "hug": "\u202eחיבוק " * 25}
+        record = json.loads(json.dumps(record).replace('"walk"', json.dumps(names["walk"])))
+        record["recognition"]["ranking"][1:] = [{"action": names["run"], "score": 0.3}] * 4
+    elif kind == "notes":
+        found |= {"status": "degraded", "notes": ["a tool failed, and so did " + "another " * 40] * 9}
+    elif kind == "many":
+        found["ranking"] = [{"action": f"action {k}", "score": 0.9 / (k + 1)} for k in range(2000)]
+        found["ranking"][0]["action"] = "walk"
+    bottoms = measured(render_page(record, store.__getitem__, film if with_film else None), browse, BOTTOMS)
+    assert bottoms and all(edge and 0 < edge <= 800 for edge in bottoms.values()), bottoms
+
+
+def test_the_film_plays_without_scripts(record: Record, store: Store, film: bytes, browse: Browse) -> None:
+    page = render_page(record, store.__getitem__, film)
+    script = "const v = $('video'); return [v.readyState > 0, v.duration, v.videoWidth, v.error, v.controls, v.muted]"
+    assert measured(page, browse, script) == [True, 2, 480, None, True, True]
+    assert page.count("data:video/mp4") == 1 and "lead-frames" not in Reader(page).text
+
+
+def test_everything_else_is_folded_but_the_sub_actions(
+    record: Record, store: Store, film: bytes, browse: Browse
+) -> None:
+    script = """return [...view.querySelectorAll("details.fold")].map(
+        fold => [fold.querySelector("h2").textContent, fold.open, fold.querySelector("div").checkVisibility()])"""
+    folds = measured(render_page(record, store.__getitem__, film), browse, script)
+    assert folds == [
+        ["Sub-actions", True, True], ["Evidence", False, False], ["Question", False, False],
+        ["Video and settings", False, False], ["Frames sent to the model", False, False],
+        ["Conversation", False, False], ["Time, tokens and versions", False, False],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"), [(0.714, "confidence 0.71, calibrated"), (None, "no calibrated confidence"), ("x", "no c")]
+)
+def test_confidence_is_shown_or_said_to_be_missing(confidence: object, words: str, record: Record) -> None:
+    record["recognition"]["confidence"] = confidence
+    assert words in Reader(render_page(record, missing)).text
+
+
+def test_frames_are_shown_only_with_the_tool_that_looked_at_them(record: Record, store: Store) -> None:
+    overlays = record["recognition"]["evidence"][0]["frames"]
+    record["recognition"]["evidence"] = [
+        {"tool": "explain_actions", "status": "ok", "seconds": 0.1, "summary": "words", "start": 0.0, "end": 7.0,
+         "frames": overlays[:3]},
+        {"tool": "estimate_pose", "status": "unavailable", "seconds": 0.1, "summary": "unavailable", "start": 0.0,
+         "end": 7.0, "frames": overlays[3:5]},
+        {"tool": "describe_video", "status": "ok", "seconds": 0.1, "summary": "seen", "start": 1.0, "end": 4.0,
+         "frames": overlays[5:6]},
+    ]  # fmt: skip
+    record["messages"] = []
+    page = render_page(record, store.__getitem__)
+    text = Reader(page).text
+    assert "frames that describe_video looked at" in text and text.count("looked at 1.00 to 4.00") == 1
+    assert "0.00 to 7.00" not in text.split("Question")[0]
+    assert page.count("data:image/jpeg") == len(record["frames"]) + 1
+
+
+def test_the_embedded_policy_is_not_said_to_look_at_frames(record: Record, store: Store) -> None:
+    remark = "does not look at them"
+    assert remark in render_page(record, store.__getitem__)
+    record["request"]["context"]["policy"] = "openai:gpt-4.1"
+    assert remark not in render_page(record, store.__getitem__)
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_records_of_any_schema_give_a_page(schema: int, record: Record, store: Store) -> None:
+    page = Reader(render_page({**record, "schema": schema}, store.__getitem__))
+    assert page.title.startswith("walk") and f"record schema{schema}" in "".join(page.text.split("\n")).replace(
+        "  ", ""
+    )
+
+
+def test_control_characters_are_shown_as_escape_sequences(record: Record) -> None:
+    record["recognition"] |= {"action": "walk\x1b[2J\x07", "notes": ["a\u202eb\x00"]}
+    page = render_page(record, missing)
+    assert r"walk\x1b[2J\x07" in page and r"a\u202eb\x00" in page
+    assert printable(page) == page
 
 
 def test_heat_map_adds_weight_times_score(record: Record, store: Store) -> None:
@@ -261,7 +376,7 @@ def test_hostile_text_stays_text(record: Record, store: Store, browse: Browse) -
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert "evil" not in page.style
     for text in HOSTILE:
-        assert text in page.text
+        assert printable(text) in page.text
 
 
 @pytest.mark.parametrize("hostile", [False, True])
@@ -287,7 +402,8 @@ def test_missing_media_gives_a_placeholder(failure: Exception | bytes, record: R
         return failure
 
     page = Reader(render_page(record, media))
-    assert page.text.count("image missing") == 2  # among the frames and in the conversation
+    # Among the frames and in the conversation; the first screen has overlays.
+    assert page.text.count("image missing") == 2
     assert ("aria-label", "Frame 1 at 0.40\u00a0s: the image is missing") in page.attributes
 
 
@@ -341,7 +457,7 @@ def test_six_hundred_actions_make_a_small_page_in_linear_time(record: Record) ->
     page = rendered(600)
     assert growth(rendered, 600) < 3
     assert len(page.encode()) < 2_000_000
-    assert "580 more" in page and "600 candidate actions" in page and "580 candidates with lower totals" in page
+    assert "595 more" in page and "600 candidate actions" in page and "580 candidates with lower totals" in page
 
 
 def test_lone_surrogates_can_be_written(record: Record) -> None:

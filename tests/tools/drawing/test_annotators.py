@@ -1,7 +1,5 @@
 """Annotators and the fonts of their text."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,6 @@ from video_star.tools.drawing.annotators import (
     PoseAnnotator,
     TrailAnnotator,
     annotated,
-    banner,
     track_colour,
 )
 from video_star.tools.drawing.fonts import drawable
@@ -99,25 +96,6 @@ def test_line_width_grows_with_the_scene(poses: Poses) -> None:
     large = np.full((960, 1280, 3), 90, np.uint8)
     shares = [(PeopleAnnotator().annotate(s, poses, 0, k) != s).mean() for s, k in ((SCENE, 0.5), (large, 2.0))]
     assert 0.4 < shares[1] / shares[0] < 2.5
-
-
-def test_banner_takes_any_text_and_size() -> None:
-    titles = ("", "hug", "étreinte 拥抱 🤗\nnew line", "word " * 200, "x" * 500)
-    for shape, title in product([(24, 32), (240, 320), (1080, 720)], titles):
-        scene = np.full((*shape, 3), 200, np.uint8)
-        drawn = banner(scene, title, [(title, 0.7), ("b" * 300, 1.5), ("none", float("nan")), ("fourth", 0.1)])
-        assert drawn.shape[0] > scene.shape[0] and drawn.shape[1] == scene.shape[1]
-        rows = (drawn == 200).all(axis=(1, 2))
-        assert rows.sum() == scene.shape[0], "the image must not be covered"
-
-
-def test_bars_are_as_long_as_their_scores_and_at_most_three() -> None:
-    scene = np.full((300, 400, 3), 200, np.uint8)
-    drawn = banner(scene, "", [("", 0.5), ("", 0.25), ("", 0.0)])
-    best = (drawn == np.array([0, 130, 90])).all(axis=2).sum(axis=1).max()
-    assert abs(best - 200) < 4
-    four = banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0), ("d", 1.0)])
-    assert (four == banner(scene, "", [("a", 0.5), ("b", 0.25), ("c", 0.0)])).all()
 
 
 def test_characters_that_no_font_has_are_escaped() -> None:

@@ -19,7 +19,7 @@ from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 from video_star.tools.errors import BadInput, EmptyVideo, NoVideoStream, UnreadableVideo
 from video_star.tools.video import reader
 from video_star.tools.video.clip import open_clip
-from video_star.tools.video.reader import Frames, VideoInfo, probe, read_frames
+from video_star.tools.video.reader import Frames, VideoInfo, play_frames, probe, read_frames
 
 from .hostile import HostileFiles, number_of, painted, write_video
 
@@ -468,3 +468,39 @@ def test_real_clips_are_read(shared: Path) -> None:
         info = probe(path)
         frames = read_frames(path, (np.arange(8) + 0.5) * info.duration / 8, max_side=320)
         assert len(frames) == 8 and frames.note == "" and frames.images.std() > 10, path.name
+
+
+def test_playing_gives_every_frame_for_as_long_as_it_is_shown(hostile: HostileFiles) -> None:
+    every = [k / 10 for k in range(100)]
+    for path, starts, end in (
+        (hostile.plain, every, 10.0),
+        (hostile.transport_stream, every, 10.0),
+        (hostile.vfr, [*every[:10], *range(1, 10)], 9.1),
+        (hostile.raw_h264, every[:40], 4.0),
+        (hostile.gif, every[:10], 1.0),
+        (hostile.one_frame, [0.0], 0.1),
+    ):
+        played = list(play_frames(path, 0.0, end))
+        assert [number_of(image) for _, _, image in played] == list(range(len(starts)))
+        assert [begin for begin, _, _ in played] == pytest.approx(starts, abs=1e-3)
+        assert [until for _, until, _ in played] == pytest.approx([*starts[1:], end], abs=1e-3)
+
+
+def test_playing_a_span_begins_with_the_frame_shown_then_and_seeks_to_it(
+    hostile: HostileFiles, decoded: list[float]
+) -> None:
+    played = list(play_frames(hostile.plain, 7.75, 8.0, max_side=160))
+    assert [number_of(image) for _, _, image in played] == [77, 78, 79]
+    assert [begin for begin, _, _ in played] == pytest.approx([7.7, 7.8, 7.9]) and played[-1][1] == 8.0
+    assert {image.shape for _, _, image in played} == {(120, 160, 3)}
+    assert not [start for start in decoded if 0.4 < start < 7.4]
+    (held,) = play_frames(hostile.vfr, 4.25, 4.5)
+    assert (number_of(held[2]), held[0], held[1]) == (13, 4.0, 4.5)
+
+
+def test_playing_is_upright_and_ends_where_nothing_can_be_read(hostile: HostileFiles) -> None:
+    assert {image.shape for *_, image in play_frames(hostile.rotated, 0, 1)} == {(320, 240, 3)}
+    played = list(play_frames(hostile.truncated, 0, 10))
+    assert 40 < len(played) < 70 and played[-1][1] < played[-1][0] + 0.3
+    with pytest.raises(EmptyVideo):
+        list(play_frames(hostile.zero_frames, 0, 1))

@@ -78,7 +78,7 @@ def test_every_format_gives_the_same_results(
 
 def test_the_graph_uses_the_engine(exported: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shot = film("wave", HELD_OUT + 200_000)
-    write_video(tmp_path / "clip.mp4", shot.frames, shot.fps)
+    write_video(tmp_path / "clip.mp4", ((1 / shot.fps, image) for image in shot.frames))
     monkeypatch.setenv("VIDEO_STAR_VISION", str(exported[".onnx"]))
     tools = ["detect_people", "estimate_pose", "track_motion"]
     found = recognize(tmp_path / "clip.mp4", ["wave", "jump"], mode="static", tools=tools)
