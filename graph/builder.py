@@ -13,9 +13,10 @@ from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy, Send
 
 from ..tools.errors import PolicyBusy, PolicyUnavailable
+from ..tools.execution.cancellation import run_in_daemon_thread
 from ..tools.execution.chat_model import ToolModel
 from ..tools.registry import Tool, ToolName
-from .concurrency import run_in_daemon_thread, wait_for
+from .concurrency import wait_for
 from .edits import FURTHER_ROUND, honoured, sealed, starts_run, with_edits
 from .host import Host
 from .nodes.decompose import decompose
@@ -131,10 +132,11 @@ def _tools_wanted(state: State) -> Literal["tool_exec", "fuse"]:
 
 
 def _next_step(state: State) -> Send | str:
-    """Another round of tools, or the next node; the mode `no_sub_actions` skips decompose."""
-    if requested(state["conversation"]) == "choose_more":
+    """What the last message requests: more tools, sub-actions, or the answer."""
+    request = requested(state["conversation"])
+    if request == "choose_more":
         return Send("tool_select", {**state, FURTHER_ROUND: True})
-    return "score" if state["settings"]["mode"] == "no_sub_actions" else "decompose"
+    return "score" if request == "answer" else "decompose"
 
 
 graph = build_graph().compile(name="video_star")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ..tools.errors import BadActions
 
@@ -67,24 +67,34 @@ def _candidates(labels: tuple[str, ...]) -> Candidates:
     )
 
 
-def checked_actions(actions: Sequence[str] | None) -> list[str]:
+_GIVE_LIST: Final = 'give a list such as ["hug", "handshake"]'
+
+
+def checked_actions(actions: Any) -> list[str]:
     """The candidates without leading and trailing whitespace.
 
     Raises:
-        BadActions: The list is missing or longer than `MAX_ACTIONS`, or a label is not a string, is empty, is longer
+        BadActions: They are no list, or one longer than `MAX_ACTIONS`, or a label is not a string, is empty, is longer
             than `MAX_LENGTH` characters, or equals another but for case, spaces, underscores and hyphens.
     """
-    if not actions or isinstance(actions, str):
-        raise BadActions('no candidate actions; give a list such as ["hug", "handshake"]')
+    if isinstance(actions, str) and actions.strip():
+        raise BadActions(f"the candidate actions are one text, {actions[:60]!r}; {_GIVE_LIST}")
+    if actions is None or actions == "":
+        raise BadActions(f"no candidate actions; {_GIVE_LIST}")
+    if isinstance(actions, Mapping | bytes) or not isinstance(actions, Iterable):
+        raise BadActions(f"the candidate actions are of the type {type(actions).__name__}; {_GIVE_LIST}")
+    actions = list(actions)
+    if not actions:
+        raise BadActions(f"no candidate actions; {_GIVE_LIST}")
     if len(actions) > MAX_ACTIONS:
         raise BadActions(f"{len(actions)} candidate actions; give at most {MAX_ACTIONS}")
     seen: dict[str, str] = {}
     for action in actions:
         if not isinstance(action, str):
-            raise BadActions(f"candidate action {action!r} is not text; give strings")
+            raise BadActions(f"candidate action {str(action)[:60]!r} is not text; give strings")
         form = normalize_label(action)
         if not form:
-            raise BadActions(f"candidate action {action!r} is empty; remove it")
+            raise BadActions(f"candidate action {action[:60]!r} is empty; remove it")
         if len(action) > MAX_LENGTH:
             raise BadActions(
                 f"candidate action {action[:40]!r}... has {len(action)} characters; use at most {MAX_LENGTH}"

@@ -1,4 +1,4 @@
-"""Sync/async bridge: coroutines run from sync code, and blocking work run from async code.
+"""Sync/async bridge: coroutines run from sync code.
 
 Sync callers share one event loop per process. Clients of model servers keep connections open, and a connection belongs
 to the event loop that opened it: with one loop per call, a client that outlives the call would hold dead connections.
@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
-from ..tools.execution.cancellation import CONDITION, cancelled_when, ended, start_thread
+from ..tools.execution.cancellation import ended
 
 T = TypeVar("T")
 CANCEL_SECONDS: Final = 5.0
@@ -117,41 +117,6 @@ def _run_on_own_loop(work: Coroutine[Any, Any, T]) -> T:
 
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     return outcome.result()
-
-
-async def run_in_daemon_thread(work: Callable[..., T], *args: Any) -> T:
-    """Return `work(*args)` from a thread of its own; if the caller is cancelled, so is the work, at its next check.
-
-    Threads of `asyncio.to_thread` are joined at the end of the program: an engine that hangs would keep it from ending.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-    given_up, given = threading.Event(), CONDITION.get()
-
-    def deliver(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            with cancelled_when(lambda: given_up.is_set() or given()):
-                result = work(*args)
-        except BaseException as raised:
-            error = raised
-        # The loop may have been closed while the work ran.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(deliver, result, error)
-
-    start_thread(run)
-    try:
-        return await done
-    finally:
-        given_up.set()
 
 
 async def run_workers(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:

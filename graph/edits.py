@@ -211,6 +211,8 @@ def _check_sub_actions(sub_actions: Sequence[Mapping[str, Any]], actions: Sequen
 
 def _check_calls(conversation: Sequence[BaseMessage], *, waits: bool) -> None:
     """Check that only the last message has calls without a result, and only if the run `waits` before tool_exec."""
+    if not conversation:
+        raise BadEdit("the conversation has no messages; edit some of them instead of removing all")
     done = {message.tool_call_id for message in conversation if isinstance(message, ToolMessage)}
     for number, message in enumerate(conversation, 1):
         calls = message.tool_calls if isinstance(message, AIMessage) else []

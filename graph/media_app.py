@@ -1,6 +1,7 @@
 """HTTP app that a LangGraph server mounts beside its own routes: read-only access to the images in the media store.
 
-The image `media://<name>` of a message is served at `/media/<name>`. Only names of that form reach the file system.
+The image `media://<name>` of a message is served at `/media/<name>`. Only names of that form reach the file system. Its
+middleware, which the server applies to all routes, adds messages to the errors of `/mcp`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import asyncio
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..tools.errors import MissingMedia
 from ..tools.execution.media_store import default_store
+from .mcp_errors import McpErrors
 
 
 async def media(request: Request) -> Response:
@@ -28,4 +31,4 @@ async def media(request: Request) -> Response:
     return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
-app = Starlette(routes=[Route("/media/{name}", media)])
+app = Starlette(routes=[Route("/media/{name}", media)], middleware=[Middleware(McpErrors)])

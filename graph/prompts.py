@@ -113,9 +113,11 @@ def requested(messages: Sequence[BaseMessage]) -> Request:
     In threads of earlier versions no message carries a request: there the node that wrote the last one decides.
     """
     for message in reversed(messages):
-        mark = message.additional_kwargs.get(METADATA, {})
-        request: Request = mark.get("request", _REQUEST_BY_WRITER.get((mark.get("node"), message.type)))
-        if request in _REQUESTS and request != "correct":
+        mark: Any = message.additional_kwargs.get(METADATA)
+        if not isinstance(mark, dict):
+            continue
+        request: Request | None = mark.get("request", _REQUEST_BY_WRITER.get((mark.get("node"), message.type)))
+        if request is not None and request in _REQUESTS and request != "correct":
             return request
     return "choose"
 

@@ -92,8 +92,7 @@ async def run_record(
 ) -> dict[str, Any]:
     """Run the graph once and return the whole record (see `records.trace.make`); arguments as in `arecognize`."""
     settings = checked_context(context)
-    # list() would split a string into letters.
-    names = checked_actions(None if actions is None or isinstance(actions, str) else list(actions))
+    names = checked_actions(actions)
     inputs: Any = {"video": str(video), "actions": names, "question": question, "start": start, "end": end}
     state: dict[str, Any] = {}
     part: Any

@@ -53,6 +53,18 @@ def yes_or_no(given: Any) -> Any:
     return False if given is None or (isinstance(given, str) and given.strip().casefold() in _NONE) else given
 
 
+def listed_names(given: Any) -> Any:
+    """As `names`, where no list of candidates tells whether a text with commas is one name.
+
+    Raises:
+        ValueError: It is a text with commas.
+    """
+    found = names(given)
+    if isinstance(given, str) and found == [given.strip()] and re.search(r"[,;\n]", given):
+        raise ValueError(f'it is one text, {given[:60]!r}; give a list such as ["hug", "handshake"]')
+    return found
+
+
 def _from_json(text: str) -> Any:
     """The list, text or null that a text of JSON contains; else the text."""
     try:

@@ -12,8 +12,9 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
-from .arguments import names, seconds, yes_or_no
+from .arguments import listed_names, names, seconds, yes_or_no
 from .errors import ToolModelFailed, UnknownTool, VideoStarError
+from .execution.cancellation import run_in_daemon_thread
 from .execution.result_cache import cached, cached_text
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
 from .video.reader import read_frames
@@ -50,7 +51,9 @@ Video = Annotated[str, Field(description="Path or address of the video.")]
 Which = Annotated[
     list[str], BeforeValidator(names), Field(description="Which candidate actions to explain; leave out for all.")
 ]
-Explained = Annotated[list[str], BeforeValidator(names), Field(min_length=1, description="The actions to explain.")]
+Explained = Annotated[
+    list[str], BeforeValidator(listed_names), Field(min_length=1, description="The actions to explain.")
+]
 
 FINE_RATE: Final = 16.0
 """Frames per second in which objects are tracked: a fall of one metre lasts seven frames."""
@@ -163,8 +166,15 @@ def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
         return explained.summary(), explained
 
     args = {"video": (Video, ...), **one.args} if one.watches else {"actions": (Explained, ...)}
+    work: Callable[..., tuple[str, Any]] = run if one.watches else explain
+
+    async def cancellable(**given: Any) -> tuple[str, Any]:
+        # In a thread that ends its work when the agent is cancelled, unlike those of LangChain.
+        return await run_in_daemon_thread(partial(work, **given))
+
     return _AgentTool.from_function(
-        run if one.watches else explain,
+        work,
+        cancellable,
         name=one.name,
         description=one.description,
         args_schema=_schema(one.name, one.description, args),

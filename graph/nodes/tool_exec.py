@@ -15,13 +15,13 @@ from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
 from ...tools.errors import ToolUnavailable, VideoStarError
+from ...tools.execution.cancellation import run_in_daemon_thread
 from ...tools.execution.executor import EXECUTOR
 from ...tools.execution.media_store import MediaStore, default_store
 from ...tools.registry import Tool, ToolName
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import Candidates
-from ..concurrency import run_in_daemon_thread
 from ..frames import scaled_down
 from ..host import TOOL_LIMIT, Host
 from ..prompts import by_graph
@@ -71,7 +71,7 @@ async def tool_exec(state: State, runtime: Runtime[Context], *, host: Host) -> d
 
 def requested_calls(state: State) -> list[dict[str, Any]]:
     """The tool calls of the last message of the conversation."""
-    last = state["conversation"][-1]
+    last = state["conversation"][-1] if state["conversation"] else None
     return [dict(call) for call in last.tool_calls] if isinstance(last, AIMessage) else []
 
 

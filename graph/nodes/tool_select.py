@@ -12,11 +12,11 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from ...tools.errors import BadActions, BadInput, VideoNotFound
+from ...tools.execution.cancellation import run_in_daemon_thread
 from ...tools.execution.media_store import default_store
 from ...tools.video.clip import Clip, open_clip
 from ...tools.video.source import VideoAccess
 from ..candidates import checked_actions
-from ..concurrency import run_in_daemon_thread
 from ..edits import checked_question, starts_run
 from ..frames import policy_frames
 from ..host import Host, offered_tools, tool_schemas

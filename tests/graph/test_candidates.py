@@ -1,10 +1,13 @@
 """A text matches a candidate up to spelling, at a cost independent of the number of candidates."""
 
 import time
+from typing import Any
 
 import pytest
 
+from video_star import recognize
 from video_star.graph.candidates import Candidates, checked_actions, normalize_label
+from video_star.tools.errors import BadActions
 
 ACTIONS = ["ride bike", "walk", "Shake-Hands"]
 
@@ -44,3 +47,31 @@ def test_the_cost_of_a_lookup_does_not_grow_with_the_number_of_labels() -> None:
 
 def test_normalized_labels_are_fixed_points() -> None:
     assert all(normalize_label(normalize_label(label)) == normalize_label(label) for label in ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("walk, run", "are one text, 'walk, run'; give a list"),
+        ('["walk", "run"]', "are one text"),
+        ("", "no candidate actions"),
+        (None, "no candidate actions"),
+        ((), "no candidate actions"),
+        (7, "of the type int; give a list"),
+        (b"walk", "of the type bytes"),
+        ({"walk": "run"}, "of the type dict"),
+        ([["walk"]], "is not text"),
+        ([None], "'None' is not text"),
+        (["  "], "is empty"),
+    ],
+)
+def test_actions_that_are_no_list_of_texts_are_told_what_is_wrong(given: Any, told: str) -> None:
+    for check in (checked_actions, lambda actions: recognize("missing.mp4", actions)):
+        with pytest.raises(BadActions) as caught:
+            check(given)
+        assert told in str(caught.value)
+
+
+def test_any_collection_of_texts_is_a_list_of_actions() -> None:
+    for given in (("walk", "run"), iter(["walk", "run"]), dict.fromkeys(["walk", "run"]).keys()):
+        assert checked_actions(given) == ["walk", "run"]

@@ -10,7 +10,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from video_star.graph.concurrency import run_in_daemon_thread, wait_for
+from video_star.graph.concurrency import wait_for
+from video_star.tools.execution.cancellation import run_in_daemon_thread
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -128,7 +129,7 @@ async def test_a_daemon_thread_returns_raises_and_keeps_context_variables() -> N
 def test_work_that_hangs_does_not_keep_the_program_from_ending() -> None:
     program = (
         "import asyncio, time\n"
-        "from video_star.graph.concurrency import run_in_daemon_thread\n"
+        "from video_star.tools.execution.cancellation import run_in_daemon_thread\n"
         "async def main():\n"
         "    try:\n"
         "        async with asyncio.timeout(0.1): await run_in_daemon_thread(time.sleep, 3600)\n"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from video_star.tools.registry import tool
+from video_star.tools.registry import langchain_tool, tool
 
 
 def test_times_are_read_in_every_usual_form() -> None:
@@ -61,3 +61,11 @@ def test_lists_of_names_are_read_in_every_usual_form() -> None:
     for wrong in (7, {"walk": 1}, [["walk"]]):
         with pytest.raises(ValidationError):
             tool("explain_actions").schema.model_validate({"actions": wrong})
+
+
+def test_a_tool_alone_refuses_several_actions_in_one_text_and_says_so() -> None:
+    one = langchain_tool("explain_actions")
+    assert "hug" in one.invoke({"actions": "hug"}) and "hug" in one.invoke({"actions": '["hug, then wave"]'})
+    for text in ("hug, wave", "hug;wave", "hug\nwave"):
+        with pytest.raises(ValidationError, match="it is one text, .*give a list such as"):
+            one.invoke({"actions": text})

@@ -1,5 +1,8 @@
 """The five tools as called by a policy and by other agents, on the bundled clip."""
 
+import asyncio
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from pydantic import ValidationError
 
 from video_star.tools.describe import salient
 from video_star.tools.errors import SpanOutsideVideo, UnknownTool
+from video_star.tools.execution.cancellation import check_cancelled
 from video_star.tools.registry import TOOL_NAMES, langchain_tool, library, tool
 from video_star.tools.video.clip import analysis_times, open_clip
 from video_star.tools.video.reader import Frames, read_frames
@@ -93,6 +97,33 @@ async def test_an_agent_reads_the_error_of_a_tool(
     for state in (await agent.ainvoke({"messages": [wrong]}), agent.invoke({"messages": [wrong]})):
         reply = state["messages"][-1]
         assert reply.status == "error" and reply.tool_call_id == "1" and told in reply.text
+
+
+async def test_a_tool_stops_its_work_when_the_agent_is_cancelled(
+    walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working, ended = threading.Event(), threading.Event()
+
+    def endless(*args: Any) -> Any:
+        working.set()
+        try:
+            while True:
+                check_cancelled()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("video_star.tools.registry.open_clip", endless)
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([langchain_tool("detect_people")]))
+    graph.add_edge(START, "tools")
+    call = {"name": "detect_people", "args": {"video": str(walking_clip)}, "id": "1"}
+    run = asyncio.create_task(graph.compile().ainvoke({"messages": [AIMessage("", tool_calls=[call])]}))
+    assert await asyncio.to_thread(working.wait, 60)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await asyncio.to_thread(ended.wait, 60)
 
 
 def test_an_agent_reads_the_error_of_a_broken_engine(walking_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,16 @@ earlier ends a daemon thread by unwinding its stack, which aborts the process if
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from threading import Event, Thread
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..errors import ToolCancelled
 
@@ -102,3 +104,38 @@ def _stop_threads() -> None:
     end = time.monotonic() + EXIT_SECONDS
     for thread in list(_threads):
         thread.join(max(0.0, end - time.monotonic()))
+
+
+async def run_in_daemon_thread(work: Callable[..., T], *args: Any) -> T:
+    """Return `work(*args)` from a thread of its own; if the caller is cancelled, so is the work, at its next check.
+
+    Threads of `asyncio.to_thread` are joined at the end of the program: an engine that hangs would keep it from ending.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    given_up, given = threading.Event(), CONDITION.get()
+
+    def deliver(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            with cancelled_when(lambda: given_up.is_set() or given()):
+                result = work(*args)
+        except BaseException as raised:
+            error = raised
+        # The loop may have been closed while the work ran.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(deliver, result, error)
+
+    start_thread(run)
+    try:
+        return await done
+    finally:
+        given_up.set()
