@@ -4,14 +4,27 @@ import json
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from langgraph.errors import InvalidUpdateError
+from langgraph.graph import START, StateGraph
+from typing_extensions import TypedDict
 
+from video_star import build_graph
 from video_star.tools.video.source import DEMO_CLIP
 
 from ..clips import cut_clip
 
 pytestmark = pytest.mark.slow
+
+
+class WithoutReducer(TypedDict, total=False):
+    video: str
+    actions: list[str]
+    notes: list[str]
+
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -37,6 +50,22 @@ def test_every_example_is_tested() -> None:
 def test_a_parent_graph_uses_the_result(example: ModuleType, clip: str, capsys: pytest.CaptureFixture[str]) -> None:
     example.main(clip)
     assert capsys.readouterr().out.startswith("A video of the action 'walk' (score ")
+
+
+@pytest.mark.parametrize("example", ["parallel_siblings"], indirect=True)
+def test_siblings_that_write_the_same_keys_need_reducers(
+    example: ModuleType, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example.main(clip)
+    told = capsys.readouterr().out
+    assert told.startswith("walk; notes: ") and "the sound was not examined" in told and "error: None" in told
+    parent: Any = StateGraph(WithoutReducer)
+    parent.add_node("star", build_graph().compile())
+    parent.add_node("listen", lambda state: {"notes": ["the sound was not examined"]})
+    parent.add_edge(START, "star")
+    parent.add_edge(START, "listen")
+    with pytest.raises(InvalidUpdateError):
+        parent.compile().invoke({"video": clip, "actions": ["walk", "run", "hug"]})
 
 
 @pytest.mark.parametrize("example", ["agent_tool"], indirect=True)
