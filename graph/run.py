@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..tools.errors import BadInput, PolicyUnavailable, UnknownTool
-from ..tools.registry import TOOL_NAMES
+from ..tools.registry import ALL_NAMES, OBJECTS, has_objects
 from .builder import graph as default_graph
 from .candidates import checked_actions
 from .concurrency import finished, wait_for
@@ -118,8 +118,12 @@ def checked_context(context: Mapping[str, Any]) -> HostContext:
     """
     tools = context.get("tools")
     for name in tools if isinstance(tools, Sequence) and not isinstance(tools, str) else ():
-        if name not in TOOL_NAMES:
-            raise UnknownTool(f"there is no tool {str(name)[:60]!r}; the tools are {', '.join(TOOL_NAMES)}")
+        if name not in ALL_NAMES:
+            raise UnknownTool(f"there is no tool {str(name)[:60]!r}; the tools are {', '.join(ALL_NAMES)}")
+        if name == OBJECTS and not has_objects():
+            raise BadInput(
+                f"the engine does not find objects; set VIDEO_STAR_VISION, for example to yolo26n, or drop {OBJECTS}"
+            )
     try:
         return HostContext.model_validate(context)
     except ValidationError as error:

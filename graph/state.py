@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 # Before Python 3.12, pydantic makes no schema for typing.TypedDict, and Studio no form.
 from typing_extensions import TypedDict
 
-from ..tools.registry import TOOL_NAMES, ToolName
+from ..tools.registry import TOOL_NAMES, ToolName, default_tools
 
 Mode = Literal["agentic", "static", "no_tools", "no_sub_actions"]
 Status = Literal["ok", "degraded", "failed"]
@@ -96,9 +96,9 @@ class Context(_Settings):
         "the ablations of the paper.",
     )
     tools: list[ToolName] = Field(
-        default=list(TOOL_NAMES),
-        description="Tools the policy may call.",
-        json_schema_extra={"langgraph_nodes": ["tool_select"]},
+        default_factory=default_tools,
+        description="Tools the policy may call. detect_objects needs an engine that finds objects, such as yolo26n.",
+        json_schema_extra={"langgraph_nodes": ["tool_select"], "default": list(TOOL_NAMES)},
     )
     describer: str = Field(
         default=EMBEDDED_ENGINE,

@@ -1,4 +1,4 @@
-"""The tool library: five tools with one interface, from a clip and the candidates to text and frames with overlays."""
+"""The tool library: tools with one interface, from a clip and the candidates to text and frames with overlays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
 from .arguments import listed_names, names, seconds, yes_or_no
-from .errors import ToolModelFailed, UnknownTool, VideoStarError
+from .errors import BadInput, BadWeights, MissingExtra, ToolModelFailed, UnknownTool, VideoStarError
 from .execution.cancellation import run_in_daemon_thread
 from .execution.result_cache import cached, cached_text
 from .video.clip import ANALYSIS_RATE, Clip, open_clip
@@ -29,8 +29,14 @@ if TYPE_CHECKING:
     from .vision.people import People
     from .vision.pose import Poses
 
-ToolName = Literal["detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video"]
-TOOL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
+ToolName = Literal[
+    "detect_people", "estimate_pose", "track_motion", "explain_actions", "describe_video", "detect_objects"
+]
+ALL_NAMES: Final[tuple[ToolName, ...]] = get_args(ToolName)
+OBJECTS: Final[ToolName] = "detect_objects"
+"""The tool that only engines with an object detector have."""
+TOOL_NAMES: Final[tuple[ToolName, ...]] = ALL_NAMES[:-1]
+"""The tools of every engine."""
 
 Start = Annotated[
     float | None,
@@ -121,7 +127,7 @@ def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
     """One tool.
 
     Args:
-        name: One of `TOOL_NAMES`.
+        name: One of `ALL_NAMES`.
         chat_model: The chat model behind `explain_actions` or `describe_video`; other tools ignore it. If it fails,
             the embedded engine replaces it, and the finding says so.
 
@@ -131,7 +137,7 @@ def tool(name: str, chat_model: ToolModel | None = None) -> Tool:
     try:
         one = library()[name]
     except KeyError:
-        raise UnknownTool(f"there is no tool {name!r}; the tools are {', '.join(TOOL_NAMES)}") from None
+        raise UnknownTool(f"there is no tool {name!r}; the tools are {', '.join(ALL_NAMES)}") from None
     with_chat_model = {"explain_actions": _explain_actions, "describe_video": _describe_video}
     if chat_model is None or name not in with_chat_model:
         # The same object keeps its schema, which takes milliseconds to create.
@@ -250,8 +256,28 @@ def library() -> Mapping[str, Tool]:
             _SPAN,
             extends_question=True,
         ),
+        Tool(
+            OBJECTS,
+            "Find objects other than people, such as a ball, racket, cup, phone, bicycle or horse: where, from when to "
+            "when, and near whose hand.",
+            _detect_objects,
+            _SPAN,
+        ),
     )
     return {tool.name: tool for tool in tools}
+
+
+def default_tools() -> list[ToolName]:
+    """The tools that the configured engine has."""
+    return [*TOOL_NAMES, *((OBJECTS,) if has_objects() else ())]
+
+
+def has_objects() -> bool:
+    """Whether the configured engine finds objects other than people; False if it cannot be used."""
+    try:
+        return engine().objects is not None
+    except (BadWeights, MissingExtra):
+        return False
 
 
 def _detect_people(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
@@ -313,6 +339,20 @@ def _describe_video(
         details=described.details,
         tokens=described.tokens,
     )
+
+
+def _detect_objects(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
+    from .drawing.annotators import ObjectAnnotator
+    from .vision.objects import Objects, detect_objects
+
+    if (detector := engine().objects) is None:
+        raise BadInput(
+            f"{OBJECTS} needs an engine that finds objects, and {engine_name()} finds people only; set "
+            "VIDEO_STAR_VISION, for example to yolo26n"
+        )
+    found = cached(("Objects", *_key(clip), "objects"), Objects, lambda: detect_objects(clip.frames(), detector))
+    layers = [*body_layers(clip, None), (ObjectAnnotator(), found)]
+    return Finding(found.summary(poses_of(clip)), found, _overlays(clip, found.boxes, layers, max_frames))
 
 
 def body_layers(clip: Clip, hands: Hands | None) -> Layers:

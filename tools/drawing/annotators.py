@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..vision.detections import SKELETON, VISIBLE
 from ..vision.hands import HAND_SKELETON, TIPS, Hands
+from ..vision.objects import Objects
 from ..vision.people import People
 from ..vision.pose import Poses
 
@@ -76,6 +77,22 @@ class PeopleAnnotator:
             colour = track_colour(track)
             draw.rectangle(box.tolist(), outline=colour, width=width)
             _label(draw, f"{track}", (float(box[0]), float(box[1])), font, colour)
+        return np.asarray(picture)
+
+
+class ObjectAnnotator:
+    """Draws the box of each object in its colour, with its name."""
+
+    def annotate(self, scene: np.ndarray, objects: Objects, frame_index: int, scale: float) -> np.ndarray:
+        """The scene with boxes; arguments as those of `PeopleAnnotator.annotate`."""
+        here = objects.at(frame_index)
+        if not len(here):
+            return scene
+        picture, draw, width = _canvas(scene)
+        for box, name, number in zip(here.boxes * scale, here.names, here.tracks, strict=True):
+            colour = track_colour(int(number) + len(TRACK_COLOURS) // 2)
+            draw.rectangle(box.tolist(), outline=colour, width=width)
+            draw.text((float(box[0]) + width + 1, float(box[1]) + width), str(name), fill=colour)
         return np.asarray(picture)
 
 

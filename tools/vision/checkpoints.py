@@ -36,7 +36,9 @@ SHA256: Final[dict[str, str]] = {
 }
 """Digests of the published files, each recorded by at least two independent projects; ultralytics publishes none.
 Weights not listed here are trusted on first use: `pull` records their digest and checks later files against it."""
-NAMES: Final = tuple(f"yolo11{size}{task}" for task in ("", "-pose") for size in "nsmlx")
+NAMES: Final = tuple(
+    f"{family}{size}{task}" for family in ("yolo11", "yolo26") for task in ("", "-pose") for size in "nsmlx"
+)
 """Detectors of the 80 COCO classes, and pose models of the 17 COCO keypoints."""
 MAX_BYTES: Final = 256 * 2**20
 """Bytes; the largest published file, yolo11x-pose, has 118 MB."""

@@ -16,6 +16,8 @@ from ..video.reader import Frames
 Detections = tuple[np.ndarray, np.ndarray]
 """People in one frame: boxes (people, 4) float32, x0, y0, x1, y1 in pixels of the frame, and scores (people,) float32
 in [0, 1]."""
+NamedDetections = tuple[np.ndarray, np.ndarray, Sequence[str]]
+"""Objects in one frame: boxes and scores as in `Detections`, and the names of their classes."""
 Skeletons = tuple[np.ndarray, np.ndarray, np.ndarray]
 """People in one frame with keypoints: boxes and scores as in `Detections`, and keypoints (people, 17, 3) float32: x, y
 in pixels of the frame, then visibility in [0, 1]."""
@@ -51,6 +53,14 @@ class PoseEstimator(Protocol):
         ...
 
 
+class ObjectDetector(Protocol):
+    """Finds objects of named classes; implement this to offer the tool `detect_objects`."""
+
+    def objects(self, frames: Frames) -> Sequence[NamedDetections]:
+        """The objects of each frame that are not people, in pixels of `frames.images`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Engine:
     """A person detector and a pose estimator under one name."""
@@ -61,6 +71,8 @@ class Engine:
     estimator: PoseEstimator
     licence: str = ""
     """Licence terms beyond attribution, shown by `video-star doctor`; empty if there are none."""
+    objects: ObjectDetector | None = None
+    """Detector of other objects; without one, the tool `detect_objects` is not offered."""
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:

@@ -75,8 +75,9 @@ def _yolo(people: Path, poses: Path, name: str) -> Engine:
     from .yolo import Yolo
 
     estimator = Yolo(poses)
-    licence = "YOLO11 and its weights are AGPL-3.0"
-    return Engine(name, estimator if people == poses else Yolo(people), estimator, licence)
+    detector = estimator if people == poses else Yolo(people)
+    # A pose model knows people only.
+    return Engine(name, detector, estimator, "YOLO and its weights are AGPL-3.0", None if people == poses else detector)
 
 
 def _version(argument: str) -> str:

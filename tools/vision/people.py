@@ -95,11 +95,10 @@ class People:
 
     def describe_one(self) -> str:
         """One sentence about a single person, as returned by `of`: when, where in the picture, how large."""
-        places = [_place(box, self.size) for box in self.boxes[[0, -1]]]
-        where = places[0] if places[0] == places[1] else f"from {places[0]} to {places[1]}"
         height = float(np.median(self.boxes[:, 3] - self.boxes[:, 1])) / self.size[1]
         first, last = self.times[self.frame[[0, -1]]]
         when = f"{first:.1f} to {last:.1f} s" if len(self) > 1 else f"only at {first:.1f} s"
+        where = placed(self.boxes, self.size)
         return f"Person {self.tracks[0]}: {when}, {where}, about {min(height, 1):.0%} of the picture's height."
 
 
@@ -141,6 +140,12 @@ def assign_tracks(people: P, keypoints: np.ndarray | None = None) -> P:
     tracks = track(people.frame, people.boxes, people.scores, people.times, keypoints)
     doubtful = (np.bincount(tracks)[tracks] == 1) & (people.scores < MIN_SINGLE_FRAME_SCORE) & (len(people.times) > 4)
     return replace(replace(people, tracks=tracks).where(~doubtful), tracks=renumber(tracks[~doubtful]))
+
+
+def placed(boxes: np.ndarray, size: tuple[int, int]) -> str:
+    """Where the first and the last box lie, in words."""
+    places = [_place(box, size) for box in boxes[[0, -1]]]
+    return places[0] if places[0] == places[1] else f"from {places[0]} to {places[1]}"
 
 
 def _place(box: np.ndarray, size: tuple[int, int]) -> str:

@@ -31,7 +31,7 @@ from ..errors import BadWeights, MissingExtra
 from ..settings import home
 from ..video.reader import Frames
 from .batching import Batcher
-from .detections import KEYPOINTS, Detections, Skeletons, non_maximum_suppression
+from .detections import KEYPOINTS, Detections, NamedDetections, Skeletons, non_maximum_suppression
 from .letterbox import Letterbox
 from .onnx_model import THREADS, OnnxModel
 
@@ -101,6 +101,20 @@ class Yolo:
         """The people of each frame, in pixels of `frames.images`, best score first."""
         return [(boxes, scores) for boxes, scores, _ in self._run(frames.images)]
 
+    def objects(self, frames: Frames) -> list[NamedDetections]:
+        """The objects of each frame that are not people, in pixels of `frames.images`, best score first."""
+        network = self._loaded()
+        others = sorted(network.classes.keys() - {network.person})
+        named: list[NamedDetections] = []
+        for output, letterbox in self._outputs(frames.images):
+            found = [(self._decode(output, network, letterbox, number), network.classes[number]) for number in others]
+            boxes = np.concatenate([np.zeros((0, 4), np.float32), *(each[0] for each, _ in found)])
+            scores = np.concatenate([np.zeros(0, np.float32), *(each[1] for each, _ in found)])
+            names = [name for each, name in found for _ in each[1]]
+            best = np.argsort(-scores, kind="stable")
+            named.append((boxes[best], scores[best], [names[k] for k in best]))
+        return named
+
     def poses(self, frames: Frames) -> list[Skeletons]:
         """The people of each frame with their keypoints, in pixels of `frames.images`, best score first.
 
@@ -113,32 +127,37 @@ class Yolo:
 
     def _run(self, images: np.ndarray) -> list[Skeletons]:
         network = self._loaded()
+        return [self._decode(output, network, letterbox, network.person) for output, letterbox in self._outputs(images)]
+
+    def _outputs(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, Letterbox]]:
+        """The output for each image, and where the image lies in the input."""
+        network = self._loaded()
         letterbox = Letterbox.fit(images.shape[1:3], network.fixed or network.size)
-        found: list[Skeletons] = []
         for start in range(0, len(images), network.batch):
             batch = images[start : start + network.batch]
             inputs = np.stack([letterbox.apply(image) for image in batch])
             padding = network.batch - len(batch) if network.fixed else 0
             inputs = np.concatenate([inputs, np.zeros((padding, *inputs.shape[1:]), np.float32)])
-            outputs = network.run(inputs)
-            found += [self._decode(output, network, letterbox) for output in outputs[: len(batch)]]
-        return found
+            for output in network.run(inputs)[: len(batch)]:
+                yield output, letterbox
 
-    def _decode(self, output: np.ndarray, network: Network, letterbox: Letterbox) -> Skeletons:
-        """The people in one frame's output, as described at `Network.run`."""
+    def _decode(self, output: np.ndarray, network: Network, letterbox: Letterbox, wanted: int) -> Skeletons:
+        """The objects of the class `wanted` in one frame's output, as described at `Network.run`."""
         channels = 4 + len(network.classes) + 3 * network.keypoints
         if len(output) != channels and output.shape[1] == 6 + 3 * network.keypoints:
-            corners, scores, points = self._without_suppression(output, network)
+            corners, scores, points = self._without_suppression(output, wanted)
         else:
-            corners, scores, points = self._suppressed(output, network)
+            corners, scores, points = self._suppressed(output, network, wanted)
         boxes = letterbox.invert(corners).clip(0, letterbox.picture).reshape(-1, 4)
         real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         points = points.reshape(len(boxes), network.keypoints, 3)
         keypoints = np.concatenate([letterbox.invert(points[:, :, :2]), points[:, :, 2:].clip(0, 1)], axis=2)
         return boxes[real].astype(np.float32), scores[real].clip(0, 1), keypoints[real].astype(np.float32)
 
-    def _suppressed(self, output: np.ndarray, network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Corners (people, 2, 2), scores and keypoints from YOLO11's (4 + classes + 3 * keypoints, anchors)."""
+    def _suppressed(
+        self, output: np.ndarray, network: Network, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Corners (n, 2, 2), scores and keypoints from YOLO11's (4 + classes + 3 * keypoints, anchors)."""
         count = len(network.classes)
         if len(output) != 4 + count + 3 * network.keypoints:
             raise BadWeights(
@@ -146,18 +165,18 @@ class Yolo:
             )
         rows = output.T[np.isfinite(output).all(axis=0) & (output[2:4] > 0).all(axis=0)].astype(np.float32)
         scores = rows[:, 4 : 4 + count]
-        people = np.flatnonzero((scores.argmax(axis=1) == network.person) & (scores.max(axis=1) >= self.MIN_SCORE))
-        best = people[np.argsort(-scores[people, network.person], kind="stable")][: self.MAX_BOXES]
-        rows, scores = rows[best], scores[best, network.person]
+        own = np.flatnonzero((scores.argmax(axis=1) == wanted) & (scores.max(axis=1) >= self.MIN_SCORE))
+        best = own[np.argsort(-scores[own, wanted], kind="stable")][: self.MAX_BOXES]
+        rows, scores = rows[best], scores[best, wanted]
         corners = np.stack([rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], axis=1)
         # YOLO does not find half bodies, so a box inside a better one is kept: it may be a child in front of an adult.
         kept = non_maximum_suppression(corners.reshape(-1, 4), scores, self.MAX_IOU, containment=None)
         return corners[kept], scores[kept], rows[kept, 4 + count :]
 
-    def _without_suppression(self, output: np.ndarray, network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Corners (people, 2, 2), scores and keypoints from YOLO26's (300, 6 + 3 * keypoints)."""
+    def _without_suppression(self, output: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Corners (n, 2, 2), scores and keypoints from YOLO26's (300, 6 + 3 * keypoints)."""
         rows = output[np.isfinite(output).all(axis=1)].astype(np.float32)
-        rows = rows[(rows[:, 5].round() == network.person) & (rows[:, 4] >= self.MIN_SCORE)]
+        rows = rows[(rows[:, 5].round() == wanted) & (rows[:, 4] >= self.MIN_SCORE)]
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
         return rows[:, :4].reshape(-1, 2, 2), rows[:, 4], rows[:, 6:]
 
