@@ -175,8 +175,9 @@ def test_objects_of_other_classes_equal_those_of_ultralytics(tmp_path: Path) -> 
     )
     engine = Yolo(trained_at(160, checkpoint, tmp_path / "small.pt"))
     boxes, scores, names = engine.objects(frames_of(image))[0]
-    assert set(names) == {"32"} and (np.diff(scores) <= 0).all() and len(theirs.boxes) > 50
-    apart = np.abs(boxes[:, None] - theirs.boxes.xyxy.numpy()[None]).max(axis=2)
+    own = np.array(names) == "32"
+    assert "0" not in names and (np.diff(scores) <= 0).all() and len(theirs.boxes) > 50
+    apart = np.abs(boxes[own, None] - theirs.boxes.xyxy.numpy()[None]).max(axis=2)
     # Theirs shifts each class by thousands of pixels before suppression, which rounds overlaps close to the limit.
     assert (apart.min(axis=0) < 0.1).mean() > 0.95 and (apart.min(axis=1) < 0.1).mean() > 0.95
 
