@@ -27,7 +27,7 @@ class Observed:
     end: float
     """Seconds until which it was strongest."""
     by: str = ""
-    """The person who showed it, as numbered in the overlays, such as `person 1`; empty for objects and the camera."""
+    """Who showed it, as numbered in the overlays: `person 1`, `persons 1 and 2`; empty for objects and the camera."""
 
     def __str__(self) -> str:
         return f"{self.meaning} · {self.by}" if self.by else self.meaning
@@ -59,8 +59,7 @@ class Measured:
                 continue
             rows = [(PRIMITIVES[name], measured.observed[name]) for name in measured.support]
             observed = tuple(
-                Observed(meaning, row.support, row.start, row.end, row.by if row.by.startswith("person ") else "")
-                for meaning, row in rows
+                Observed(meaning, row.support, row.start, row.end, _people(row.by)) for meaning, row in rows
             )
             found.append(cls(str(item.get("tool")), start, end, observed))
         return found
@@ -82,3 +81,10 @@ def happening(measured: Sequence[Measured], seconds: float, first: Sequence[str]
     if current:
         return list(dict.fromkeys(map(str, current)))
     return ["no measured movement now"] if looking else ["not measured here"]
+
+
+def _people(by: str) -> str:
+    """`by` of a measurement, shortened; empty if it names no people."""
+    if not by.startswith("person "):
+        return ""
+    return by.replace("person", "persons", 1).replace("with person", "and") if " with " in by else by

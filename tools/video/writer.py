@@ -78,14 +78,15 @@ def _write_mp4(path: Path, first: np.ndarray, frames: Iterable[Shown]) -> None:
 
 
 def _write_gif(path: Path, first: np.ndarray, frames: Iterable[Shown]) -> None:
-    """Encode frame by frame, each with a palette of its own, and then set the times."""
+    """Encode frame by frame, and then set the times."""
     spans: list[tuple[int, int]] = []
+    palette = _Palette()
     with temporary(path) as encoded:
         with av.open(str(encoded), "w") as output:
             stream = output.add_stream("gif", rate=25)
             stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "pal8"
             for (start, image), (end, _) in pairwise(_timed(frames, first.shape, GIF_TICK, MIN_GIF_TICKS)):
-                frame = av.VideoFrame.from_ndarray(_with_palette(image), format="pal8")  # type: ignore[arg-type]
+                frame = av.VideoFrame.from_ndarray(palette.reduced(image), format="pal8")  # type: ignore[arg-type]
                 output.mux(stream.encode(frame))
                 spans.append((start, end))
             output.mux(stream.encode(None))
@@ -135,9 +136,32 @@ def _timed(
     yield max(round(seconds / tick), begun + shortest), image
 
 
-def _with_palette(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (height, width) uint8 and the palette (256, 4) uint8, ARGB, of the colours that suit the image."""
-    reduced = Image.fromarray(image).quantize(256, dither=Image.Dither.NONE)
+class _Palette:
+    """The 256 colours of the frames of a GIF: the same while they suit, so that what does not change is stored once."""
+
+    def __init__(self) -> None:
+        self._palette: Image.Image | None = None
+        self._error = 0.0
+
+    def reduced(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (height, width) uint8 and the palette (256, 4) uint8, ARGB."""
+        full = Image.fromarray(image)
+        if self._palette is not None:
+            reduced = full.quantize(palette=self._palette, dither=Image.Dither.NONE)
+            if _error(image, reduced) <= 1.5 * self._error + 2:
+                return _as_arrays(reduced)
+        self._palette = reduced = full.quantize(256, dither=Image.Dither.NONE)
+        self._error = _error(image, reduced)
+        return _as_arrays(reduced)
+
+
+def _error(image: np.ndarray, reduced: Image.Image) -> float:
+    """Mean absolute difference of a sample of pixels, 0 to 255."""
+    shown = np.asarray(reduced.convert("RGB"))[::4, ::4]
+    return float(np.abs(shown.astype(np.int16) - image[::4, ::4]).mean())
+
+
+def _as_arrays(reduced: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     colours = np.array(reduced.getpalette() or (), np.uint8).reshape(-1, 3)
     palette = np.full((256, 4), 255, np.uint8)
     palette[: len(colours), 1:] = colours

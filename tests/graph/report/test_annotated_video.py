@@ -120,6 +120,12 @@ def test_observations_of_odd_records_are_left_out() -> None:
     assert happening(Measured.of([unknown]), 0.5) == ["no measured movement now"]
 
 
+def test_an_observation_names_the_people_who_are_numbered_in_the_picture() -> None:
+    for by, named in (("person 2", " · person 2"), ("person 1 with person 3", " · persons 1 and 3"), ("object 2", "")):
+        item = {**motion(0, 1), "measured": {"observed": {"approach": [1, 0, 1, by, ""]}}}
+        assert happening(Measured.of([item]), 0.5) == [f"two people approach each other{named}"]
+
+
 def test_scores_are_not_shown_as_per_cent(
     hostile: HostileFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

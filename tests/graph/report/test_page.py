@@ -184,6 +184,13 @@ def browse(tmp_path: Path) -> Browse:
 def test_page_shows_the_run_in_a_browser(record: Record, store: Store, browse: Browse) -> None:
     page = Reader(browse(render_page(record, store.__getitem__)))
     assert page.title == "walk · people_walking.mp4 · video-star"
+    for source in (
+        "/home/me/clips/people_walking.mp4",
+        r"C:\Users\me\people_walking.mp4",
+        "https://a.b/people_walking.mp4",
+    ):
+        record["request"]["source"] = source
+        assert Reader(render_page(record, missing)).title == page.title
     for words in (
         "the answer was corrected once", "What do they do?", "0.82", "4 people seen", "unavailable: no model",
         "I look at poses.", "<answer>walk</answer>", "900 input (600 cached), 120 output", "0.001234 EUR",

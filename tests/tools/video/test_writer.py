@@ -84,6 +84,18 @@ def test_gif_keeps_its_size_and_colours(tmp_path: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_gif_stores_what_does_not_change_once(tmp_path: Path) -> None:
+    scene = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    moving = np.stack([scene] * 40)
+    for k, image in enumerate(moving):
+        image[10:20, k : k + 10] = (255, 0, 0)
+    sizes = []
+    for count in (1, 40):
+        write_video(tmp_path / "still.gif", even(moving[:count], 10))
+        sizes.append((tmp_path / "still.gif").stat().st_size)
+    assert sizes[1] < 4 * sizes[0]
+
+
 @pytest.mark.parametrize(
     "name, images, fps", [("a.mp4", RAMP[:0], 8), ("a.txt", RAMP, 8), ("a.mp4", RAMP, -1), ("a.mp4", RAMP[:, :1], 8)]
 )
