@@ -75,10 +75,10 @@ ACTIVE = re.compile(rb"\x1b\]|\x1b\[2J|\x07|\x9b2J|\xc2\x9b|\xe2\x80\xae")
 """What would set the title, clear the screen, ring, or reverse the text."""
 
 
-def on_a_terminal(*words: str | Path, folder: Path) -> bytes:
+def on_a_terminal(*words: str | Path, folder: Path, program: str | Path = SCRIPT) -> bytes:
     """What the installed command writes to a terminal."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([SCRIPT, *words], stdin=slave, stdout=slave, stderr=slave, cwd=folder)
+    process = subprocess.Popen([program, *words], stdin=slave, stdout=slave, stderr=slave, cwd=folder)
     os.close(slave)
     written = b""
     try:
@@ -112,6 +112,40 @@ def test_control_characters_never_reach_the_terminal(walking_clip: Path, warm: P
         assert shown in b"".join(written.split()) or shown in written, (words, written)
         found = ACTIVE.search(written)
         assert not found, (words, written[max(0, found.start() - 40) : found.end() + 10])
+
+
+def test_no_command_passes_on_control_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (
+        ("serve", f"model{CLEAR}"),
+        ("serve", f"model{SET_TITLE}", "--max-model-len", "32768"),
+        ("synthesize", f"no{CLEAR}.txt", "--labels", f"no{SET_TITLE}.csv", "--root", ".", "--out", f"o{CLEAR}"),
+        ("marionette", "make", f"no{CLEAR}", "--clips", "x"),
+        ("demo", "--out", CLEAR, "--mode", f"x{SET_TITLE}"),
+        (f"no-command{CLEAR}",),
+    ):
+        written = on_a_terminal(*words, folder=tmp_path)
+        assert written and not ACTIVE.search(written), (words, written)
+    for name in ("VISION", "MAX_MB", "KNOWLEDGE"):
+        monkeypatch.setenv(f"VIDEO_STAR_{name}", f"x{CLEAR}{SET_TITLE}")
+        written = on_a_terminal("doctor", folder=tmp_path)
+        assert written and not ACTIVE.search(written), (name, written)
+        monkeypatch.delenv(f"VIDEO_STAR_{name}")
+
+
+def test_a_traceback_is_shown_without_effect(tmp_path: Path) -> None:
+    program = (
+        "import logging, warnings, sys\n"
+        "from video_star import cli\n"
+        f"text = {CLEAR + SET_TITLE!r}\n"
+        "def broken(*args):\n"
+        "    logging.warning(text); warnings.warn(text); print(text); print(text, file=sys.stderr)\n"
+        "    raise KeyError(text) from RuntimeError(text)\n"
+        "import video_star.cli.doctor as doctor\n"
+        "cli.app = broken\n"
+        "cli.main()\n"
+    )
+    written = on_a_terminal("-c", program, folder=tmp_path, program=sys.executable)
+    assert b"KeyError" in written and written.count(rb"\x1b[2J") >= 5 and not ACTIVE.search(written), written
 
 
 def test_text_of_a_model_is_shown_without_effect(answered: Answered, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 
 from video_star.tools.errors import BadInput, DownloadFailed, VideoNotAllowed, VideoNotFound, VideoTooLarge
@@ -353,6 +354,89 @@ def test_the_connection_goes_to_the_address_that_was_checked(site: Site, monkeyp
     assert path.read_bytes() == b"content of a"
     assert site.requests == [("/clip/a", f"clips.example:{site.server_port}")]
     assert len(asked) == 1
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
+    """The requests of downloads, none of which is sent: each is answered with a redirect to itself."""
+    requests: list[httpx.Request] = []
+
+    def send(client: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        requests.append(request)
+        location = f"{request.url.scheme}://{request.headers['host']}{request.url.path}"
+        return httpx.Response(302, headers={"location": location}, request=request)
+
+    monkeypatch.setattr(httpx.Client, "send", send)
+    return requests
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *turns: list[str]) -> None:
+    """Let every name resolve to the addresses of the next turn, and to those of the last one from then on."""
+    left = list(turns)
+
+    def resolved(host: str, port: int, **options: Any) -> Any:
+        addresses = left.pop(0) if len(left) > 1 else left[0]
+        return [
+            (socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "127.1", "127.0.1", "0177.0.0.1", "0x7f.0.0.1", "0x7f.1", "2130706433", "017700000001",
+        "0x7F000001", "0", "0.0.0.0", "127.0.0.1.", "LOCALHOST", "localhost.", "127\u30020\u30020\u30021",
+        "\uff11\uff12\uff17.0.0.1",
+        "\u2460\u2461\u2466.0.0.1", "loc%61lhost", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
+        "[0:0:0:0:0:ffff:7f00:1]", "[::127.0.0.1]", "[2002:7f00:1::]", "[2001:0:7f00:1::]", "[64:ff9b::127.0.0.1]",
+        "[fe80::1%25lo]", "[::1%25lo]", "[fec0::1]", "169.254.169.254", "0xa9fea9fe", "2852039166", "[fd00:ec2::254]",
+        "[::ffff:a9fe:a9fe]", "[2002:a9fe:a9fe::]", "100.100.100.200",
+    ],
+)  # fmt: skip
+def test_no_form_of_an_own_address_is_connected_to(
+    sent: list[httpx.Request], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    real = socket.getaddrinfo
+
+    def numeric(name: str, port: int, **options: Any) -> Any:
+        name = "127.0.0.1" if name.lower().rstrip(".") == "localhost" else name
+        return real(name, port, flags=socket.AI_NUMERICHOST, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", numeric)
+    with pytest.raises((VideoNotAllowed, DownloadFailed)):
+        resolve(f"http://{host}/clip.mp4", VideoAccess(hosts=("*",)))
+    assert sent == []
+
+
+def test_every_answer_for_a_name_counts(sent: list[httpx.Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    for addresses in (["93.184.215.14", "10.0.0.1"], ["2606:2800::1", "::1"], ["10.0.0.1", "93.184.215.14"]):
+        answers(monkeypatch, addresses)
+        with pytest.raises(VideoNotAllowed, match="private network"):
+            resolve("http://clips.example/a.mp4", VideoAccess(hosts=("*",)))
+    assert sent == []
+
+
+def test_answers_that_change_are_checked_again(sent: list[httpx.Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in ("127.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0"):
+        sent.clear()
+        answers(monkeypatch, ["93.184.215.14"], [second])
+        with pytest.raises(VideoNotAllowed, match="private network"):
+            resolve("http://clips.example/a.mp4", VideoAccess(hosts=("clips.example",)))
+        assert [(request.url.host, request.headers["host"]) for request in sent] == [("93.184.215.14", "clips.example")]
+
+
+def test_a_listed_host_is_that_host_only(sent: list[httpx.Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, ["93.184.215.14"])
+    for url in (
+        "http://clips.example.evil.invalid/a", "http://evilclips.example/a", "http://clips.example@evil.invalid/a",
+        "http://clips.example:x@evil.invalid/a", "http://clips.example%2eevil.invalid/a", "http://clips.example\\@evil/a",
+        "http://evil.invalid#@clips.example/a", "http://evil.invalid?@clips.example/a", "http://clip\u017f.example/a",
+    ):  # fmt: skip
+        with pytest.raises(VideoNotAllowed):
+            resolve(url, VideoAccess(hosts=("clips.example",)))
+    assert sent == []
 
 
 def test_proxies_in_the_environment_are_not_used(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
