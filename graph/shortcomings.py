@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage
 
-from ..tools.registry import tool
+from ..tools.registry import watches
 from .policies.base import NO_EVIDENCE
 from .ranking import tied_for_first
 from .state import State
@@ -42,6 +42,6 @@ def _listed(labels: Sequence[str]) -> str:
 
 def _nothing_seen(state: State) -> str:
     """Why the policy knows nothing about the video; empty if it saw frames, or a tool examined the video."""
-    if state["frames"] or any(item["status"] == "ok" and tool(item["tool"]).watches for item in state["evidence"]):
+    if state["frames"] or any(item["status"] == "ok" and watches(item["tool"]) for item in state["evidence"]):
         return ""
     return "the policy saw no frames, and no tool examined the video"

@@ -200,7 +200,16 @@ class Output(TypedDict):
     """The answer and what supports it."""
 
     action: Annotated[str | None, Field(description="The chosen action; null if the run failed.")]
-    ranking: Annotated[list[dict[str, Any]], Field(description="Every candidate with a score in 0..1, best first.")]
+    confidence: Annotated[
+        float | None, Field(description="Probability in 0..1 that the action is right; null if it was not calibrated.")
+    ]
+    calibrated_on: Annotated[
+        str | None, Field(description="Data on which the confidence was calibrated; null without a confidence.")
+    ]
+    ranking: Annotated[
+        list[dict[str, Any]],
+        Field(description="Every candidate with a score in 0..1, best first; scores are no probabilities."),
+    ]
     sub_actions: Annotated[
         list[dict[str, Any]], Field(description="Ranked sub-actions: weight, candidates, scores from 0 to 10.")
     ]

@@ -112,11 +112,6 @@ class Tool:
     engine: str = EMBEDDED.name
     """The engine or chat model that does the work: part of every cache key."""
 
-    @property
-    def watches(self) -> bool:
-        """Whether it examines the video, and not the labels alone."""
-        return "start" in self.args
-
     @cached_property
     def schema(self) -> type[BaseModel]:
         """The arguments that a policy may give."""
@@ -171,8 +166,9 @@ def langchain_tool(name: str, chat_model: ToolModel | None = None) -> BaseTool:
         explained = explain_actions(actions, chat_model=chat_model)
         return explained.summary(), explained
 
-    args = {"video": (Video, ...), **one.args} if one.watches else {"actions": (Explained, ...)}
-    work: Callable[..., tuple[str, Any]] = run if one.watches else explain
+    takes_video = watches(one.name)
+    args = {"video": (Video, ...), **one.args} if takes_video else {"actions": (Explained, ...)}
+    work: Callable[..., tuple[str, Any]] = run if takes_video else explain
 
     async def cancellable(**given: Any) -> tuple[str, Any]:
         # In a thread that ends its work when the agent is cancelled, unlike those of LangChain.

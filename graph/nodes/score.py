@@ -12,6 +12,7 @@ from ...tools.errors import UnusableAnswer
 from ..candidates import Candidates
 from ..edits import with_edits
 from ..host import Host, tool_schemas
+from ..policies.base import CONFIDENCE
 from ..policies.grammar import score_form
 from ..policies.kinematic.matching import rank_by_evidence
 from ..prompts import is_untouched, plain, shortlisted, shortlists_line
@@ -47,10 +48,11 @@ async def score(state: State, runtime: Runtime[Context], *, host: Host) -> dict[
         notes[-1] = f"answer only partly usable: {parsed.problems[-1]}"
         status = worst(status, "degraded")
     concluded = _conclude(state, scored, notes, status)
+    concluded |= _confidence(parsed.replies[-1] if parsed.value is not None else None)
     lacking = shortcomings(state, parsed.replies[-1], concluded["ranking"]) if concluded["action"] else []
     if lacking:
         concluded |= {"notes": [*concluded["notes"], *lacking], "status": worst(concluded["status"], "degraded")}
-    event = {"node": NODE, "action": concluded["action"], "status": concluded["status"]}
+    event = {"node": NODE, **{name: concluded[name] for name in ("action", "confidence", "status")}}
     runtime.stream_writer({**event, "ranking": concluded["ranking"][:5], "seconds": round(usage.seconds, 3)})
     new = [*lists, *parsed.corrected, plain(parsed.replies[-1])]
     return {"conversation": new, **concluded, **usage.update()}
@@ -83,6 +85,16 @@ def _consistent(reply: AIMessage, candidates: Candidates, names: Sequence[str]) 
         first = next(label for label, total in totals.items() if total == best)
         raise MalformedReply(f"your scores put {first!r} first, weighed by rank, but the answer is {scored.answer!r}")
     return scored
+
+
+def _confidence(reply: AIMessage | None) -> dict[str, Any]:
+    """The policy's confidence in the answer of its reply, and on what it was calibrated; None for both without one."""
+    given = {} if reply is None else reply.response_metadata.get(CONFIDENCE)
+    given = given if isinstance(given, dict) else {}
+    probability = given.get("probability")
+    if not isinstance(probability, float) or not 0 <= probability <= 1:
+        return {"confidence": None, "calibrated_on": None}
+    return {"confidence": probability, "calibrated_on": str(given.get("calibrated_on") or "unknown data")}
 
 
 def _conclude(state: State, scored: Scored | None, notes: list[str], status: Status) -> dict[str, Any]:

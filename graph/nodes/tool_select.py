@@ -92,6 +92,8 @@ def _start(state: State, context: Context, served: bool) -> tuple[dict[str, Any]
         "sub_actions": [],
         "ranking": [],
         "action": None,
+        "confidence": None,
+        "calibrated_on": None,
         "error": None,
         "error_type": None,
     }

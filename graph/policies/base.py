@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -13,6 +13,19 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 NO_EVIDENCE: Final = "no_evidence"
 """Key in `response_metadata` of a policy's last reply: why nothing told it the candidates apart, if nothing did."""
+
+CONFIDENCE: Final = "confidence"
+"""Key in `response_metadata` of a calibrated policy's last reply, with a `Confidence`."""
+
+
+class Confidence(TypedDict):
+    """How likely the answer of a calibrated policy is right."""
+
+    probability: float
+    """0..1."""
+    calibrated_on: str
+    """The data, in words."""
+
 
 ToolSchemas = Sequence[Mapping[str, Any]]
 """Tools in OpenAI's function format."""

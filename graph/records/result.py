@@ -13,7 +13,7 @@ class Ranked(BaseModel):
     """A candidate and its score."""
 
     action: str
-    score: float = Field(ge=0, le=1)
+    score: float = Field(ge=0, le=1, description="As the policy gave it; not a probability.")
 
 
 class SubAction(BaseModel):
@@ -79,6 +79,13 @@ class Recognition(BaseModel):
     error_type: str | None = Field(
         default=None, description="Class of the error. None in records of older versions, whose error begins with it."
     )
+    confidence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Probability that the action is right; None if it was not calibrated, and in older records.",
+    )
+    calibrated_on: str | None = Field(default=None, description="Data on which the confidence was calibrated.")
     ranking: list[Ranked] = Field(default_factory=list, description="Every candidate, best first.")
     sub_actions: list[SubAction] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)

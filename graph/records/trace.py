@@ -65,6 +65,8 @@ def make(state: Mapping[str, Any], context: Context) -> dict[str, Any]:
             "status": state.get("status"),
             "error": state.get("error"),
             "error_type": state.get("error_type"),
+            "confidence": state.get("confidence"),
+            "calibrated_on": state.get("calibrated_on"),
             "ranking": state.get("ranking", []),
             "sub_actions": state.get("sub_actions", []),
             "evidence": state.get("evidence", []),

@@ -1,6 +1,7 @@
 """`video-star recognize` and `demo` from end to end: what they print and write."""
 
 import json
+import re
 from pathlib import Path
 
 import av
@@ -22,6 +23,7 @@ def test_json_is_one_object_on_stdout_and_nothing_else(answered: Answered) -> No
     assert set(found) >= RESULT
     assert found["action"] == "walk" and found["status"] == "ok"
     assert sorted(item["action"] for item in found["ranking"]) == ["run", "shake hands", "walk"]
+    assert 0 < found["confidence"] < 1 and found["calibrated_on"]
     assert all(set(item) == {"action", "score"} and 0 <= item["score"] <= 1 for item in found["ranking"])
     assert all(set(s) == {"name", "rank", "weight", "candidates", "scores"} for s in found["sub_actions"])
     assert all(set(item) >= {"tool", "status", "seconds", "summary"} for item in found["evidence"])
@@ -47,6 +49,7 @@ def test_without_json_people_read_answer_scores_and_files(warm: Path, walking_cl
         "recognize", walking_clip, "--actions", "walk,run", *SPAN, "--trace", tmp_path, "--annotate", tmp_path / "a.gif"
     )
     assert told.exit_code == 0 and told.stderr == ""
+    assert re.search(r"confidence 0\.\d\d, calibrated on \d+ rendered clips", told.stdout)
     assert "walk  ok" in told.stdout and "track_motion: finished in" in told.stdout
     assert f"annotated video: {tmp_path / 'a.gif'}" in told.stdout.splitlines()
     assert (tmp_path / "a.gif").read_bytes().startswith(b"GIF8")

@@ -26,6 +26,15 @@ def test_show_gives_the_recorded_run_though_the_store_is_gone(answered: Answered
     assert len({page.read_text(encoding="utf-8").count("data:image/jpeg") for page in pages}) == 1
 
 
+def test_a_run_without_a_confidence_says_so(answered: Answered, tmp_path: Path) -> None:
+    record = json.loads((answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8"))
+    for kept in ({}, {"confidence": None, "calibrated_on": None}):
+        recognition = {k: v for k, v in record["recognition"].items() if k not in ("confidence", "calibrated_on")}
+        (tmp_path / "runs.jsonl").write_text(json.dumps({**record, "recognition": {**recognition, **kept}}) + "\n")
+        told = invoke("show", tmp_path)
+        assert told.exit_code == 0 and "no confidence" in told.stdout
+
+
 def test_show_finds_a_run_by_the_beginning_of_its_id(answered: Answered) -> None:
     trace = answered.folder / "out" / "trace"
     run = json.loads((trace / "runs.jsonl").read_text(encoding="utf-8"))["id"]

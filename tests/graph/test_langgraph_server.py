@@ -74,9 +74,10 @@ def test_the_input_form_asks_for_a_video_and_actions(dev: Dev) -> None:
 
 def test_the_output_is_described(dev: Dev) -> None:
     output = schemas(dev)["output_schema"]["properties"]
-    assert {"action", "ranking", "sub_actions", "evidence", "status", "notes", "error", "error_type", "usage"} == set(
-        output
-    )
+    assert set(output) == {
+        "action", "confidence", "calibrated_on", "ranking", "sub_actions", "evidence", "status", "notes",
+        "error", "error_type", "usage",
+    }  # fmt: skip
     assert all(field["description"] for field in output.values())
 
 

@@ -74,3 +74,31 @@ async def test_a_run_without_an_answer_has_no_guess(replies: Any, make_policy: M
     policy = make_policy([*replies.good()[:2], replies.says("?")])
     out = await run(policy, walking_clip, {"frames": []})
     assert out["status"] == "failed" and out["action"] is None and not [n for n in out["notes"] if "guess" in n]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, (None, None)),
+        ({"confidence": {"probability": 0.37, "calibrated_on": "my clips"}}, (0.37, "my clips")),
+        ({"confidence": "high"}, (None, None)),
+        ({"confidence": {"probability": "0.9"}}, (None, None)),
+        ({"confidence": {"probability": 3.0, "calibrated_on": "my clips"}}, (None, None)),
+        ({"confidence": {"probability": float("nan"), "calibrated_on": "my clips"}}, (None, None)),
+    ],
+)
+async def test_only_a_calibrated_policy_gives_a_confidence(
+    replies: Any, make_policy: Make, walking_clip: Path, said: dict[str, Any], expected: Any
+) -> None:
+    last = replies.good()[2].model_copy(update={"response_metadata": said})
+    out = await run(make_policy([*replies.good()[:2], last]), walking_clip)
+    assert (out["confidence"], out["calibrated_on"]) == expected and out["ranking"][0]["score"] == 0.8333
+
+
+async def test_an_answer_that_is_only_partly_usable_has_no_confidence(
+    replies: Any, make_policy: Make, walking_clip: Path
+) -> None:
+    sure = {"response_metadata": {"confidence": {"probability": 0.9, "calibrated_on": "my clips"}}}
+    last = replies.answer("run", '{"1": {"walk": 9, "run": 4}}').model_copy(update=sure)
+    out = await run(make_policy([*replies.good()[:2], last]), walking_clip)
+    assert out["status"] == "degraded" and out["confidence"] is None

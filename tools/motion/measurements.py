@@ -63,6 +63,8 @@ class Measurements:
     """Primitives of objects that occurred repeatedly: the other times at which they started."""
     repeated: tuple[Repeated, ...] = ()
     """Most salient first."""
+    in_view: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the time in which a person was in view."""
 
     @cached_property
     def support(self) -> dict[str, float]:
@@ -111,6 +113,7 @@ class Measurements:
             tuple(name for name in found.not_measured if name in PRIMITIVES),
             {name: starts for name, starts in found.other_starts.items() if name in found.observed},
             found.repeated,
+            found.in_view,
         )
 
 

@@ -226,7 +226,16 @@ class Motion:
                 Repeated(f"{r.kind} {r.number}", r.count, round(r.period, 2), round(r.start, 1), round(r.end, 1))
                 for r in self.repetitions
             ),
+            self._in_view(),
         )
+
+    def _in_view(self) -> float:
+        """Share of the time in which a person is in view."""
+        seen, until = 0.0, self.times[0]
+        for person in sorted(self.people, key=lambda person: person.start):
+            seen += max(0.0, person.end - max(person.start, until))
+            until = max(until, person.end)
+        return round(min(1.0, seen / max(self.times[-1] - self.times[0], 1e-6)), 2)
 
     def to_json(self) -> str:
         """JSON that `from_json` reads."""

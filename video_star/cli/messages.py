@@ -113,6 +113,8 @@ def show_result(record: Mapping[str, Any]) -> None:
     found = record["recognition"]
     colour = {"ok": "green", "degraded": "yellow"}.get(found["status"], "red")
     console.print(f"\n[bold]{escape(found['action'] or 'no answer')}[/]  [{colour}]{found['status']}[/]")
+    if found["action"]:
+        console.print(f"[dim]{escape(_confidence_text(found))}[/]")
     if found["error"]:
         console.print(f"[red]Error: {escape(found['error'])}[/]")
     for note in found["notes"]:
@@ -152,6 +154,13 @@ def _usage(usage: Mapping[str, Any]) -> str:
     if cost:
         parts.append(f"{cost['amount']:,.6f} {escape(cost['currency'])}")
     return "; ".join(parts)
+
+
+def _confidence_text(found: Mapping[str, Any]) -> str:
+    """The confidence and on what it was calibrated, or that there is none."""
+    if found.get("confidence") is None:
+        return "no confidence: the scores of this policy are not calibrated"
+    return f"confidence {found['confidence']:.2f}, calibrated on {found.get('calibrated_on') or 'unknown data'}"
 
 
 def _score_table(ranking: Sequence[Mapping[str, Any]]) -> Table:

@@ -21,7 +21,8 @@ from ....tools.motion.measurements import Measurements
 from ....tools.motion_primitives import OBSERVED, PRIMITIVES
 from ...prompts import CANDIDATES, is_outdated, requested
 from ...ranking import weigh
-from ..base import NO_EVIDENCE, ChatPolicy
+from ..base import CONFIDENCE, NO_EVIDENCE, ChatPolicy, Confidence
+from .confidence import Support, Way, calibrations
 from .matching import forecast, order_fit, posterior
 from .reading import read_definitions, read_measurements
 from .replies import call, json_after, last_turn, shortlists
@@ -81,9 +82,9 @@ class KinematicPolicy(ChatPolicy):
         offered = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
         read, request = read_conversation(messages), requested(messages)
         if request == "decompose":
-            reply = _decompose(read)
+            reply = decompose(read)
         elif request in ("score", "answer"):
-            reply = _score(read, shortlists(messages))
+            reply = score(read, shortlists(messages))
         else:
             reply = _choose(read, offered, messages)
         reply.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
@@ -120,7 +121,8 @@ def _choose(read: Read, offered: Sequence[str], messages: Sequence[BaseMessage])
     return AIMessage(text, tool_calls=[call(name) for name in names])
 
 
-def _decompose(read: Read) -> AIMessage:
+def decompose(read: Read) -> AIMessage:
+    """The call of `decompose`: what was observed, most discriminative first."""
     seen = {name: support for name, support in read.observed.support.items() if support >= OBSERVED}
     shares = posterior(read.observed, read.definitions)
     weights = {name: support * _spread(name, read.definitions, shares) for name, support in seen.items()}
@@ -139,7 +141,8 @@ def _decompose(read: Read) -> AIMessage:
     )
 
 
-def _score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
+def score(read: Read, lists: Mapping[str, Mapping[str, Any]]) -> AIMessage:
+    """The last turn; `lists` as `shortlists` reads them, empty to score the candidates as wholes."""
     shares = posterior(read.observed, read.definitions) if read.definitions else {}
     best = max(shares.values(), default=1.0)
     if not lists:
@@ -183,9 +186,21 @@ def _turn(read: Read, shares: Mapping[str, float], scores: Mapping[str, Any], ro
         + "I read motion only and cannot recognise objects, faces or scenes."
     )
     reply = last_turn(think, scores, answer)
+    way: Way = "sub_actions" if rows else "whole_actions"
+    reply.response_metadata[CONFIDENCE] = _confidence(read, shares, totals, answer, way)
     if read.no_evidence:
         reply.response_metadata[NO_EVIDENCE] = read.no_evidence
     return reply
+
+
+def _confidence(
+    read: Read, shares: Mapping[str, float], totals: Mapping[str, float], answer: str, way: Way
+) -> Confidence:
+    """The calibrated probability that the answer is right, and on what it was calibrated."""
+    calibrated_on, by_way = calibrations()
+    support = Support.of(answer, totals, shares, read.observed, read.definitions, len(read.actions))
+    probability = 1 / len(read.actions) if read.no_evidence else by_way[way].confidence(support)
+    return {"probability": round(probability, 4), "calibrated_on": calibrated_on}
 
 
 def _spread(name: str, definitions: Mapping[str, Definition], shares: Mapping[str, float]) -> float:
