@@ -24,7 +24,7 @@ MIN_PALM: Final = 0.06
 MIN_PIXELS: Final = 24.0
 """The same in pixels of the original frame."""
 SURE: Final = 0.8
-"""Score of a hand from which its finger tips are measured."""
+"""Score of a hand from which its finger tips, and its distance from another, are measured."""
 SLOW: Final = 0.7
 """Palms per second by which the finger tips of a still hand seem to move at most, by errors of its keypoints. Measured
 on hands that hold something: median 0.3 to 0.6, three quarters below 1."""
@@ -59,23 +59,24 @@ def _close(hands: Hands, poses: Poses) -> Measure:
 
 def _touch(hands: Hands) -> Measure | None:
     """Two hands touch, over the frames with two."""
-    gaps, times = [], []
-    for index in np.unique(hands.frame):
-        here = hands.at(int(index))
-        if len(here) > 1:
-            gaps.append(_gap(here))
-            times.append(hands.times[index])
+    known = [(hands.times[index], _gap(hands.at(int(index)))) for index in np.unique(hands.frame)]
+    times, gaps = np.array([(time, gap) for time, gap in known if np.isfinite(gap)]).reshape(-1, 2).T
     if len(gaps) < TWO_HANDS:
         return None
-    return lasting(ramp(np.array(gaps), 2 * TOUCH, TOUCH), np.array(times), 0.5)
+    return lasting(ramp(gaps, 2 * TOUCH, TOUCH), times, 0.5)
 
 
 def _gap(here: Hands) -> float:
-    """Smallest distance between the keypoints of the two largest hands of one frame, in palms of the larger."""
-    one, other = np.argsort(-here.palms, kind="stable")[:2]
-    points = here.keypoints[..., :2].astype(np.float64)
-    apart = np.linalg.norm(points[one][:, None] - points[other][None], axis=2)
-    return float(apart.min() / here.palms[one])
+    """Smallest distance between the keypoints of the two largest hands of one frame, in palms of the larger.
+
+    NaN without two true hands, which are certain and of about one size: hands that touch are equally far away.
+    """
+    order = np.argsort(-here.palms, kind="stable")[:2]
+    one, other = here.palms[order] if len(order) > 1 else (1.0, 0.0)
+    if other < 0.5 * one or here.scores[order].min() < SURE:
+        return float("nan")
+    points = here.keypoints[order, :, :2].astype(np.float64)
+    return float(np.linalg.norm(points[0][:, None] - points[1][None], axis=2).min() / one)
 
 
 def _works(hand: Hands) -> Measure | None:

@@ -39,8 +39,10 @@ MIN_SHARE: Final = 0.3
 MIN_HEIGHT: Final = 6.0
 """Palms: a person is 17 tall; beside a hand that is stretched towards the camera still this much. Bodies invented on
 hands measured up to 3."""
-MIN_SINGLE_FRAME_SCORE: Final = 0.9
-"""A hand seen in one frame only is dropped below this score."""
+BRIEF: Final = 4
+"""Frames below which a hand is seen briefly only: lips, ears and bow ties are, too."""
+MIN_BRIEF_SCORE: Final = 0.9
+"""A hand seen briefly is dropped if its score is below this in every frame."""
 CROP: Final = 0.2
 """Half the side of the crop in which a person's hand is looked for, in body heights; a hand is 0.11 long."""
 MAX_DESCRIBED: Final = 4
@@ -174,8 +176,10 @@ def estimate_hands(frames: Frames, poses: Poses, estimator: HandEstimator) -> Ha
     hands = Hands(
         frames.times, original_size(frames), frame, keypoints / np.float32(frames.scale), scores, right, tracks
     )
-    single = np.bincount(tracks, minlength=1)[tracks] == 1
-    hands = hands.where(~(single & (scores < MIN_SINGLE_FRAME_SCORE) & (len(found) > 4)))
+    best = np.zeros(tracks.max(initial=0) + 1)
+    np.maximum.at(best, tracks, scores)
+    brief = np.bincount(tracks, minlength=len(best)) < min(BRIEF, 0.5 * len(found))
+    hands = hands.where(~(brief & (best < MIN_BRIEF_SCORE))[tracks])
     return replace(hands, tracks=renumber(hands.tracks))
 
 

@@ -1,7 +1,8 @@
 """The embedded hand estimator: MediaPipe Hands (Zhang et al. 2020, arXiv:2006.10214) on ai-edge-litert.
 
 Candidates come from three sources: the positions predicted from the previous frame, the palm detector on the whole
-picture, and the palm detector on crops where wrists are. Each hand gets one skeleton: a second one on it is dropped.
+picture and on parts of it in turn, and the palm detector where wrists are. Each hand gets one skeleton: a second one on
+it is dropped.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class MediaPipeHands:
     REACH: Final = 3.0
     """Palm lengths a hand may move in `MAX_GAP` seconds, beyond its predicted place, and keep its identity."""
     MIN_CROP: Final = 40.0
-    """Pixels of the side of a crop below which no hand is looked for in it."""
+    """Pixels of the side of a part of the picture below which no hand is looked for in it."""
+    TWO_HANDS: Final = 3
+    """Where two hands are known, new ones are looked for in every third frame only."""
 
     def __init__(self, palms: str = "palm_detection_lite.tflite", landmarks: str = "hand_landmark_lite.tflite") -> None:
         self._palm_detector = LiteRtModel(WEIGHTS / palms)
@@ -110,18 +113,13 @@ class MediaPipeHands:
         found: list[HandSkeletons] = []
         known: list[_Hand] = []
         is_cut, count = CutDetector(), 0
-        for image, time, crops in zip(frames.images, frames.times.tolist(), wrists, strict=True):
+        for k, (image, time) in enumerate(zip(frames.images, frames.times.tolist(), strict=True)):
             check_cancelled()
             picture = Image.fromarray(image)
             known = [] if is_cut(picture) else [hand for hand in known if time - hand.time <= MAX_GAP]
             hands, lost = self._track(picture, known, time)
-            self._add(picture, hands, None)
-            for box in crops:
-                inside = (box[2:] - box[:2]).min() >= self.MIN_CROP
-                if inside and not any(
-                    (np.abs(h.centre - box.reshape(2, 2).mean(axis=0)) * 2 < box[2:] - box[:2]).all() for h in hands
-                ):
-                    self._add(picture, hands, box)
+            for box in self._where_to_look(k, picture.size, wrists[k], hands):
+                self._add(picture, hands, box)
             for hand in hands:
                 hand.time = time
                 if not hand.track:
@@ -129,6 +127,18 @@ class MediaPipeHands:
             found.append(_skeletons(hands))
             known = hands + lost
         return found
+
+    def _where_to_look(
+        self, k: int, size: tuple[int, int], wrists: np.ndarray, hands: Sequence[_Hand]
+    ) -> list[np.ndarray | None]:
+        """The parts of frame `k` that the palm detector reads, None for the whole: one in turn, and one at a wrist.
+
+        Hands stay known from frame to frame, so that it is enough to look everywhere once in a while.
+        """
+        views = [box for box in _views(size) if box is None or (box[2:] - box[:2]).min() >= self.MIN_CROP]
+        looked = [] if len(hands) > 1 and k % self.TWO_HANDS else [views[k % len(views)]]
+        bare = [box for box in wrists if (box[2:] - box[:2]).min() >= self.MIN_CROP and not _holds(box, hands)]
+        return [*looked, *([bare[k % len(bare)]] if bare else [])]
 
     def _track(self, picture: Image.Image, known: Sequence[_Hand], time: float) -> tuple[list[_Hand], list[_Hand]]:
         """The hands of earlier frames: those found again at their predicted positions, and those lost."""
@@ -200,6 +210,28 @@ class MediaPipeHands:
 
 MEDIAPIPE_HANDS: Final = MediaPipeHands()
 """The embedded estimator, one per process."""
+
+
+def _views(size: tuple[int, int]) -> list[np.ndarray | None]:
+    """The whole picture (None) and boxes (4,) of parts of it, in the order in which palms are looked for.
+
+    A palm must be about a fifteenth of the side that the detector reads: of the whole picture in close-ups, of a square
+    or of a smaller tile for hands farther away.
+    """
+    sides = np.array(size, np.float64)
+    square, tile = np.full(2, sides.min()), np.full(2, 0.6 * sides.min())
+    squares = [np.concatenate([low, low + square]) for low in (0 * sides, sides - square)]
+    corners = [(0, 0), (1, 0), (0, 1), (1, 1)]
+    middle = [np.where(sides == sides.max(), 0.5, end) for end in (0.0, 1.0)]
+    lows = [(sides - tile) * np.asarray(place) for place in (*corners, *middle)]
+    tiles = [np.concatenate([low, low + tile]) for low in lows]
+    large = [None, squares[0], None, squares[1], None, squares[0]]
+    return [view for pair in zip(large, tiles, strict=True) for view in pair]
+
+
+def _holds(box: np.ndarray, hands: Sequence[_Hand]) -> bool:
+    """Whether one of the hands lies in a box."""
+    return any(bool((hand.centre >= box[:2]).all() and (hand.centre <= box[2:]).all()) for hand in hands)
 
 
 def _direction(vector: np.ndarray) -> np.ndarray:

@@ -89,6 +89,10 @@ def test_hands_side_by_side_touch_and_hands_apart_do_not() -> None:
     assert "hands_touch" not in measured(still())
 
 
+def test_a_small_thing_at_a_hand_is_no_second_hand() -> None:
+    assert "hands_touch" not in measured(still(300), still(395, palm=30))
+
+
 def test_hands_that_meet_again_and_again_touch() -> None:
     def other(t: float) -> np.ndarray:
         return placed(OPEN, 480 + 90 * np.cos(2 * np.pi * t), 300, 100)

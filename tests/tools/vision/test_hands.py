@@ -170,11 +170,13 @@ def test_hands_are_in_pixels_of_the_original() -> None:
     assert np.allclose(seen.palms, 40)
 
 
-def test_a_hand_of_one_frame_needs_a_high_score() -> None:
-    none, doubtful, sure = skeletons(), skeletons(20, score=0.6), skeletons(20, score=0.95)
-    for one, kept in ((doubtful, 0), (sure, 1)):
-        seen = estimate_hands(blank(), Poses.empty(TIMES, SIZE), Fixed(*[none] * 3, one, *[none] * 4))
-        assert len(seen) == kept
+@pytest.mark.parametrize(("score", "frames", "kept"), [(0.6, 1, 0), (0.8, 3, 0), (0.95, 1, 1), (0.6, 4, 4)])
+def test_a_hand_that_is_seen_briefly_needs_a_high_score(score: float, frames: int, kept: int) -> None:
+    none, one = skeletons(), skeletons(20, score=score)
+    seen = estimate_hands(
+        blank(), Poses.empty(TIMES, SIZE), Fixed(*[none] * 3, *[one] * frames, *[none] * (5 - frames))
+    )
+    assert len(seen) == kept
 
 
 def test_identities_are_numbered_from_one() -> None:
