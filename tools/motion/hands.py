@@ -9,7 +9,7 @@ import numpy as np
 from ..execution.cancellation import check_cancelled
 from ..vision.hands import CLOSE, MIN_SHARE, PALM, TIPS, Hands, rarely_whole
 from ..vision.pose import Poses
-from .time_series import MAX_FRAME_GAP, Measure, Measures, lasting, ramp, strongest
+from .time_series import MAX_FRAME_GAP, MIN_KNOWN, Measure, Measures, lasting, ramp, strongest
 
 TOUCH: Final = 0.25
 """Palms between two hands below which they touch: about the width of a finger, as keypoints are inside of fingers."""
@@ -48,13 +48,15 @@ def measure_hands(hands: Hands | None, poses: Poses) -> Measures:
     return found
 
 
-def _close(hands: Hands, poses: Poses) -> Measure:
-    """Hands fill the picture, and nobody they may belong to is seen."""
+def _close(hands: Hands, poses: Poses) -> Measure | None:
+    """Hands fill the picture, and nobody they may belong to is seen. None where neither hands nor people are seen."""
+    people = len(np.unique(poses.frame)) / max(len(hands.times), 1)
+    if hands.share() < MIN_KNOWN and people < MIN_KNOWN:
+        return None
     here = hands.times[hands.frame] if len(hands) else hands.times
     large = ramp(hands.median_palm(), 0.6 * CLOSE, 1.1 * CLOSE)
     often = ramp(hands.share(), 0.5 * MIN_SHARE, 1.5 * MIN_SHARE)
-    alone = ramp(len(np.unique(poses.frame)) / max(len(hands.times), 1), 0.8, 0.3)
-    return Measure(float(large * often * alone), float(here[0]), float(here[-1]))
+    return Measure(float(large * often * ramp(people, 0.8, 0.3)), float(here[0]), float(here[-1]))
 
 
 def _touch(hands: Hands) -> Measure | None:

@@ -49,6 +49,14 @@ def measured(*movements: Movement, times: np.ndarray = TIMES) -> dict[str, float
     return {name: measure.support for name, measure in found.items() if measure is not None}
 
 
+def people() -> Poses:
+    """One person who is seen as a whole in every frame."""
+    count = len(TIMES)
+    box, ones = np.array([[200, 50, 400, 450]], np.float32), np.ones(count, np.int64)
+    joints = np.full((count, 17, 3), 0.9, np.float32)
+    return Poses(TIMES, SIZE, np.arange(count), box.repeat(count, 0), ones.astype(np.float32), ones, joints)
+
+
 def still(x: float = 320, y: float = 300, palm: float = 100) -> Movement:
     return lambda t: placed(OPEN, x, y, palm)
 
@@ -62,24 +70,23 @@ def test_large_hands_fill_the_picture_and_small_ones_do_not(palm: float, close: 
 def test_a_hand_that_comes_by_does_not_fill_the_picture() -> None:
     seen = hands(still(palm=120))
     assert not seen.where(seen.frame < 4).large
-    found = measure_hands(seen.where(seen.frame < 4), Poses.empty(TIMES, SIZE))["hands_close"]
+    found = measure_hands(seen.where(seen.frame < 8), people())["hands_close"]
     assert found is not None and found.support < 0.3
 
 
-def test_no_hand_at_all_is_seen_not_to_fill_the_picture() -> None:
-    assert measured() == {"hands_close": 0.0}
+def test_hands_do_not_fill_a_picture_in_which_people_are_seen() -> None:
+    for seen in (hands(), hands(still(palm=120))):
+        found = measure_hands(seen, people())["hands_close"]
+        assert found is not None and found.support == 0
+
+
+def test_where_nothing_is_seen_nothing_is_known_of_hands() -> None:
+    assert measured() == {}
 
 
 def test_where_hands_were_not_looked_for_only_whole_people_tell_that_none_is_close() -> None:
-    nobody = Poses.empty(TIMES, SIZE)
-    ones = np.ones(len(TIMES), np.int64)
-    box, joints = np.array([[200, 50, 400, 450]], np.float32), np.full((1, 17, 3), 0.9, np.float32)
-    people = Poses(
-        TIMES, SIZE, np.arange(len(TIMES)), box.repeat(len(TIMES), 0), ones.astype(np.float32), ones,
-        joints.repeat(len(TIMES), 0),
-    )  # fmt: skip
-    assert measure_hands(None, nobody) == {}
-    far = measure_hands(None, people)
+    assert measure_hands(None, Poses.empty(TIMES, SIZE)) == {}
+    far = measure_hands(None, people())
     assert list(far) == ["hands_close"] and far["hands_close"] is not None and far["hands_close"].support == 0
 
 

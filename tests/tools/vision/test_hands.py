@@ -128,6 +128,32 @@ def test_clasped_hands_are_found_and_each_has_one_skeleton(wrestling: tuple[Pose
     assert ((x > 120) & (x < 300) & (y > 40) & (y < 200)).mean() > 0.9, "where the hands are clasped"
 
 
+def far_hand(shared: Path, frames: int, step: int = 0) -> Frames:
+    """A real hand, 22 pixels of palm, at the left of a grey picture of 768x432; it moves by `step` pixels a frame."""
+    source = open_clip(str(shared / "clips" / "apply_eye_makeup.avi"), 0, 1).frames().images[0]
+    one = Image.fromarray(source[60:225, 160:290]).resize((39, 50), Image.Resampling.LANCZOS)
+    images = np.full((frames, 432, 768, 3), 120, np.uint8)
+    for k in range(frames):
+        images[k, 250 : 250 + one.height, 60 + step * k : 60 + step * k + one.width] = np.asarray(one)
+    return Frames(images, np.arange(frames) / 8, 1.0)
+
+
+def test_a_hand_too_small_for_a_look_at_the_whole_picture_is_found_in_a_part_and_kept(shared: Path) -> None:
+    frames = far_hand(shared, 24, step=6)
+    none = [np.zeros((0, 4))] * 24
+    seen = [len(scores) for _, scores, _, _ in MEDIAPIPE_HANDS.hands(frames, none)]
+    first = seen.index(1)
+    assert 0 < first < 12 and set(seen[first:]) == {1}
+    numbers = {int(number) for _, _, _, tracks in MEDIAPIPE_HANDS.hands(frames, none) for number in tracks}
+    assert numbers == {1}
+
+
+def test_a_hand_at_a_wrist_is_found_at_once(shared: Path) -> None:
+    frames = far_hand(shared, 1)
+    (points, _, _, _), *_ = MEDIAPIPE_HANDS.hands(frames, [np.array([[20.0, 200.0, 150.0, 330.0]])])
+    assert len(points) == 1 and 60 < points[0, 9, 0] < 100 and 250 < points[0, 9, 1] < 300
+
+
 @pytest.mark.parametrize(
     ("clip", "crop"),
     [("apply_eye_makeup.avi", (150, 90, 290, 230)), ("arm_wrestling.mp4", (150, 60, 290, 190))],
