@@ -69,7 +69,7 @@ FINE_SIDE: Final = 320
 """Long side of fine frames in pixels."""
 MOTION_VERSION: Final = "9"
 """Version of the motion measurement: part of its cache key."""
-HANDS_VERSION: Final = "mediapipe-hands-1"
+HANDS_VERSION: Final = "mediapipe-hands-2"
 """Model and version of the hand estimator: part of its cache key."""
 
 _SPAN: Final = {"start": (Start, None), "end": (End, None)}
