@@ -411,7 +411,7 @@ def fine_frames(clip: Clip) -> Frames | None:
         return None
     count = int(np.clip(round((clip.end - clip.start) * FINE_RATE), 4, FINE_LIMIT))
     times = clip.start + (np.arange(count) + 0.5) * (clip.end - clip.start) / count
-    return read_frames(clip.path, times, max_side=FINE_SIDE, leaps=bool(clip.info.note))
+    return read_frames(clip.path, times, max_side=FINE_SIDE, size=clip.info.size)
 
 
 def _key(clip: Clip) -> tuple[object, ...]:

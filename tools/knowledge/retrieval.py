@@ -9,11 +9,14 @@ from itertools import zip_longest
 from typing import Final
 
 from .base import entries, index
-from .encoders import encoder, encoder_in_use, vectors
+from .encoders import WORDS, encoder, encoder_in_use, vectors
 from .entries import LABEL_LENGTH, MOST_SUB_ACTIONS, Definition, SubAction, one_line, words
 from .index import stems, verb
 from .meanings import meanings
 
+ENCODED: Final = 80
+"""Characters up to which a label is encoded. Longer ones are compared by words only: they are no names of actions, and
+encoding takes 100 times as long, half a second of processor time for ten of them."""
 NEAR: Final = 0.42
 """Least score, by words only, of an entry that a definition is composed from: about half the words, the verb counted
 twice."""
@@ -77,7 +80,7 @@ def define(label: str) -> Definition:
     """
     label = one_line(label)
     exact = _exact(label)
-    return entries()[exact] if exact else _composed(label, encoder_in_use())
+    return entries()[exact] if exact else _composed(label, encoder_in_use() if len(label) <= ENCODED else WORDS)
 
 
 def define_all(labels: Sequence[str]) -> dict[str, Definition]:
@@ -94,8 +97,8 @@ def encode_ahead(labels: Sequence[str]) -> None:
 
 @lru_cache(maxsize=64)
 def _unknown(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The labels without an entry, as the encoder reads them."""
-    lines = dict.fromkeys(one_line(label)[:LABEL_LENGTH] for label in labels)
+    """The labels without an entry that are encoded, as the encoder reads them."""
+    lines = dict.fromkeys(line for label in labels if len(line := one_line(label)) <= ENCODED)
     return tuple(label for label in lines if words(label) and not _exact(label))
 
 

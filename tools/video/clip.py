@@ -129,7 +129,7 @@ class _FrameCache:
         with lock:
             if not slot:
                 times = analysis_times(clip.start, clip.end)
-                slot.append(read_frames(clip.path, times, max_side=ANALYSIS_SIDE, leaps=bool(clip.info.note)))
+                slot.append(read_frames(clip.path, times, max_side=ANALYSIS_SIDE, size=clip.info.size))
             return slot[0]
 
 

@@ -34,17 +34,23 @@ _PICTURES: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Dis
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path, size: int = 0) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and the video stream that players choose, set up for decoding.
+
+    Args:
+        path: The file.
+        size: Bytes that are read, from the beginning; 0 is the whole file.
 
     Raises:
         UnreadableVideo: Not a video container, no decoder, or frames larger than `MAX_SIDE`.
         NoVideoStream: Only audio or a cover image.
     """
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    protocols = "file,subfile" if size else "file"
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": protocols, "max_pixels": str(MAX_PIXELS)}
     try:
         # The prefix "file:" makes names such as concat:a|b plain file names; some titles are not valid UTF-8.
-        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+        part = f"subfile,,start,0,end,{size},,:" if size else ""
+        container = av.open(f"{part}file:{path.absolute()}", options=options, metadata_errors="replace")
     except av.FFmpegError as error:
         raise UnreadableVideo(
             f"{path.name} cannot be read as a video ({error.strerror}); give an MP4, WebM, MKV, AVI or GIF file"

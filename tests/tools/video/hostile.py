@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 
 BITS = 14
 """Bars across the upper half of each painted frame: the frame's number in binary, white for 1, highest bit first."""
@@ -30,6 +32,11 @@ def number_of(image: np.ndarray) -> int:
     bars = image[height // 8 : height * 3 // 8].mean(axis=(0, 2))
     middles = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
     return int("".join("1" if bars[middle] > 127 else "0" for middle in middles), 2)
+
+
+def ffmpeg(*words: object) -> None:
+    """Run the ffmpeg that moviepy brings."""
+    subprocess.run([get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, words)], check=True)
 
 
 def write_video(

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 
 from video_star.tools.errors import BadInput, EmptyVideo, NoVideoStream, UnreadableVideo
-from video_star.tools.video import reader
 from video_star.tools.video.clip import open_clip
+from video_star.tools.video.decoder import Decoder
 from video_star.tools.video.reader import Frames, VideoInfo, play_frames, probe, read_frames
 
-from .hostile import HostileFiles, number_of, painted, write_video
+from .hostile import HostileFiles, ffmpeg, number_of, painted, write_video
 
 
 def numbers(frames: Frames) -> list[int]:
@@ -32,14 +31,14 @@ def numbers(frames: Frames) -> list[int]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The times of all frames that the reader decodes, needed or not."""
     times = []
-    real = reader._Reader._decoded
+    real = Decoder._decoded
 
-    def counted(self: reader._Reader, after_seek: bool) -> Iterator[tuple[float, VideoFrame]]:
-        for start, frame in real(self, after_seek):
+    def counted(self: Decoder, after_seek: bool, target: float) -> Iterator[tuple[float, float, VideoFrame]]:
+        for start, end, frame in real(self, after_seek, target):
             times.append(start)
-            yield start, frame
+            yield start, end, frame
 
-    monkeypatch.setattr(reader._Reader, "_decoded", counted)
+    monkeypatch.setattr(Decoder, "_decoded", counted)
     return times
 
 
@@ -301,11 +300,6 @@ def test_peak_memory_of_48_frames_stays_below_200_mb(tmp_path: Path) -> None:
     assert int(done.stdout) / 1024 < 200
 
 
-def ffmpeg(*words: object) -> None:
-    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, words)]
-    subprocess.run(command, check=True)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "before", "after"),
@@ -342,64 +336,6 @@ def test_the_span_is_that_of_the_pictures(
     assert [round(time * 10) for time in frames.times] == numbers(frames)
 
 
-FORMS = [
-    ("mp4", "libx264", ["-bf", "3"]),
-    ("mov", "mpeg4", ["-bf", "2"]),
-    ("mkv", "libx264", ["-x264-params", "open-gop=1:bframes=3:b-adapt=0"]),
-    ("webm", "libvpx", ["-deadline", "realtime"]),
-    ("avi", "libx264", ["-bf", "3"]),
-    ("avi", "mpeg4", ["-bf", "2"]),
-    ("avi", "mpeg4", ["-bf", "1"]),
-    ("ts", "libx264", ["-bf", "2"]),
-    ("mpg", "mpeg2video", ["-bf", "2"]),
-    ("flv", "flv", []),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
-def test_every_frame_asked_for_is_the_one_that_ffmpeg_shows_then(tmp_path: Path, seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    suffix, codec, options = FORMS[seed % len(FORMS)]
-    rate, count, sound = int(chance.choice([10, 25, 30])), int(chance.integers(40, 400)), int(chance.integers(0, 2))
-    rate = 25 if suffix == "mpg" else rate
-    late = float(chance.choice([0, 0, 3])) if suffix not in ("avi", "mpg") else 0
-    source = write_video(
-        tmp_path / "source.mp4", range(count), size=(160, 96), rate=rate, options={"preset": "ultrafast"}
-    )
-    path = tmp_path / f"film.{suffix}"
-    tone = ["-f", "lavfi", "-i", f"sine=r=44100:d={chance.integers(1, 30)}", "-map", 0, "-map", 1] if sound else []
-    tone += ["-c:a", "libopus"] if sound and suffix == "webm" else []
-    picture = ["-c:v", codec, "-pix_fmt", "yuv420p", "-b:v", "2M"]
-    group = ["-g", int(chance.integers(5, 120))]
-    ffmpeg("-itsoffset", late, "-i", source, *tone, *picture, *group, *options, "-fps_mode", "passthrough", path)
-    ffmpeg(
-        "-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", tmp_path / "raw"
-    )
-    shown = np.fromfile(tmp_path / "raw", np.uint8).reshape(-1, 96, 160, 3)
-    assert abs(len(shown) - count) <= 1 and probe(path).duration == pytest.approx(count / rate, abs=2.1 / rate)
-    for asked in (chance.uniform(0, (count - 1) / rate, 24), chance.uniform(0, (count - 1) / rate, 2)):
-        frames = read_frames(path, asked)
-        assert frames.note == ""
-        for time in asked:
-            found = int(np.searchsorted(frames.times, time + 1e-6, side="right")) - 1
-            assert abs(frames.times[found] + 0.5 / rate - time) <= 0.5 / rate + 0.002, (time, frames.times)
-        for time, image in zip(frames.times, frames.images, strict=True):
-            assert number_of(image) == number_of(shown[round(time * rate)]), (time, suffix, codec)
-
-
-@pytest.mark.slow
-def test_a_segment_of_a_stream_is_read_from_its_own_start(hostile: HostileFiles, tmp_path: Path) -> None:
-    ffmpeg("-i", hostile.plain, "-c", "copy", "-f", "dash", "-seg_duration", 2.5, tmp_path / "all.mpd")
-    head = (tmp_path / "init-stream0.m4s").read_bytes()
-    segments = [(tmp_path / f"chunk-stream0-0000{number}.m4s").read_bytes() for number in (2, 3, 4)]
-    for count, first in ((1, 25), (2, 25), (3, 25)):
-        path = tmp_path / "segment.mp4"
-        path.write_bytes(head + b"".join(segments[:count]))
-        assert probe(path).duration == pytest.approx(2.5 * count, abs=0.11)
-        assert numbers(read_frames(path, [0.0, 1.05, 2.45])) == [first, first + 10, first + 24]
-
-
 @pytest.mark.slow
 def test_of_several_streams_the_default_or_the_largest_is_read(hostile: HostileFiles, tmp_path: Path) -> None:
     small = ["-f", "lavfi", "-i", "color=black:s=64x36:r=25:d=0.04"]
@@ -414,25 +350,6 @@ def test_of_several_streams_the_default_or_the_largest_is_read(hostile: HostileF
         info = probe(tmp_path / name)
         assert (info.width, info.height) == (320, 240) and info.duration == pytest.approx(10, abs=0.2), name
         assert numbers(read_frames(tmp_path / name, [0.05, 5.05])) == [0, 50], name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("offsets", [(0, 0), (0, 5000, 0), (1000, 0), (0, 60)])
-def test_of_joined_streams_the_first_is_read_and_the_rest_is_noted(
-    hostile: HostileFiles, tmp_path: Path, offsets: tuple[int, ...]
-) -> None:
-    parts = []
-    for number, offset in enumerate(offsets):
-        part = tmp_path / f"{number}.ts"
-        ffmpeg("-i", hostile.plain, "-c", "copy", "-output_ts_offset", offset, part)
-        parts.append(part.read_bytes())
-    path = tmp_path / "joined.ts"
-    path.write_bytes(b"".join(parts))
-    clip = open_clip(str(path))
-    rest = 10 * (len(offsets) - 1)
-    assert clip.info.note == f"the clock of the file leaps after 10.0 s; the {rest:.1f} s after that are not looked at"
-    frames = clip.frames()
-    assert [round(time * 10) for time in frames.times] == numbers(frames) and len(frames) == 48
 
 
 def test_titles_that_are_not_text_are_ignored(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""How much work one read may take: the cost of a file is bounded by what is asked for, not by what the file holds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TOTAL: Final = 2**32
+"""Pixels decoded for one read: 2,000 frames of 1920x1080, about the processor time of one run on the bundled clip."""
+PER_BYTE: Final = 128
+"""Pixels that each byte of compressed video earns: videos of usual bit rates (HD at 4 Mbit/s and above) earn all their
+own pixels, so that only files which are small for their pixels are limited."""
+PACKET: Final = 2**15
+"""Pixels whose decoding takes as long as passing one packet to the decoder."""
+SKIPPED: Final = 2**11
+"""Pixels whose decoding takes as long as reading one packet that is not decoded."""
+
+
+class Budget:
+    """The work left for one read, of which each target has a share."""
+
+    def __init__(self) -> None:
+        self._left = TOTAL
+        self._kept = 0
+
+    def share(self, part: float) -> None:
+        """Begin a share: this part of what is left, all if 1 or more."""
+        self._kept = self._left - round(self._left * min(1.0, part))
+
+    def decode(self, pixels: int, size: int) -> None:
+        """Spend what decoding a packet takes: `pixels` of the frame, `size` in bytes of the packet."""
+        self._left -= PACKET + max(0, pixels - PER_BYTE * size)
+
+    def skip(self) -> None:
+        """Spend what reading a packet takes that is not decoded."""
+        self._left -= SKIPPED
+
+    @property
+    def share_is_spent(self) -> bool:
+        """Whether the current share is used up."""
+        return self._left <= self._kept
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left."""
+        return self._left <= 0
