@@ -6,8 +6,10 @@ import csv
 import hashlib
 import json
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from multiprocessing import get_context, parent_process
@@ -32,6 +34,8 @@ VERSION: Final = 1
 """Incremented when the same seed would give different clips."""
 TEST_ROUND: Final = 4
 """One of this many rounds of the base classes is for testing."""
+SMALLEST: Final = 2 * len(ACTIONS)
+"""Clips from which on every split has clips of each of its classes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,20 @@ def items(clips: int, seed: int, hard: bool = False) -> list[Item]:
         own = int.from_bytes(digest.digest()[8:], "big")
         selected.append(Item(digest.hexdigest()[:16], label, f"{ACTIONS[label].split}_{part}", own, hard))
     return selected
+
+
+def listing(data: Path, split: str) -> Path:
+    """The file that lists the clips of a split, such as `base_val`, of a data set.
+
+    Raises:
+        BadInput: The folder is no data set, or the split has no clips.
+    """
+    path = data / "splits" / "lists" / f"{split}.txt"
+    if not path.is_file():
+        raise BadInput(f"{path} is missing; give a data set that `video-star marionette make` wrote, and its split")
+    if not path.read_text(encoding="utf-8").strip():
+        raise BadInput(f"{split} has no clips; make at least {SMALLEST}: video-star marionette make {data} --clips ...")
+    return path
 
 
 def make(out: Path, clips: int, seed: int = 0, hard: bool = False, workers: int | None = None) -> list[Item]:
@@ -130,13 +148,27 @@ def _write_all(out: Path, missing: Sequence[Item], workers: int) -> Iterator[str
             yield write(out, item)
         return
     with ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn"), _follow_parent) as pool:
-        running = [pool.submit(write, out, item) for item in missing]
+        with _interrupts_blocked():
+            running = [pool.submit(write, out, item) for item in missing]
         try:
             for done in as_completed(running):
                 yield done.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C for the processes started meanwhile: they end with their parent, which alone answers it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow_parent() -> None:

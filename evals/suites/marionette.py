@@ -13,18 +13,20 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...graph.concurrency import wait_for
+from ..marionette.dataset import listing
 from ..marionette.knowledge import use_knowledge
 from ..metrics import Estimate, accuracy, harmonic_mean
 from ..runner import run_split
 from ..splits import Example, read_split, unique_labels
+from . import run
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def split(data: Path, name: str) -> list[Example]:
     """`base_train`, `base_val` or `novel_val` of a data set written by `video-star marionette make`."""
-    lists = data / "splits" / "lists"
-    return read_split(lists / f"{name}.txt", lists / f"marionette_{name.split('_')[0]}_labels.csv")
+    path = listing(data, name)
+    return read_split(path, path.with_name(f"marionette_{name.split('_')[0]}_labels.csv"))
 
 
 def correct(
@@ -74,4 +76,4 @@ def _line(name: str, base: Estimate, novel: Estimate, both: Estimate) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

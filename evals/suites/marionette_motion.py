@@ -17,7 +17,6 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from ...tools.errors import BadInput
 from ...tools.motion.measure_motion import measure_motion
 from ...tools.motion.motion_result import Motion
 from ...tools.motion_primitives import PRIMITIVES
@@ -26,7 +25,9 @@ from ...tools.video.clip import open_clip
 from ...tools.vision.engines import engine
 from ...tools.vision.pose import Poses, estimate_pose
 from ..marionette.annotations import Annotations
+from ..marionette.dataset import listing
 from ..marionette.knowledge import visible_primitives
+from . import run
 
 MEASURED: Final = 0.5
 """Support from which a primitive counts as measured."""
@@ -124,12 +125,10 @@ def main(
     clips: Annotated[int, typer.Option(min=0, help="Only so many, the first ones; 0 is all.")] = 0,
 ) -> None:
     """Print the table."""
-    listing = data / "splits" / "lists" / f"{split}.txt"
-    if not listing.is_file():
-        raise BadInput(f"{listing} is missing; give a data set that `video-star marionette make` wrote, and its split")
-    paths = [data / line.rsplit(maxsplit=1)[0] for line in listing.read_text(encoding="utf-8").splitlines()]
+    lines = listing(data, split).read_text(encoding="utf-8").splitlines()
+    paths = [data / line.rsplit(maxsplit=1)[0] for line in lines]
     print(table(*compare(paths[: clips or None])))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

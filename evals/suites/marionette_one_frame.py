@@ -17,6 +17,7 @@ from ..marionette.actions import ACTIONS, oracle
 from ..marionette.clip_renderer import Film, film
 from ..marionette.dataset import items
 from ..metrics import accuracy
+from . import run
 
 SIDE: Final = 32
 """Frames are scaled to this many pixels a side for comparison."""
@@ -82,4 +83,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -20,6 +20,7 @@ from ...graph.candidates import normalize_label
 from ...graph.records.trace import read, references
 from ...tools.execution.media_store import MediaStore
 from ..marionette.actions import ACTIONS
+from . import run
 
 TRAINED_ON = ("tools", "messages", "frames", "recognition")
 """Parts of a record that training reads; the request and the label are checked separately."""
@@ -69,4 +70,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

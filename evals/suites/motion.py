@@ -25,6 +25,7 @@ from ...tools.vision.pose import Poses
 from ..metrics import wilson
 from ..tabletop.renderer import DIRECTIONS, render, write
 from ..tabletop.scenarios import SCENARIOS
+from . import run
 
 TARGET: Final = 0.95
 TARGETED: Final = ("direction", "order", "count")
@@ -159,4 +160,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

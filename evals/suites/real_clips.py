@@ -23,6 +23,7 @@ from ...graph.candidates import normalize_label
 from ...graph.records.result import Recognition
 from ...graph.run import recognize
 from ...tools.knowledge import labels
+from . import run
 
 
 @dataclass(frozen=True)
@@ -97,4 +98,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from ...graph.run import run_record
 from ...tools.video.source import DEMO_CLIP
+from . import run
 
 ACTIONS = ["walk", "run", "hug", "wave"]
 
@@ -67,4 +68,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

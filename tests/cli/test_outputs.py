@@ -143,7 +143,7 @@ def test_an_interrupt_removes_unfinished_files(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from video_star.cli import _exit_at_once
+from video_star.interrupts import _exit_at_once
 from video_star.tools.output_files import replacing
 signal.signal(signal.SIGINT, _exit_at_once)
 with replacing(Path("page.html")) as part:

@@ -50,6 +50,30 @@ def test_interrupting_a_run_ends_it_at_once(walking_clip: Path) -> None:
     assert complained.splitlines()[-1] == "interrupted" and "Traceback" not in complained
 
 
+def test_an_interrupt_at_any_stage_ends_it_in_one_line_and_leaves_no_file(
+    warm: Path, walking_clip: Path, tmp_path: Path
+) -> None:
+    program = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+stage = sys.argv.pop(1)
+def interrupt(event, args):
+    if event == "import" and args[0] == stage:
+        os.kill(os.getpid(), signal.SIGINT)
+from video_star.__main__ import main
+sys.addaudithook(interrupt)
+main()
+"""
+    run = ("recognize", walking_clip, "--actions", "walk", *SPAN, "--report", "a.html", "--annotate", "a.mp4")
+    assert typed(*run, folder=tmp_path).code == 0
+    for output in ("a.html", "a.mp4"):
+        (tmp_path / output).unlink()
+    for stage in ("typer", "av", "langgraph", "moviepy.video.io.ffmpeg_writer"):
+        ended = typed(stage, *run, program=(sys.executable, "-c", program), folder=tmp_path, limit=250)
+        assert ended.code == 130 and ended.stderr == "interrupted\n", (stage, ended)
+        assert not list(tmp_path.iterdir()), stage
+
+
 def test_what_a_library_prints_stays_off_stdout(warm: Path, walking_clip: Path, tmp_path: Path) -> None:
     noisy = """
 import os, sys

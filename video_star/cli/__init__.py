@@ -5,18 +5,14 @@ Modules that are slow to import are imported inside the commands that need them.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated, Final, NoReturn, TextIO, cast
+from typing import Annotated, Final, TextIO, cast
 
 import typer
 
-from ..tools.output_files import UNFINISHED
+from ..interrupts import end_on_interrupt
 from . import doctor, marionette, models, recognize, serve, synthesize, traces
-from .errors import INTERRUPTED
 from .options import AgentCommand
 from .plain_text import PlainStream
 
@@ -61,24 +57,11 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of `video-star`."""
+    """Run the command line, on streams that print no control characters."""
+    end_on_interrupt()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # Characters that the terminal's encoding lacks are printed as escapes.
             stream.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = cast(TextIO, PlainStream(sys.stdout)), cast(TextIO, PlainStream(sys.stderr))
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _exit_at_once)
     app()
-
-
-def _exit_at_once(signal_number: int, frame: object) -> NoReturn:
-    """Handle Ctrl-C without waiting for tools that run in threads, as a normal exit would."""
-    if sys.stdout.isatty():
-        show_cursor = b"\x1b[?25h\n"
-        os.write(sys.stdout.fileno(), show_cursor)
-    for part in tuple(UNFINISHED):
-        with suppress(OSError):
-            part.unlink()
-    os.write(2, b"interrupted\n")
-    os._exit(INTERRUPTED)

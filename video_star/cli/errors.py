@@ -11,7 +11,6 @@ import typer
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
-INTERRUPTED: Final = 130
 
 
 @contextmanager

@@ -15,7 +15,9 @@ app = typer.Typer(help="Generate Marionette, clips of animated people.", no_args
 @app.command()
 def make(
     out: Annotated[Path, typer.Argument(help="New folder, or one of the same seed, which is resumed or extended.")],
-    clips: Annotated[int, typer.Option(help="Number of clips; a multiple of 48 balances the actions.")] = 960,
+    clips: Annotated[
+        int, typer.Option(help="Number of clips: a multiple of 48, from 96 on every split has clips.")
+    ] = 960,
     seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
     hard: Annotated[
         bool, typer.Option("--hard", help="Blur, occluders, camera shake, odd views, dim light, noise.")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,11 +20,14 @@ from video_star.evals.marionette import ACTIONS, Film, film, oracle
 from video_star.evals.marionette.actions import choreograph
 from video_star.evals.marionette.annotations import Annotations
 from video_star.evals.marionette.body import Body
-from video_star.evals.marionette.dataset import items, make, write
+from video_star.evals.marionette.dataset import SMALLEST, items, make, write
 from video_star.evals.marionette.skeleton import SIDES
 from video_star.evals.splits import read_split
+from video_star.evals.suites.marionette import split
 from video_star.tools.errors import BadInput
 from video_star.tools.video.reader import probe, read_frames
+
+from ...console import SCRIPT
 
 pytestmark = pytest.mark.slow
 
@@ -315,6 +320,38 @@ def test_a_killed_run_leaves_no_workers_and_only_whole_clips(tmp_path: Path) -> 
         assert Annotations.load(out / "annotations" / f"{name}.npz").label == next(
             i.label for i in chosen if i.id == name
         )
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers end")
+def test_an_interrupt_from_the_terminal_ends_parent_and_workers_in_one_line(tmp_path: Path) -> None:
+    """Ctrl-C reaches all processes of the group at once."""
+    running = subprocess.Popen(
+        [SCRIPT, "marionette", "make", tmp_path / "set", "--clips", "400", "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_until(lambda: any((tmp_path / "set" / "clips").glob("*.mp4")))
+    workers = children(running.pid)
+    os.killpg(running.pid, signal.SIGINT)
+    _, complained = running.communicate(timeout=250)
+    assert running.returncode == 130 and complained == b"interrupted\n" and workers
+    wait_until(lambda: all(ended(worker) for worker in workers))
+
+
+def test_a_data_set_without_clips_of_a_split_says_how_many_it_takes(tmp_path: Path) -> None:
+    assert {item.split for item in items(48, 0)} == {"base_train", "novel_test"}
+    assert {item.split for item in items(SMALLEST, 0)} == {"base_train", "base_test", "novel_test"}
+    make(tmp_path / "set", 2, workers=1)
+    with pytest.raises(BadInput, match=f"base_val has no clips; make at least {SMALLEST}"):
+        split(tmp_path / "set", "base_val")
+    for suite in ("marionette", "marionette_motion"):
+        words = ["--split", "base_val"] if suite == "marionette_motion" else ["--trace", str(tmp_path / "runs")]
+        program = [sys.executable, "-m", f"video_star.evals.suites.{suite}", str(tmp_path / "set"), *words]
+        refused = subprocess.run(program, capture_output=True, text=True)
+        assert refused.returncode and f"make at least {SMALLEST}" in refused.stderr, refused
+        assert refused.stderr.startswith("Error: ") and refused.stderr.count("\n") == 1
 
 
 def test_a_folder_with_other_content_is_refused(made: Path, tmp_path: Path) -> None:
