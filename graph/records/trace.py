@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -151,11 +152,11 @@ def read_numbered(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = json.loads(line, parse_float=_finite, parse_constant=_finite)
             except (ValueError, RecursionError):
                 if not line.endswith(b"\n"):
                     return
-                raise BadRecord(f"{path}, line {number}, is not JSON; remove the line") from None
+                raise BadRecord(f"{path}, line {number}, is not JSON of finite numbers; remove the line") from None
             where = f"{path}, line {number}"
             if not isinstance(record, dict) or record.get("schema") != SCHEMA:
                 raise BadRecord(f"{where}, does not have schema {SCHEMA}; it was written by another version")
@@ -163,6 +164,13 @@ def read_numbered(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise BadRecord(f"{where}, lacks {', '.join(sorted(missing))}; remove the line")
             check_shape(record, where)
             yield where, record
+
+
+def _finite(text: str) -> float:
+    """A number of a record; NaN, Infinity and 1e400 are no JSON, and printed again would spoil the output."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is not finite")
+    return value
 
 
 def recognition(record: Mapping[str, Any]) -> Recognition:

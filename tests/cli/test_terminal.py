@@ -65,7 +65,7 @@ sys.addaudithook(interrupt)
 main()
 """
     run = ("recognize", walking_clip, "--actions", "walk", *SPAN, "--report", "a.html", "--annotate", "a.mp4")
-    assert typed(*run, folder=tmp_path).code == 0
+    assert typed(*run, folder=tmp_path, limit=250).code == 0
     for output in ("a.html", "a.mp4"):
         (tmp_path / output).unlink()
     for stage in ("typer", "av", "langgraph", "moviepy.video.io.ffmpeg_writer"):

@@ -115,9 +115,34 @@ def test_whatever_stands_in_a_record_ends_in_one_line(answered: Answered, tmp_pa
             assert shown.stderr == "", (path, value)
 
 
-def test_a_deeply_nested_line_is_a_bad_record(tmp_path: Path) -> None:
-    (tmp_path / "runs.jsonl").write_text("[" * 200_000 + "\n")
-    assert error_of(invoke("show", tmp_path)) == "BadRecord"
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e400", "9" * 5000, "[" * 200_000, '{"a":' * 200_000, "\x00", ""]
+)
+def test_a_line_that_is_no_json_of_finite_numbers_is_named(answered: Answered, value: str, tmp_path: Path) -> None:
+    good = (answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8")
+    bad = json.dumps(_changed(json.loads(good), "recognition", "evidence", 0, "measured", value="HERE"))
+    (tmp_path / "runs.jsonl").write_text(good + bad.replace('"HERE"', value) + "\n" + good)
+    for words in ((), ("--json",), ("--report", tmp_path / "page.html")):
+        refused = invoke("show", tmp_path, *words)
+        assert error_of(refused) == "BadRecord" and "line 2, is not JSON" in refused.stderr and not refused.stdout
+
+
+def test_a_line_that_breaks_off_is_named_unless_it_is_the_last(answered: Answered, tmp_path: Path) -> None:
+    good = (answered.folder / "out" / "trace" / "runs.jsonl").read_bytes()
+    for cut in random.Random(1).sample(range(1, len(good) - 1), 12):
+        (tmp_path / "runs.jsonl").write_bytes(good[:cut] + b"\n" + good)
+        refused = invoke("show", tmp_path)
+        assert error_of(refused) == "BadRecord" and "line 1, " in refused.stderr, cut
+        (tmp_path / "runs.jsonl").write_bytes(good + good[:cut])
+        assert invoke("show", tmp_path, "--json").exit_code == 0, cut
+
+
+@pytest.mark.parametrize("schema", [None, 0, 2, "1", [1], {}])
+def test_a_record_of_another_schema_is_named(answered: Answered, schema: Any, tmp_path: Path) -> None:
+    good = json.loads((answered.folder / "out" / "trace" / "runs.jsonl").read_text(encoding="utf-8"))
+    (tmp_path / "runs.jsonl").write_text(json.dumps(good | {"schema": schema}) + "\n")
+    refused = invoke("show", tmp_path)
+    assert error_of(refused) == "BadRecord" and "line 1, does not have schema 1" in refused.stderr
 
 
 def test_export_names_the_damaged_record(answered: Answered, tmp_path: Path) -> None:
