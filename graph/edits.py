@@ -23,14 +23,12 @@ from .ranking import weights
 from .rendering import rewritten
 from .replies.sub_actions import MAX_SUB_ACTIONS
 from .replies.tool_calls import MAX_CALLS
-from .state import MAX_FRAMES, State
+from .state import MAX_FRAMES, Input, State
 
 FURTHER_ROUND: Final = "further_round"
 """Key in the input of tool_select in a further round: without it, tool_select starts a new run."""
-COMPUTED: Final = (
-    *("clip", "settings", "rounds", "timings", "began", "usage", "status", "notes"),
-    *("action", "ranking", "error", "error_type"),
-)
+_EDITABLE: Final = frozenset(("conversation", "frames", "evidence", "sub_actions", "asked", "seals"))
+COMPUTED: Final = tuple(State.__annotations__.keys() - Input.__annotations__.keys() - _EDITABLE)
 """Fields that only the run writes."""
 _ASKED: Final = ("video", "start", "end")
 """What was asked and cannot change once the video was looked at."""

@@ -192,6 +192,8 @@ REFUSED: dict[str, Edit] = {
     "notes": lambda state: {"notes": ["all is well"]},
     "action": lambda state: {"action": "hug"},
     "ranking": lambda state: {"ranking": [{"action": "hug", "score": 1.0}]},
+    "confidence": lambda state: {"confidence": 1.0},
+    "calibrated_on": lambda state: {"calibrated_on": "everything"},
     "error": lambda state: {"error": "none"},
     "error_type": lambda state: {"error_type": "None"},
     "seals": lambda state: {"seals": {}},

@@ -284,9 +284,7 @@ def test_a_client_cannot_pretend_not_to_be_served(dev: Dev, walking_clip: Path) 
     thread, _ = dev.stream(inputs(walking_clip), interrupt_before=["tool_exec"])
     dev.api.post(f"/threads/{thread}/state", json={"values": {"video": "/etc/passwd"}}).raise_for_status()
     assert dev.state(thread)["next"] == ["tool_exec"]
-    dev.stream(None, thread)
-    found = dev.state(thread)["values"]["evidence"]
-    assert found and all("lies outside the folders" in item["summary"] for item in found)
+    assert refusal(dev.stream(None, thread)[1])[0] == "BadEdit"
 
 
 def test_it_is_an_mcp_tool(dev: Dev, walking_clip: Path, finished: Finished) -> None:
