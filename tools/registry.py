@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .motion.motion_result import Motion
     from .video.reader import Frames
     from .vision.hands import Hands
+    from .vision.objects import Objects
     from .vision.people import People
     from .vision.pose import Poses
 
@@ -339,6 +340,18 @@ def _describe_video(
 
 def _detect_objects(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:
     from .drawing.annotators import ObjectAnnotator
+
+    found = found_objects(clip)
+    layers = [*body_layers(clip, None), (ObjectAnnotator(), found)]
+    return Finding(found.summary(poses_of(clip)), found, _overlays(clip, found.boxes, layers, max_frames))
+
+
+def found_objects(clip: Clip) -> Objects:
+    """The objects of a clip, cached.
+
+    Raises:
+        BadInput: The engine finds people only.
+    """
     from .vision.objects import Objects, detect_objects
 
     if (detector := engine().objects) is None:
@@ -346,9 +359,7 @@ def _detect_objects(clip: Clip, actions: Sequence[str], max_frames: int) -> Find
             f"{OBJECTS} needs an engine that finds objects, and {engine_name()} finds people only; set "
             "VIDEO_STAR_VISION, for example to yolo26n"
         )
-    found = cached(("Objects", *_key(clip), "objects"), Objects, lambda: detect_objects(clip.frames(), detector))
-    layers = [*body_layers(clip, None), (ObjectAnnotator(), found)]
-    return Finding(found.summary(poses_of(clip)), found, _overlays(clip, found.boxes, layers, max_frames))
+    return cached(("Objects", *_key(clip), "objects"), Objects, lambda: detect_objects(clip.frames(), detector))
 
 
 def body_layers(clip: Clip, hands: Hands | None) -> Layers:

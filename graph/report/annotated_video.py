@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 
-from ...tools.drawing.annotators import Layers, PeopleAnnotator, annotated
+from ...tools.drawing.annotators import Layers, ObjectAnnotator, PeopleAnnotator, annotated
 from ...tools.drawing.banner import Banner
 from ...tools.drawing.interpolation import found_at
-from ...tools.errors import SpanOutsideVideo, VideoStarError
+from ...tools.errors import VideoStarError
 from ...tools.output_files import check_different
-from ...tools.registry import body_layers, hands_of, people_of
+from ...tools.registry import OBJECTS, body_layers, found_objects, hands_of, people_of
 from ...tools.video.clip import ANALYSIS_SIDE, Clip, open_clip
 from ...tools.video.writer import Shown, write_video
 from .observations import PRECISION, Measured, happening
@@ -87,11 +87,10 @@ def _annotated(clip: Clip, recognition: Mapping[str, Any], max_side: int) -> Ite
         begin = max(begin, clip.start)
         scene = _enlarged(image)
         scale = max(scene.shape[:2]) / max(clip.info.width, clip.info.height)
-        for start, end, layers in overlays:
-            if start - PRECISION <= begin <= end + PRECISION:
-                now_found = [(annotator, found_at(result, begin)) for annotator, result in layers]
-                scene = annotated(scene, now_found, 0, scale)
-                break
+        for kind in overlays:
+            looked = (layers for start, end, layers in kind if start - PRECISION <= begin <= end + PRECISION)
+            found = [(annotator, found_at(result, begin)) for annotator, result in next(looked, ())]
+            scene = annotated(scene, found, 0, scale)
         now = happening(measured, begin, sub_actions) if measured else ()
         yield until - begin, banner.annotate(scene, f"{begin:.2f} s", now)
 
@@ -102,17 +101,19 @@ def _title(recognition: Mapping[str, Any]) -> str:
     return f"{recognition['action']}{' (degraded)' if recognition['status'] == 'degraded' else ''}"
 
 
-def _overlays(clip: Clip, evidence: Sequence[Mapping[str, Any]]) -> list[tuple[float, float, Layers]]:
-    """What the tools found, each with the seconds from and until which it looked; skeletons before boxes."""
-    found = []
-    for layers_of, tools in ((_bodies, ("track_motion", "estimate_pose")), (_boxes, ("detect_people",))):
+def _overlays(clip: Clip, evidence: Sequence[Mapping[str, Any]]) -> list[list[tuple[float, float, Layers]]]:
+    """What the tools found, each with the seconds from and until which it looked.
+
+    First of people, skeletons before boxes, and then of objects: of each kind the first that looked at a time is drawn.
+    """
+
+    def found_by(layers_of: Callable[[Clip], Layers], *tools: str) -> list[tuple[float, float, Layers]]:
         spans = [(item["start"], item["end"]) for item in evidence if item["tool"] in tools and item["status"] == "ok"]
-        for start, end in dict.fromkeys(spans):
-            try:
-                found.append((start, end, layers_of(clip.span(start, end))))
-            except SpanOutsideVideo:
-                continue
-    return found
+        within = [(start, end) for start, end in dict.fromkeys(spans) if start < clip.end and clip.start < end]
+        return [(start, end, layers_of(clip.span(start, end))) for start, end in within]
+
+    people = [*found_by(_bodies, "track_motion", "estimate_pose"), *found_by(_boxes, "detect_people")]
+    return [people, found_by(_objects, OBJECTS)]
 
 
 def _bodies(clip: Clip) -> Layers:
@@ -121,6 +122,10 @@ def _bodies(clip: Clip) -> Layers:
 
 def _boxes(clip: Clip) -> Layers:
     return [(PeopleAnnotator(), people_of(clip))]
+
+
+def _objects(clip: Clip) -> Layers:
+    return [(ObjectAnnotator(), found_objects(clip))]
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:

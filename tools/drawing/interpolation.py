@@ -1,4 +1,4 @@
-"""People and hands at any time, from those found in the analysed frames."""
+"""People, hands and objects at any time, from those found in the analysed frames."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from ..motion.time_series import MAX_FRAME_GAP
 from ..vision.hands import Hands
+from ..vision.objects import Objects
 from ..vision.people import People
 from ..vision.pose import Poses
 
 MAX_HOLD: Final = 0.125
 """Seconds from an analysed frame for which its people are shown where they cannot be interpolated."""
 
-F = TypeVar("F", People, Poses, Hands)
+F = TypeVar("F", People, Poses, Hands, Objects)
 
 
 def found_at(result: F, seconds: float) -> F:
@@ -25,7 +26,7 @@ def found_at(result: F, seconds: float) -> F:
     otherwise those of the nearest frame are taken, if it is at most `MAX_HOLD` away.
 
     Args:
-        result: People, poses or hands of a clip.
+        result: People, poses, hands or objects of a clip.
         seconds: Seconds of the video.
     """
     times = result.times
@@ -49,7 +50,8 @@ def _between(one: F, other: F, share: float) -> F:
     changes = {}
     for name in one.PER_DETECTION:
         first, second = getattr(one, name)[i], getattr(other, name)[j]
-        mixed = first if name in ("frame", "tracks") else ((1 - share) * first + share * second).astype(first.dtype)
+        is_float = np.issubdtype(first.dtype, np.floating)
+        mixed = ((1 - share) * first + share * second).astype(first.dtype) if is_float else first
         if name == "keypoints" and isinstance(one, Poses):
             # A keypoint that one frame does not show has no position there.
             mixed[..., 2] = np.minimum(first[..., 2], second[..., 2])

@@ -15,8 +15,10 @@ from video_star.graph.report import annotated_video
 from video_star.graph.report.annotated_video import preview, write_overlay
 from video_star.graph.report.observations import Measured, happening
 from video_star.graph.run import run_record
+from video_star.tools.drawing import interpolation
 from video_star.tools.drawing.annotators import track_colour
 from video_star.tools.drawing.banner import Banner
+from video_star.tools.vision.objects import Objects
 
 from ...tools.video.hostile import HostileFiles, number_of, write_video
 
@@ -170,6 +172,28 @@ def test_skeletons_are_drawn_only_where_a_tool_of_the_run_looked(
     for item in record["recognition"]["evidence"]:
         item["status"] = "unavailable"
     assert annotated() == [False] * 30
+
+
+def test_objects_are_drawn_beside_people_where_a_tool_looked_for_them(
+    walked: tuple[Record, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = copy.deepcopy(walked[0])
+    monkeypatch.setenv("VIDEO_STAR_HOME", str(walked[1]))
+    record["recognition"]["evidence"].append({"tool": "detect_objects", "status": "ok", "start": 1.5, "end": 2.0})
+    drawn: list[tuple[str, float]] = []
+    real = interpolation.found_at
+
+    def found_at(result: Any, seconds: float) -> Any:
+        drawn.append((type(result).__name__, round(seconds, 1)))
+        return real(result, seconds)
+
+    one, nothing = np.zeros(1, np.int64), np.zeros((1, 4), np.float32)
+    cup = Objects(np.array([1.7]), (768, 576), one, nothing + 9, np.ones(1, np.float32), np.array(["cup"]), one + 1)
+    monkeypatch.setattr(annotated_video, "found_objects", lambda clip: cup)
+    monkeypatch.setattr(annotated_video, "found_at", found_at)
+    write_overlay(record, tmp_path / "out.mp4")
+    assert [time for kind, time in drawn if kind == "Poses"] == pytest.approx(np.arange(10, 20) / 10)
+    assert [time for kind, time in drawn if kind == "Objects"] == pytest.approx([1.5, 1.6, 1.7, 1.8, 1.9])
 
 
 def test_the_preview_is_the_same_video_in_small(

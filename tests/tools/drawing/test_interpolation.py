@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from video_star.tools.drawing.interpolation import found_at
+from video_star.tools.vision.hands import Hands
+from video_star.tools.vision.objects import Objects
 from video_star.tools.vision.people import People
 from video_star.tools.vision.pose import Poses
 
@@ -48,3 +50,16 @@ def test_a_keypoint_hidden_in_one_frame_is_not_shown_between_them() -> None:
     (between,) = found_at(poses, 0.025).keypoints
     assert between[3, 2] == pytest.approx(0.2) and between[4].tolist() == pytest.approx([2, 2, 0.9])
     assert len(found_at(Poses.empty(seen.times, seen.size), 0.05)) == 0
+
+
+def test_hands_and_objects_are_interpolated_too() -> None:
+    frame, tracks, ones = np.array([0, 1]), np.array([1, 1]), np.ones(2, np.float32)
+    keypoints = np.zeros((2, 21, 3), np.float32)
+    keypoints[1] = 8
+    times, size = np.array([0.0, 0.1]), (640, 480)
+    hands = Hands(times, size, frame, keypoints, ones, ones, tracks)
+    assert np.allclose(found_at(hands, 0.025).keypoints, 2) and len(found_at(hands, 0.3)) == 0
+    boxes = np.array([[0, 0, 10, 10], [8, 0, 18, 10]], np.float32)
+    things = Objects(times, size, frame, boxes, ones, np.array(["cup", "cup"]), tracks)
+    between = found_at(things, 0.025)
+    assert between.boxes[0].tolist() == pytest.approx([2, 0, 12, 10]) and between.names.tolist() == ["cup"]
