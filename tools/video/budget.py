@@ -43,3 +43,17 @@ class Budget:
     def is_spent(self) -> bool:
         """Whether nothing is left."""
         return self._left <= 0
+
+
+class Unlimited(Budget):
+    """A budget that is never spent, for who wants every frame."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def share_is_spent(self) -> bool:
+        """Never."""
+        return False

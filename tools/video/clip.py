@@ -59,7 +59,7 @@ class Clip:
 
     def play(self, max_side: int) -> Iterator[tuple[float, float, np.ndarray]]:
         """Every frame of the clip, one at a time; arguments and values as those of `play_frames`."""
-        return play_frames(self.path, self.start, self.end, max_side=max_side, leaps=bool(self.info.note))
+        return play_frames(self.path, self.start, self.end, max_side=max_side, size=self.info.size)
 
 
 def open_clip(

@@ -193,8 +193,11 @@ class Decoder(Selection[VideoFrame]):
     def _skip_unneeded(self, packet: Packet[VideoStream], latest: list[float]) -> None:
         """Let the decoder drop a frame that no target shows and no other frame references.
 
-        No target shows it if a later one, already sent, also starts before the next target.
+        No target shows it if a later one, already sent, also starts before the next target. Without
+        targets, all are needed.
         """
+        if not self._targets:
+            return
         skip: Literal["DEFAULT", "NONREF"] = "DEFAULT"
         if packet.pts is not None:
             begin = self._seconds(packet.pts, 0.0)

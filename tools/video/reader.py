@@ -138,6 +138,36 @@ def read_frames(
     return Frames(images[: len(starts)], np.array(starts, np.float64), scale, selection.note())
 
 
+def play_frames(
+    path: Path, start: float, end: float, *, max_side: int | None = None, size: int = 0
+) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Every frame shown between two times, as `(from, until, image)`; one is decoded at a time.
+
+    Times are seconds from the start of the video. The first frame shown may begin before `start`. Each is shown until
+    the next begins; the last until `end`, or until the end of what can be read.
+
+    Args:
+        path: The file.
+        start: Seconds.
+        end: Seconds; above `start`.
+        max_side: As in `read_frames`.
+        size: As in `read_frames`.
+
+    Raises:
+        UnreadableVideo: As for `probe`.
+        NoVideoStream: As for `probe`.
+        EmptyVideo: As for `probe`.
+    """
+    shape: tuple[int, int] | None = None
+    with _selection(path, [], size) as selection:
+        for begin, until, frame in selection.played(start, end):
+            shape = shape or _target_size(selection.size_of(frame), max_side)[0]
+            check_cancelled()
+            yield begin, until, selection.image_of(frame, *shape)
+    if shape is None:
+        raise EmptyVideo(_empty(path))
+
+
 @contextmanager
 def _selection(path: Path, targets: Sequence[float], size: int) -> Iterator[Selection[Any]]:
     """The frames of a file at `targets` (seconds, increasing)."""

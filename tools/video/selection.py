@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from .budget import Budget
+from .budget import Budget, Unlimited
 
 Frame = TypeVar("Frame")
 
@@ -30,7 +30,7 @@ class Selection(ABC, Generic[Frame]):
     def __init__(self, targets: Sequence[float]) -> None:
         """`targets` are seconds, increasing."""
         self._targets = targets
-        self._budget = Budget()
+        self._budget = Budget() if targets else Unlimited()
         self._frames: Iterator[tuple[float, float, Frame]] = iter(())
         self._next: tuple[float, float, Frame] | None = None
         self._end = 0.0
@@ -59,6 +59,17 @@ class Selection(ABC, Generic[Frame]):
             self._compare(target, given, current[1])
             if new:
                 yield given, current[2]
+
+    def played(self, start: float, end: float) -> Iterator[tuple[float, float, Frame]]:
+        """Every frame shown between two times, with the seconds from and until which it is shown; without targets."""
+        self._begin()
+        if self._next is not None:
+            self._approach(start + TOLERANCE, self._next[0])
+        while self._next is not None and self._next[0] < end - TOLERANCE:
+            (begin, last, frame), self._next = self._next, next(self._frames, None)
+            until = max(last, max(begin, start) + _TAIL) if self._next is None else self._next[0]
+            if min(end, until) > max(begin, start + TOLERANCE):
+                yield begin, min(end, until), frame
 
     def note(self) -> str:
         """A sentence on what could not be read; empty if nothing failed."""
