@@ -10,9 +10,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
-from langgraph.types import RetryPolicy, Send
+from langgraph.types import Send
 
-from ..tools.errors import PolicyBusy, PolicyUnavailable
+from ..tools.errors import PolicyUnavailable
 from ..tools.execution.cancellation import run_in_daemon_thread
 from ..tools.execution.chat_model import ToolModel
 from ..tools.registry import Tool, ToolName
@@ -112,12 +112,11 @@ def build_graph(
     allowed = None if allowed_models is None else frozenset(allowed_models)
     host = Host(context or Context(), policy, chat_models or {}, tools or {}, allowed)
     builder: Builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
-    retry = RetryPolicy(max_attempts=3, initial_interval=0.5, retry_on=PolicyBusy)
-    builder.add_node("tool_select", Node(tool_select, host, select_seconds), retry_policy=retry)
+    builder.add_node("tool_select", Node(tool_select, host, select_seconds))
     builder.add_node("tool_exec", Node(tool_exec, host))
     builder.add_node("fuse", Node(fuse, host))
-    builder.add_node("decompose", Node(decompose, host), retry_policy=retry)
-    builder.add_node("score", Node(score, host), retry_policy=retry)
+    builder.add_node("decompose", Node(decompose, host))
+    builder.add_node("score", Node(score, host))
     builder.add_edge(START, "tool_select")
     builder.add_conditional_edges("tool_select", _tools_wanted)
     builder.add_edge("tool_exec", "fuse")

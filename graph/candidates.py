@@ -22,9 +22,11 @@ MAX_LENGTH: Final = 300
 def normalize_label(label: str) -> str:
     """The label without the differences that do not matter: case, runs of space, underscore and hyphen, outer quotes.
 
-    Two labels are the same candidate exactly if their normalized forms are equal.
+    Nor does space after an opening bracket, by which control tokens are escaped (see `control_tokens`). Two labels are
+    the same candidate exactly if their normalized forms are equal.
     """
-    return re.sub(r"[\s_\-]+", " ", label.strip(" \t\r\n\"'`*.").casefold()).strip()
+    spaced = re.sub(r"[\s_\-]+", " ", label.strip(" \t\r\n\"'`*.").casefold()).strip()
+    return re.sub(r"(?<=[<\[]) ", "", spaced)
 
 
 def normalize_words(text: str) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from ..tools.execution.cancellation import ended
@@ -117,6 +119,43 @@ def _run_on_own_loop(work: Coroutine[Any, Any, T]) -> T:
 
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     return outcome.result()
+
+
+@dataclass(frozen=True)
+class _End:
+    """The end of an iterator, and the error that ended it, if any."""
+
+    error: BaseException | None = None
+
+
+def iterate(items: AsyncIterator[T]) -> Iterator[T]:
+    """The items of an async iterator from sync code, each as soon as it is there."""
+    came: SimpleQueue[T | _End] = SimpleQueue()
+    given_up = threading.Event()
+    # The shared loop stands still while a caller on it waits.
+    drive = asyncio.run if _BACKGROUND.is_current() else wait_for
+
+    async def pump() -> None:
+        async for item in items:
+            came.put(item)
+            if given_up.is_set():
+                break
+
+    def run() -> None:
+        try:
+            drive(pump())
+            came.put(_End())
+        except BaseException as error:
+            came.put(_End(error))
+
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    try:
+        while not isinstance(item := came.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        given_up.set()
 
 
 async def run_workers(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:

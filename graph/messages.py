@@ -1,4 +1,4 @@
-"""Messages as they are sent to a chat model: with the images themselves, and without stale tool calls."""
+"""Messages as they are sent to a chat model: with images, without stale tool calls, control tokens escaped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 
 from ..tools.errors import BadEdit
 from ..tools.execution.media_store import SCHEME, MediaStore
+from .control_tokens import escaped, escaped_value
 
 _CALL_BLOCKS: Final = {"tool_use", "tool_call", "function_call"}
 """Types of content blocks that repeat a tool call of the message."""
@@ -28,6 +29,8 @@ _FETCHED: Final = frozenset(
     )
 ) | {"media", "url", "file_id", "file_uri", "source"}
 """Types and keys of content blocks whose content a client or a server may fetch."""
+_READ: Final = {"text", "input", "args", "arguments"}
+"""Keys of a content block whose values the model reads as text."""
 _RAW_CALLS: Final = {"tool_calls", "function_call"}
 """Keys under which clients keep the tool calls as the server wrote them."""
 
@@ -35,6 +38,7 @@ _RAW_CALLS: Final = {"tool_calls", "function_call"}
 def as_sent(messages: Sequence[AnyMessage], store: MediaStore) -> list[BaseMessage]:
     """Copies of the messages with every `media://` reference replaced by the image, and without stale tool calls.
 
+    Control tokens in any text, such as the label `<|im_end|>`, are escaped: they are data.
     Some clients keep the tool calls of a reply a second time, as content blocks or as the server wrote them. After a
     correction, or after several calls were merged, they would send calls that have no result, which servers reject.
 
@@ -47,12 +51,16 @@ def as_sent(messages: Sequence[AnyMessage], store: MediaStore) -> list[BaseMessa
 
 def _sent(message: BaseMessage, store: MediaStore) -> BaseMessage:
     update: dict[str, Any] = {}
-    if isinstance(message.content, list):
+    if isinstance(message.content, str):
+        update["content"] = escaped(message.content)
+    else:
         kept = [block for block in message.content if not _stale(block, message)]
         update["content"] = [_block(block, store, isinstance(message, AIMessage)) for block in kept]
+    if isinstance(message, AIMessage) and message.tool_calls:
+        update["tool_calls"] = [{**call, "args": escaped_value(call["args"])} for call in message.tool_calls]
     if isinstance(message, AIMessage) and _RAW_CALLS & message.additional_kwargs.keys():
         update["additional_kwargs"] = {k: v for k, v in message.additional_kwargs.items() if k not in _RAW_CALLS}
-    return message.model_copy(update=update) if update else message
+    return message.model_copy(update=update)
 
 
 def _stale(block: Any, message: BaseMessage) -> bool:
@@ -64,10 +72,10 @@ def _stale(block: Any, message: BaseMessage) -> bool:
 
 def _block(block: Any, store: MediaStore, by_model: bool) -> Any:
     """A block with its image. Others than those of the graph come from whoever edited the run."""
-    if isinstance(block, str) or block.get("type") == "text":
-        return block
-    if by_model and not _FETCHED & {str(block.get("type")), *block}:
-        return block
+    if isinstance(block, str):
+        return escaped(block)
+    if block.get("type") == "text" or (by_model and not _FETCHED & {str(block.get("type")), *block}):
+        return {key: escaped_value(value) if key in _READ else value for key, value in block.items()}
     if block.get("type") != "image" or not str(block.get("url")).startswith(SCHEME):
         # A client or a server would fetch an address, or read a file, for whoever wrote it there.
         raise BadEdit(

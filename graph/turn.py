@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langchain_core.runnables import Runnable
 
 from ..tools.errors import PolicyUnavailable
 from ..tools.execution.media_store import MediaStore, default_store
+from ..tools.execution.model_failures import model_failure, timed_out
+from ..tools.execution.retries import retried
 from .messages import as_sent
-from .policies.errors import is_cut, policy_failure, timed_out, token_limit
 from .policies.grammar import Form
+from .policies.token_limit import is_cut, token_limit
 from .prompts import LONGEST_REPEATED, by_policy, correction, plain
 from .records.token_track import TOKEN_TRACK
 from .replies.errors import MalformedReply
@@ -55,29 +57,34 @@ class Turn:
     """Grammar or tool call that constrains the reply, as far as the policy supports it; None: unconstrained."""
 
     async def ask(self, messages: Sequence[AnyMessage]) -> AIMessage:
-        """The policy's reply to the conversation.
+        """The policy's reply to the conversation. A request that fails is repeated as far as that may help.
+
+        Only the request is repeated, not the node: a reply that came whole is not asked for, and paid, twice.
 
         Raises:
-            PolicyBusy: The policy failed in a way that a retry may cure.
+            PolicyBusy: The policy failed in a way that a further retry may cure.
             PolicyUnavailable: The policy or its server failed in any other way.
         """
         store = default_store()
         sent = await asyncio.to_thread(as_sent, messages, store)
-        model = self._bound()
-        try:
-            async with asyncio.timeout(self.seconds):
-                reply = await model.ainvoke(sent)
-        except TimeoutError as error:
-            raise timed_out("the policy", self.seconds) from error
-        except PolicyUnavailable:
-            raise
-        except Exception as error:
-            raise policy_failure(error, self.usage.node) from error
+        reply = await retried(lambda: self._reply(sent))
         self.usage.add_reply(reply)
         reply = by_policy(reply, self.usage.node)
         if TOKEN_TRACK in reply.response_metadata:
             await asyncio.to_thread(_store_tokens, reply, store)
         return reply
+
+    async def _reply(self, sent: Sequence[BaseMessage]) -> AIMessage:
+        """The reply to one request."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await self._bound().ainvoke(list(sent))
+        except TimeoutError as error:
+            raise timed_out("the policy", self.seconds) from error
+        except PolicyUnavailable:
+            raise
+        except Exception as error:
+            raise model_failure(error, f"the policy failed in {self.usage.node}") from error
 
     async def ask_for(
         self,

@@ -21,7 +21,9 @@
     * OutputNotAllowed
   * MissingExtra            an optional package is not installed
   * PolicyUnavailable       the policy failed: the run ends with status `failed`
-    * PolicyBusy            the same, but a retry may help; the graph retries by itself
+    * PolicyUnreachable     no connection to its server: nothing listens there, or the host does not exist
+    * PolicyBusy            a retry may help; the graph retries by itself
+      * PolicyDisconnected  the connection to its server broke; retried more often, because that costs little
     * OutdatedThread        the embedded policy cannot continue a thread of an earlier version
   * UnusableAnswer          the policy answered, but not usably: the run ends with status `failed`
   * ToolUnavailable         a tool failed: the run continues without its evidence
@@ -131,8 +133,16 @@ class PolicyUnavailable(VideoStarError):
         self.public = public
 
 
+class PolicyUnreachable(PolicyUnavailable):
+    """No connection to the server of the policy's model: it is refused, or the host is unknown or has no route."""
+
+
 class PolicyBusy(PolicyUnavailable):
-    """A failure of the policy for which a retry may help: time limit, lost connection, throttling, server error."""
+    """A failure of the policy for which a retry may help: time limit, throttling, server error, lack of memory."""
+
+
+class PolicyDisconnected(PolicyBusy):
+    """The connection to the server of the policy's model broke before the whole reply had come."""
 
 
 class OutdatedThread(PolicyUnavailable):

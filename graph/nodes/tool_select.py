@@ -20,8 +20,8 @@ from ..candidates import checked_actions
 from ..edits import checked_question, starts_run
 from ..frames import policy_frames
 from ..host import Host, offered_tools, tool_schemas
-from ..policies.errors import is_cut
 from ..policies.grammar import choice_form
+from ..policies.token_limit import is_cut
 from ..prompts import Request, by_graph, next_request, opening, plain
 from ..replies.errors import MalformedReply
 from ..replies.tool_calls import MAX_CALLS, normalize_calls, validated_calls

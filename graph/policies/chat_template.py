@@ -17,6 +17,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from ..control_tokens import escaped
 from ..records.content import content_blocks
 from .families import QWEN2_5_VL
 
@@ -99,7 +100,7 @@ def to_chat(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _chat(message: Mapping[str, Any]) -> dict[str, Any]:
     turn: dict[str, Any] = {
         "role": message["role"],
-        "content": [_part(block) for block in content_blocks(message["content"])],
+        "content": [_part(block, message["role"]) for block in content_blocks(message["content"])],
     }
     if message.get("tool_calls"):
         turn["tool_calls"] = [
@@ -109,5 +110,8 @@ def _chat(message: Mapping[str, Any]) -> dict[str, Any]:
     return turn | {key: message[key] for key in ("name", "tool_call_id") if message.get(key) is not None}
 
 
-def _part(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "text", "text": block["text"]} if block["type"] == "text" else {"type": block["type"]}
+def _part(block: Mapping[str, Any], role: str) -> dict[str, Any]:
+    if block["type"] != "text":
+        return {"type": block["type"]}
+    # What was sent to the model was escaped; what it wrote itself stays as it is.
+    return {"type": "text", "text": block["text"] if role == "assistant" else escaped(block["text"])}

@@ -14,11 +14,19 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field, SecretStr
 
 from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ...tools.execution.model_failures import (
+    Backend,
+    broken_off,
+    no_answer,
+    not_an_answer,
+    refusal,
+    shortened,
+    timed_out,
+)
 from ..concurrency import wait_for
 from ..state import MAX_SECONDS
 from .base import ChatPolicy, ToolSchemas
 from .dashscope_messages import to_chunk, to_dashscope, to_message, to_tool_choice, to_usage
-from .errors import Backend, broken_off, no_answer, not_an_answer, refusal, shortened, timed_out
 
 if TYPE_CHECKING:
     import aiohttp
@@ -64,6 +72,11 @@ class DashScopePolicy(ChatPolicy):
         return "dashscope"
 
     @property
+    def model_name(self) -> str:
+        """The name of the model."""
+        return self.model
+
+    @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model, "temperature": self.temperature, "seed": self.seed}
 
@@ -96,7 +109,7 @@ class DashScopePolicy(ChatPolicy):
             choice = self._choice(response, once)
             message = to_message(choice["message"])
             message.usage_metadata = to_usage(response)
-            message.response_metadata = self._metadata(response, choice["finish_reason"])
+            message.response_metadata = _metadata(request["model"], response, choice["finish_reason"])
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     async def _astream(
@@ -106,20 +119,27 @@ class DashScopePolicy(ChatPolicy):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        import aiohttp
+
         request = {**self._request(messages, stop, kwargs), "stream": True, "incremental_output": True}
         finish, response = None, None
         async with self._exchange() as (session, once):
-            async for response in await _conversation().call(session=session, **request):
-                choice = self._choice(response, once)
-                if choice.get("finish_reason") not in (None, "", "null"):
-                    finish = choice["finish_reason"]
-                yield ChatGenerationChunk(message=to_chunk(choice["message"]))
+            try:
+                async for response in await _conversation().call(session=session, **request):
+                    choice = self._choice(response, once)
+                    if choice.get("finish_reason") not in (None, "", "null"):
+                        finish = choice["finish_reason"]
+                    yield ChatGenerationChunk(message=to_chunk(choice["message"]))
+            except (aiohttp.ClientError, _Unsent):
+                # A reply that came whole is taken, and not paid twice, even if its connection broke afterwards.
+                if finish is None:
+                    raise
             if response is None or finish is None:
                 raise broken_off(self.base_url, "ended its answer early; try again")
             usage = to_usage(response)
         # Every chunk repeats usage and identity, and LangChain sums chunks up.
         last = AIMessageChunk(content="", usage_metadata=usage, chunk_position="last")
-        last.response_metadata = self._metadata(response, finish)
+        last.response_metadata = _metadata(request["model"], response, finish)
         yield ChatGenerationChunk(message=last)
 
     @asynccontextmanager
@@ -161,9 +181,6 @@ class DashScopePolicy(ChatPolicy):
         choice: Mapping[str, Any] = response.output["choices"][0]
         return choice
 
-    def _metadata(self, response: Any, finish: str | None) -> dict[str, Any]:
-        return {"model_name": self.model, "request_id": response.request_id, "finish_reason": finish}
-
     @contextmanager
     def _failures(self, once: _Exchange) -> Iterator[None]:
         """Raise failures as typed errors with a remedy."""
@@ -179,7 +196,7 @@ class DashScopePolicy(ChatPolicy):
             raise timed_out(self.base_url, self.seconds) from error
         except (_Unsent, aiohttp.ClientConnectionError) as error:
             check = "DASHSCOPE_HTTP_BASE_URL sets another"
-            raise no_answer(self.base_url, self._described(error), check) from error
+            raise no_answer(self.base_url, error, self._described(error), check) from error
         except aiohttp.ClientPayloadError as error:
             raise broken_off(self.base_url, f"cut off its answer; try again ({self._described(error)})") from error
         except Exception as error:
@@ -239,6 +256,10 @@ class _Exchange:
             response.close()
             raise ValueError(f"the response is {response.content_type}")
         return response
+
+
+def _metadata(model: str, response: Any, finish: str | None) -> dict[str, Any]:
+    return {"model_name": model, "request_id": response.request_id, "finish_reason": finish}
 
 
 def make(model: str, temperature: float = 0.0, seed: int = 0, max_tokens: int | None = None) -> DashScopePolicy:

@@ -47,11 +47,15 @@ def to_dashscope(message: BaseMessage) -> dict[str, Any]:
     Raises:
         ValueError: A block is neither text nor image.
     """
+    if isinstance(message, AIMessage):
+        return _model_turn(message)
     parts = [_part(block) for block in (message.content if isinstance(message.content, list) else [message.content])]
     if isinstance(message, ToolMessage):
         return {"role": "tool", "content": parts, "tool_call_id": message.tool_call_id}
-    if not isinstance(message, AIMessage):
-        return {"role": "system" if isinstance(message, SystemMessage) else "user", "content": parts}
+    return {"role": "system" if isinstance(message, SystemMessage) else "user", "content": parts}
+
+
+def _model_turn(message: AIMessage) -> dict[str, Any]:
     calls = [
         {
             "id": call["id"],
@@ -73,6 +77,9 @@ def _part(block: str | Mapping[str, Any]) -> dict[str, str]:
         return {"image": f"data:{block['mime_type']};base64,{block['base64']}"}
     if block.get("type") == "image" and block.get("url"):
         return {"image": block["url"]}
+    if block.get("type") == "image_url":
+        given = block["image_url"]
+        return {"image": given["url"] if isinstance(given, Mapping) else given}
     raise ValueError(f"DashScope takes text and images here, not a block of type {block.get('type')!r}")
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,6 +21,7 @@ from PIL import Image
 from pydantic import Field
 
 from ...tools.errors import MissingExtra, UnknownPolicy
+from ..control_tokens import escaped
 from . import chat_template
 from .base import ToolSchemas
 from .families import family_of_type
@@ -184,7 +186,7 @@ def around(model: Any, processor: Any) -> Loaded:
 def _own_template(processor: Any) -> Callable[..., str]:
     def render(chat: Sequence[Any], tools: ToolSchemas = (), *, ask: bool) -> str:
         text: str = processor.apply_chat_template(
-            [_without_control_tokens(turn) for turn in chat],
+            [_escaped(turn) for turn in chat],
             tools=list(tools) or None,
             tokenize=False,
             add_generation_prompt=ask,
@@ -194,12 +196,9 @@ def _own_template(processor: Any) -> Callable[..., str]:
     return render
 
 
-def _without_control_tokens(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """The turn with `<|` in its text written `< |`, as this package's template does: no text is a control token."""
-    parts = [
-        {**part, "text": part["text"].replace("<|", "< |")} if part["type"] == "text" else part
-        for part in turn["content"]
-    ]
+def _escaped(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """The turn without control tokens in its text, which this package's template escapes by itself."""
+    parts = [{**part, "text": escaped(part["text"])} if part["type"] == "text" else part for part in turn["content"]]
     return {**turn, "content": parts}
 
 
@@ -220,6 +219,11 @@ class TransformersPolicy(TokenPolicy):
         return "transformers"
 
     @property
+    def model_name(self) -> str:
+        """The name of the checkpoint, without its folder."""
+        return Path(self.path).name
+
+    @property
     def takes_grammar(self) -> bool:
         """Whether xgrammar, which constrains the output by the grammar, is installed."""
         return find_spec("xgrammar") is not None
@@ -233,7 +237,7 @@ class TransformersPolicy(TokenPolicy):
     ) -> ChatResult:
         loaded = self._load()
         request = self._request(loaded, messages, **kwargs)
-        return to_result(_reply(loaded, request, loaded.engine.submit(request).result()))
+        return to_result(_reply(loaded, request, loaded.engine.submit(request).result()), self.model_name)
 
     async def _agenerate(
         self,
@@ -244,7 +248,8 @@ class TransformersPolicy(TokenPolicy):
     ) -> ChatResult:
         loaded = await asyncio.to_thread(self._load)
         request = await asyncio.to_thread(self._request, loaded, messages, **kwargs)
-        return to_result(_reply(loaded, request, await asyncio.wrap_future(loaded.engine.submit(request))))
+        done = await asyncio.wrap_future(loaded.engine.submit(request))
+        return to_result(_reply(loaded, request, done), self.model_name)
 
     async def _astream(
         self,
@@ -277,7 +282,7 @@ class TransformersPolicy(TokenPolicy):
                     yield chunk
         finally:
             future.cancel()
-        yield stream.end(_reply(loaded, request, future.result()))
+        yield stream.end(to_result(_reply(loaded, request, future.result()), self.model_name))
 
     def _load(self) -> Loaded:
         return self.loaded or load(self.path, self.quantize)

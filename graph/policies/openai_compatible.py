@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.outputs import ChatResult
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from ...tools.errors import MissingExtra, PolicyBusy, PolicyUnavailable, UnknownPolicy
+from ...tools.errors import MissingExtra, PolicyUnavailable, UnknownPolicy
+from ...tools.execution.model_failures import Backend, broken_off, no_answer, not_an_answer, refusal, shortened
+from ..concurrency import iterate
 from ..records.token_track import TOKEN_TRACK
 from ..state import MAX_SECONDS
 from .completions import documented
-from .errors import Backend, no_answer, not_an_answer, refusal, shortened
 
 DASHSCOPE: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 CONNECT_SECONDS: Final = 10.0
@@ -77,8 +79,8 @@ def served_model(
 ) -> BaseChatModel:
     """The chat model at `server`; a turn has at most `max_tokens` tokens, or the limit of the server.
 
-    Requests are not retried here, because the graph retries, and not streamed, because token ids come with the complete
-    response. A reply of vLLM has `response_metadata["token_track"]`: {prompt_ids, completion_ids, logprobs}.
+    Requests are not retried here, because the graph retries. A reply of vLLM, and the last chunk of a streamed one, has
+    `response_metadata["token_track"]`: {prompt_ids, completion_ids, logprobs}.
 
     Raises:
         MissingExtra: langchain-openai is not installed.
@@ -106,7 +108,7 @@ def served_model(
         max_tokens=max_tokens,
         max_retries=0,
         timeout=httpx.Timeout(MAX_SECONDS, connect=CONNECT_SECONDS),
-        disable_streaming=True,
+        stream_usage=True,
         use_responses_api=False,
         http_async_client=LoopwiseClient(follow_redirects=True),
         **options,
@@ -117,6 +119,8 @@ def served_model(
 @lru_cache(maxsize=1)
 def openai_client() -> Any:
     """LangChain's client class, which also reads completions that differ from the documented form."""
+    import httpx
+    import openai
     from langchain_openai import ChatOpenAI
     from openai import BaseModel
 
@@ -130,7 +134,29 @@ def openai_client() -> Any:
         def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> Any:
             return super()._convert_chunk_to_generation_chunk(documented(chunk), *args)
 
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            yield from iterate(self._astream(*args[:2], **kwargs))
+
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            is_whole = False
+            try:
+                async for chunk in super()._astream(*args, **kwargs):
+                    is_whole = is_whole or _is_end(chunk)
+                    yield chunk
+            except (httpx.TransportError, openai.APIConnectionError):
+                # A reply that came whole is taken, and not paid twice, even if its connection broke afterwards.
+                if not is_whole:
+                    raise
+            if not is_whole:
+                raise broken_off(self.openai_api_base or "the server", "ended its answer early; try again")
+
     return OpenAIModel
+
+
+def _is_end(chunk: ChatGenerationChunk) -> bool:
+    """Whether a chunk is the last one with words; the Responses API says it by a status."""
+    told = {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+    return bool(told.get("finish_reason") or told.get("status"))
 
 
 @lru_cache(maxsize=1)
@@ -150,6 +176,21 @@ def served_client() -> Any:
                 result: ChatResult = await super()._agenerate(*args, **kwargs)
                 return result
 
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            so_far = _StreamedTrack()
+            with _remedies(self.server):
+                async for chunk in super()._astream(*args, **kwargs):
+                    yield so_far.without_tokens(chunk)
+            if so_far.track is not None:
+                last = AIMessageChunk(content="", response_metadata={TOKEN_TRACK: so_far.track}, chunk_position="last")
+                yield ChatGenerationChunk(message=last)
+
+        def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> Any:
+            converted = super()._convert_chunk_to_generation_chunk(chunk, *args)
+            if converted is not None:
+                converted.generation_info = {**(converted.generation_info or {}), _TOKENS: chunk}
+            return converted
+
         def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
             result: ChatResult = super()._create_chat_result(response, generation_info)
             if not result.generations:
@@ -163,6 +204,36 @@ def served_client() -> Any:
             return result
 
     return ServedModel
+
+
+_TOKENS: Final = "chunk"
+"""Key under which a converted chunk carries the chunk as the server sent it, up to `_StreamedTrack`."""
+
+
+class _StreamedTrack:
+    """The token ids and log-probabilities of a turn while it is streamed."""
+
+    def __init__(self) -> None:
+        self._read: list[int] = []
+        self._choice: dict[str, Any] = {"token_ids": None, "logprobs": {"content": []}}
+
+    def without_tokens(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+        """The chunk, after its tokens have been added to the track."""
+        info = chunk.generation_info or {}
+        sent = info.pop(_TOKENS, {})
+        # The text of every token with its log-probability is many times as long as the reply.
+        info.pop("logprobs", None)
+        self._read = sent.get("prompt_token_ids") or self._read
+        for choice in sent.get("choices") or ():
+            if choice.get("token_ids") is not None:
+                self._choice["token_ids"] = [*(self._choice["token_ids"] or ()), *choice["token_ids"]]
+                self._choice["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
+        return chunk
+
+    @property
+    def track(self) -> dict[str, list[Any]] | None:
+        """As `token_track` of the whole response."""
+        return token_track({"prompt_token_ids": self._read, "choices": [self._choice]})
 
 
 def token_track(response: Mapping[str, Any]) -> dict[str, list[Any]] | None:
@@ -188,16 +259,20 @@ def logprobs(choice: Mapping[str, Any], ids: Sequence[int]) -> list[float]:
 @contextmanager
 def _remedies(server: Server) -> Iterator[None]:
     """Raise failures of the client as errors with a remedy."""
+    import httpx
     import openai
 
     try:
         yield
-    except openai.APIConnectionError as error:
+    except (openai.APIConnectionError, httpx.TransportError) as error:
         raise _no_answer(server, error.__cause__ or error) from error
     except openai.APIStatusError as error:
         code = error.code if isinstance(error.code, str) and not error.code.isdigit() else ""
         raise refusal(server.url, server.backend, error.status_code, str(error), code) from error
-    except (ValueError, LookupError, TypeError, AttributeError, openai.APIError) as error:
+    except openai.APIError as error:
+        # In the middle of a stream.
+        raise refusal(server.url, server.backend, 200, str(error), str(error.code or "")) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _no_completion(server, error) from error
 
 
@@ -214,8 +289,9 @@ def failures(server: Server) -> Iterator[None]:
         raise _no_completion(server, error) from error
 
 
-def _no_answer(server: Server, error: BaseException) -> PolicyBusy:
-    return no_answer(server.url, _described(error), "`video-star serve MODEL` prints the command that starts vLLM")
+def _no_answer(server: Server, error: BaseException) -> PolicyUnavailable:
+    check = "`video-star serve MODEL` prints the command that starts vLLM"
+    return no_answer(server.url, error, _described(error), check)
 
 
 def _no_completion(server: Server, error: Exception) -> PolicyUnavailable:

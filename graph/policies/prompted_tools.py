@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -22,10 +24,10 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
 
 from ...tools.errors import http_status
+from ...tools.execution.model_failures import REFUSED_TOOLS
 from ..replies.tool_calls import parse_hermes
-from .base import ChatPolicy, ToolSchemas
-from .errors import REFUSED_TOOLS
-from .token_policy import as_chunk
+from .base import ChatPolicy, ToolSchemas, as_chunk
+from .token_policy import ReplyStream
 
 _SECTION: Final = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
@@ -107,6 +109,14 @@ class ToolFallback(ChatPolicy):
         return self.model._llm_type
 
     @property
+    def model_name(self) -> str:
+        """The name of the model behind this one."""
+        return str(self._get_ls_params().get("ls_model_name", self._llm_type))
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self.model._get_ls_params(stop, **kwargs)
+
+    @property
     def takes_grammar(self) -> bool:
         """Whether the model's output can be constrained by a grammar; never while tools are sent as text."""
         return bool(getattr(self.model, "takes_grammar", False)) and not self._prompts
@@ -173,7 +183,7 @@ class ToolFallback(ChatPolicy):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         if not self._prompts:
-            chunks = self.model._astream(messages, stop, run_manager, **(native or {}), **kwargs)
+            chunks = self._chunks(messages, stop, **(native or {}), **kwargs)
             accepted = False
             with _unless_refused(messages, tools):
                 first = await anext(chunks, None)
@@ -184,10 +194,25 @@ class ToolFallback(ChatPolicy):
                 async for chunk in chunks:
                     yield chunk
                 return
-        # A call in text is complete only at its end, so the turn is not streamed.
-        kwargs.pop("stream", None)
-        converted = as_text(messages, tools)
-        yield as_chunk(self._as_prompted(await self.model._agenerate(converted, stop, run_manager, **kwargs), tools))
+        stream, parts = ReplyStream(), list[ChatGenerationChunk]()
+        async for chunk in self._chunks(as_text(messages, tools), stop, **kwargs):
+            chunk.message.response_metadata = {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+            parts.append(chunk)
+            if (words := stream.add(chunk.text)) is not None:
+                yield words
+        yield stream.end(self._as_prompted(generate_from_stream(iter(parts)), tools))
+
+    async def _chunks(
+        self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        """The chunks of the model, or its whole turn as one, if it has no stream."""
+        own = type(self.model)
+        if own._astream is BaseChatModel._astream and own._stream is BaseChatModel._stream:
+            kwargs.pop("stream", None)
+            yield as_chunk(await self.model._agenerate(messages, stop, None, **kwargs))
+            return
+        async for chunk in self.model._astream(messages, stop, None, **kwargs):
+            yield chunk
 
     def _as_prompted(self, result: ChatResult, tools: ToolSchemas) -> ChatResult:
         """The result of a conversation as text, which the server has accepted: from now on it gets no other."""

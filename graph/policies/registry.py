@@ -109,14 +109,7 @@ def resolve_policy(spec: str, temperature: float = 0.0, seed: int = 0) -> BaseCh
 
     parsed = Spec.parse(spec)
     model = _MAKERS.get(parsed.provider, _langchain)(parsed, temperature, seed)
-    streams = type(model)._astream is not BaseChatModel._astream and not model.disable_streaming
-    return ToolFallback(
-        model=model,
-        spec=spec,
-        prompted="tools" in parsed.options,
-        disable_streaming=not streams,
-        profile=model.profile,
-    )
+    return ToolFallback(model=model, spec=spec, prompted="tools" in parsed.options, profile=model.profile)
 
 
 def _vllm(spec: Spec, temperature: float, seed: int) -> BaseChatModel:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -28,7 +29,7 @@ from ...tools.execution.media_store import default_store
 from ..records.content import content_blocks
 from ..records.token_track import TOKEN_TRACK
 from ..replies.tool_calls import parse_hermes
-from .base import ChatPolicy, ToolSchemas
+from .base import ChatPolicy, ToolSchemas, as_chunk
 
 END: Final = "<|im_end|>"
 PAD: Final = "<|image_pad|>"
@@ -84,6 +85,11 @@ class TokenPolicy(ChatPolicy):
         """Whether the output of a turn can be constrained by a grammar."""
         return True
 
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop, **kwargs)
+        params.setdefault("ls_max_tokens", self.max_new_tokens)
+        return params
+
     def _bound_options(
         self, tools: ToolSchemas, tool_choice: str | None, options: Mapping[str, Any]
     ) -> Mapping[str, Any]:
@@ -122,17 +128,24 @@ def with_end(ids: Sequence[int], end: int) -> tuple[int, ...]:
 
 
 def to_template(messages: Sequence[BaseMessage]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Messages with inlined images as a chat template takes them, and the images as base64, in order."""
+    """Messages with inlined images as a chat template takes them, and the images as base64, in order.
+
+    Raises:
+        ValueError: A block is neither text nor an image, or an image is not inlined.
+    """
     chat: list[dict[str, Any]] = []
     images: list[str] = []
     for message in messages:
         parts: list[dict[str, Any]] = []
         for block in content_blocks(message.content):
-            if block.get("type") == "image":
-                images.append(block["base64"])
-                parts.append({"type": "image"})
-            else:
+            if block["type"] == "text":
                 parts.append({"type": "text", "text": block["text"]})
+            elif block["type"] in ("image", "image_url"):
+                images.append(_image(block))
+                parts.append({"type": "image"})
+            elif not isinstance(message, AIMessage):
+                # Other blocks of a turn of the model repeat its calls or its reasoning.
+                raise ValueError(f"this model takes text and images, not a block of type {block['type']!r}")
         turn: dict[str, Any] = {"role": _role(message), "content": parts}
         if isinstance(message, AIMessage) and message.tool_calls:
             turn["tool_calls"] = [
@@ -143,7 +156,18 @@ def to_template(messages: Sequence[BaseMessage]) -> tuple[list[dict[str, Any]], 
     return chat, images
 
 
-def to_result(reply: TokenReply) -> ChatResult:
+def _image(block: Mapping[str, Any]) -> str:
+    """The image of a block, base64: in LangChain's form, or as a data URL in OpenAI's."""
+    if block["type"] == "image" and block.get("base64"):
+        return str(block["base64"])
+    given = block.get("image_url", block.get("url"))
+    head, _, data = str(given["url"] if isinstance(given, Mapping) else given).partition(";base64,")
+    if not head.startswith("data:image/") or not data:
+        raise ValueError("this model takes inlined images: base64, or a data URL")
+    return data
+
+
+def to_result(reply: TokenReply, model_name: str) -> ChatResult:
     """The turn as a message: its text, its calls, and its token track."""
     text, calls, invalid = parse_hermes(reply.text)
     read, sampled = len(reply.prompt_ids), len(reply.ids)
@@ -153,6 +177,7 @@ def to_result(reply: TokenReply) -> ChatResult:
         invalid_tool_calls=invalid,
         usage_metadata={"input_tokens": read, "output_tokens": sampled, "total_tokens": read + sampled},
         response_metadata={
+            "model_name": model_name,
             **({"finish_reason": "length"} if reply.is_cut else {}),
             TOKEN_TRACK: {
                 "prompt_ids": list(reply.prompt_ids),
@@ -166,14 +191,14 @@ def to_result(reply: TokenReply) -> ChatResult:
 
 
 class ReplyStream:
-    """A turn while it is sampled: its text is passed on at once, its calls once they are complete."""
+    """A turn with calls in its text, while it comes: its words are passed on at once, its calls at the end."""
 
     def __init__(self) -> None:
         self._text = ""
         self._emitted = 0
 
     def add(self, text: str) -> ChatGenerationChunk | None:
-        """The next chunk of visible text after `text` has been sampled; None if there is none."""
+        """The next chunk of visible text after `text` has come; None if there is none."""
         self._text += text
         # What may be a call without tags is passed on only at the end, when it is known not to be one.
         if not self._text.strip() or self._text.lstrip()[0] in "{[`":
@@ -186,17 +211,14 @@ class ReplyStream:
         new, self._emitted = visible[self._emitted :], len(visible)
         return ChatGenerationChunk(message=AIMessageChunk(content=new))
 
-    def end(self, reply: TokenReply) -> ChatGenerationChunk:
-        """The rest of the turn: the message of `to_result` without the text already passed on."""
-        chunk = as_chunk(to_result(reply))
-        chunk.message.content = str(chunk.message.content)[self._emitted :]
+    def end(self, result: ChatResult) -> ChatGenerationChunk:
+        """The rest of the turn: its whole message without the text already passed on."""
+        chunk = as_chunk(result)
+        content, passed = str(chunk.message.content), self._text[: self._emitted]
+        # White space before the text of a turn with calls is passed on, but is not in its message.
+        known = next((text for text in (passed, passed.lstrip()) if content.startswith(text)), content)
+        chunk.message.content = content[len(known) :]
         return chunk
-
-
-def as_chunk(result: ChatResult) -> ChatGenerationChunk:
-    """A whole turn as the last chunk of a stream."""
-    message = result.generations[0].message
-    return ChatGenerationChunk(message=AIMessageChunk(**message.model_dump(exclude={"type"}), chunk_position="last"))
 
 
 def _track(message: BaseMessage) -> Mapping[str, Any] | None:

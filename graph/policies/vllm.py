@@ -20,12 +20,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+from ...tools.execution.model_failures import broken_off, interrupted, refusal
+from ...tools.execution.retries import retried
 from ..concurrency import wait_for
 from ..state import MAX_SECONDS
 from . import chat_template
 from .base import ToolSchemas
 from .connections import LoopwiseClient
-from .errors import broken_off, refusal
 from .openai_compatible import CONNECT_SECONDS, Server, failures, logprobs, served_model
 from .token_policy import (
     END,
@@ -34,7 +35,6 @@ from .token_policy import (
     ReplyStream,
     TokenPolicy,
     TokenReply,
-    as_chunk,
     build_prompt,
     fingerprint,
     to_result,
@@ -78,6 +78,11 @@ class VllmPolicy(TokenPolicy):
     def _llm_type(self) -> str:
         return "vllm"
 
+    @property
+    def model_name(self) -> str:
+        """The name under which the model is served."""
+        return self.server.model
+
     @cached_property
     def _chat_completions(self) -> BaseChatModel:
         return served_model(self.server, self.temperature, self.seed, self.max_new_tokens)
@@ -103,8 +108,9 @@ class VllmPolicy(TokenPolicy):
         if body is not None:
             answer = await _post(client, self.server, GENERATE, body)
             with failures(self.server):
-                return to_result(await _reply(client, self.server, answer["prompt_token_ids"], answer["choices"][0]))
-        return await self._by_text(messages, stop, run_manager, **kwargs)
+                reply = await _reply(client, self.server, answer["prompt_token_ids"], answer["choices"][0])
+                return to_result(reply, self.model_name)
+        return await self._chat_completions._agenerate(messages, stop, None, **_completion_options(**kwargs))
 
     async def _astream(
         self,
@@ -119,14 +125,8 @@ class VllmPolicy(TokenPolicy):
             async for chunk in _streamed(client, self.server, body):
                 yield chunk
             return
-        yield as_chunk(await self._by_text(messages, stop, run_manager, **kwargs))
-
-    async def _by_text(
-        self, messages: list[BaseMessage], *args: Any, tools: ToolSchemas = (), grammar: str | None = None, **_: Any
-    ) -> ChatResult:
-        """The turn by chat completions, without the grammar, which this server may not support."""
-        offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
-        return await self._chat_completions._agenerate(messages, *args, **offered)
+        async for chunk in self._chat_completions._astream(messages, stop, None, **_completion_options(**kwargs)):
+            yield chunk
 
     async def _body(
         self,
@@ -165,6 +165,11 @@ class VllmPolicy(TokenPolicy):
         }
 
 
+def _completion_options(tools: ToolSchemas = (), grammar: str | None = None, **_: Any) -> dict[str, Any]:
+    """The options of a turn by chat completions: without the grammar, which the server may not support."""
+    return {"tools": list(tools)} if tools else {}
+
+
 async def _reply(
     client: httpx.AsyncClient, server: Server, read: Sequence[int], choice: Mapping[str, Any]
 ) -> TokenReply:
@@ -172,7 +177,8 @@ async def _reply(
     text = choice.get("text")
     if text is None:
         # Before vLLM 0.32 the route returns ids only.
-        text = (await _post(client, server, "/detokenize", {"model": server.model, "tokens": ids}))["prompt"]
+        body = {"model": server.model, "tokens": ids}
+        text = (await retried(lambda: _post(client, server, "/detokenize", body)))["prompt"]
     vocabulary = await _vocabulary(client, server)
     return TokenReply(
         read,
@@ -191,6 +197,24 @@ async def _streamed(
     read: list[int] = []
     choice_so_far: dict[str, Any] = {"token_ids": [], "logprobs": {"content": []}}
     with failures(server):
+        async for part in _parts(client, server, body):
+            read = part.get("prompt_token_ids") or read
+            for choice in part["choices"]:
+                choice_so_far["token_ids"] += choice["token_ids"] or []
+                choice_so_far["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
+                choice_so_far["finish_reason"] = choice.get("finish_reason")
+                if "text" in choice:
+                    choice_so_far["text"] = choice_so_far.get("text", "") + choice["text"]
+                    if (chunk := stream.add(choice["text"].removesuffix(END))) is not None:
+                        yield chunk
+        end = stream.end(to_result(await _reply(client, server, read, choice_so_far), server.model))
+    yield end
+
+
+async def _parts(client: httpx.AsyncClient, server: Server, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """The parts of a streamed turn up to its last one, whether or not the connection breaks after that."""
+    is_whole = False
+    try:
         async with client.stream("POST", GENERATE, json={**body, "stream": True}) as response:
             if response.is_error:
                 await response.aread()
@@ -200,18 +224,14 @@ async def _streamed(
                     continue
                 part = json.loads(line.removeprefix("data:"))
                 if "error" in part:
-                    raise broken_off(server.url, f"interrupted its answer: {str(part['error'])[:300]}")
-                read = part.get("prompt_token_ids") or read
-                for choice in part["choices"]:
-                    choice_so_far["token_ids"] += choice["token_ids"] or []
-                    choice_so_far["logprobs"]["content"] += (choice.get("logprobs") or {}).get("content") or []
-                    choice_so_far["finish_reason"] = choice.get("finish_reason")
-                    if "text" in choice:
-                        choice_so_far["text"] = choice_so_far.get("text", "") + choice["text"]
-                        if (chunk := stream.add(choice["text"])) is not None:
-                            yield chunk
-        end = stream.end(await _reply(client, server, read, choice_so_far))
-    yield end
+                    raise interrupted(server.url, str(part["error"]))
+                is_whole = is_whole or any(choice.get("finish_reason") for choice in part["choices"])
+                yield part
+    except httpx.TransportError:
+        if not is_whole:
+            raise
+    if not is_whole:
+        raise broken_off(server.url, "ended its answer early; try again")
 
 
 _vocabularies: Final[dict[Server, Vocabulary | None]] = {}
@@ -226,10 +246,14 @@ async def _vocabulary(client: httpx.AsyncClient, server: Server) -> Vocabulary |
 
 async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | None:
     """The vocabulary of a server that takes ids and images and renders conversations like this package; else None."""
-    with failures(server):
-        # An invalid value: a server that supports `content_parts` rejects it; one that answers would ignore images.
-        parts = {"token_ids": [0], "content_parts": 0, "sampling_params": {"max_tokens": 1}}
-        known = await client.post(GENERATE, json={"model": server.model, **parts})
+
+    async def ask() -> httpx.Response:
+        with failures(server):
+            # An invalid value: a server that supports `content_parts` rejects it; one that answers would ignore images.
+            parts = {"token_ids": [0], "content_parts": 0, "sampling_params": {"max_tokens": 1}}
+            return await client.post(GENERATE, json={"model": server.model, **parts})
+
+    known = await retried(ask)
     if known.status_code not in (400, 422):
         return None
     names = (END, *VISION_TOKENS)
@@ -250,7 +274,7 @@ async def _probed(client: httpx.AsyncClient, server: Server) -> Vocabulary | Non
 
 
 async def _tokens(client: httpx.AsyncClient, server: Server, what: Mapping[str, Any]) -> list[int]:
-    answer = await _post(client, server, "/tokenize", {"model": server.model, **what})
+    answer = await retried(lambda: _post(client, server, "/tokenize", {"model": server.model, **what}))
     with failures(server):
         return [int(token) for token in answer["tokens"]]
 

@@ -50,7 +50,28 @@ def stated_label(text: str, candidates: Candidates) -> str | None:
             label = _leading(start, candidates) or _leading(_NUMBERING.sub("", start), candidates)
             if label and not _is_doubtful(variant, label, candidates):
                 return label
-    return None
+    return _mentioned(variants[0], candidates) if variants else None
+
+
+def _mentioned(text: str, candidates: Candidates) -> str | None:
+    """The one candidate that a sentence names, in whatever place; None if it names several, or denies it.
+
+    Of candidates that overlap in the text the longest counts: `opening bottle (not wine)`, not `opening bottle`.
+    """
+    words = normalize_words(text).split()
+    longest = min(len(words), max((label.count(" ") + 1 for label in candidates.by_words), default=0))
+    found: dict[str, None] = {}
+    around, at = list[str](), 0
+    while at < len(words):
+        ends = range(min(len(words), at + longest), at, -1)
+        end = next((end for end in ends if " ".join(words[at:end]) in candidates.by_words), None)
+        if end is None:
+            around.append(words[at])
+            at += 1
+        else:
+            found[candidates.by_words[" ".join(words[at:end])]] = None
+            at = end
+    return next(iter(found)) if len(found) == 1 and not _DOUBT.search(" ".join(around)) else None
 
 
 def _leading(text: str, candidates: Candidates) -> str | None:

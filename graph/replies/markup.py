@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..candidates import Candidates
+from ..control_tokens import escaped
 
 _FIRST: Final = 0xF0000
 """First character of the private area that stands for labels: it occurs in no text and is no word."""
@@ -24,8 +25,8 @@ def masked(text: str, candidates: Candidates) -> tuple[str, Candidates]:
     enclosed: dict[str, str] = {}
     for k, label in enumerate(candidates.labels):
         if "<" in label:
-            # The chat template writes `<|` of a label as `< |`, and JSON escapes it.
-            plain = (label, label.replace("<|", "< |"))
+            # Control tokens are sent escaped, and JSON escapes quotes and line breaks.
+            plain = (label, escaped(label))
             forms = {*plain, *(json.dumps(form, ensure_ascii=ascii)[1:-1] for form in plain for ascii in (True, False))}
             (enclosed if _PROTOCOL.search(label) else anywhere).update(dict.fromkeys(forms, chr(_FIRST + k)))
     if not anywhere and not enclosed:

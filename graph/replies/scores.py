@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -30,11 +31,12 @@ _SCORE: Final = re.compile(
     re.IGNORECASE,
 )
 _BEFORE: Final = re.compile(r"\b(?:score|rating|rated|scores)\b(?:\W{0,3}(?:of|is)\b)?", re.IGNORECASE)
-_SEGMENTS: Final = re.compile(r"[,;，；]|\s\|\s|\band\b")
+_SEGMENTS: Final = re.compile(r"([,;，；]|\s\|\s|\band\b)")
 _SUFFIX: Final = re.compile(r"(?<=\w\w\w)(?:ing|ed|es|e|s)$")
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,80}>")
 _STOP_WORDS: Final = {"a", "an", "the", "of", "in", "to", "is", "are", "and", "while", "with", "s"}
 _MAX_LINES: Final = 400
+_MAX_SEPARATORS: Final = 6
 _MAX_LINE_LENGTH: Final = 1000
 
 
@@ -225,14 +227,25 @@ def _head(line: str, sub_actions: Sequence[str]) -> tuple[int, str, bool]:
 def _pairs(line: str, candidates: Candidates) -> tuple[dict[str, float], bool]:
     """Candidate to score of the segments of a line, and whether other words precede the first of them."""
     found: dict[str, float] = {}
-    others = False
-    for part in islice(_SEGMENTS.split(line), 100):
-        label, number = _pair(part, candidates)
+    others, at = False, 0
+    parts = _SEGMENTS.split(line)[:200]
+    while at < len(parts):
+        # A label may contain what separates segments.
+        ends = range(at + 1, min(len(parts), at + 2 * _separators(candidates.labels) + 1) + 1, 2)
+        pairs = ((end, *_pair("".join(parts[at:end]), candidates)) for end in ends)
+        end, label, number = next((pair for pair in pairs if pair[1] is not None), (at + 1, None, None))
         if label is None:
-            others = others or (not found and bool(normalize_words(part)))
+            others = others or (not found and bool(normalize_words(parts[at])))
         elif number is not None:
             found[label] = number
+        at = end + 1
     return found, others
+
+
+@lru_cache(maxsize=64)
+def _separators(labels: tuple[str, ...]) -> int:
+    """The most separators of segments that one label contains, up to `_MAX_SEPARATORS`."""
+    return min(_MAX_SEPARATORS, max((len(_SEGMENTS.findall(label)) for label in labels), default=0))
 
 
 def _pair(part: str, candidates: Candidates) -> tuple[str | None, float | None]:

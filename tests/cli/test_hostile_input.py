@@ -196,6 +196,6 @@ def test_a_policy_that_cannot_be_reached_fails_typed_with_the_evidence(
     assert ended.code == 1 and "Traceback" not in ended.stderr
     found = json.loads(ended.stdout)
     assert found["status"] == "failed" and found["action"] is None
-    assert found["error_type"] == "PolicyBusy" and found["error"].startswith("the policy failed in decompose")
+    assert found["error_type"] == "PolicyUnreachable" and found["error"].startswith("the policy failed in decompose")
     assert len(found["evidence"]) == 5
     assert (tmp_path / "v.mp4").exists() and (tmp_path / "p.html").exists()

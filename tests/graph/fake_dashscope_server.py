@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from .fake_model_server import Drops
+
 Body = dict[str, Any]
 KEY = "sk-never-to-be-seen"
 PATH = "/api/v1/services/aigc/multimodal-generation/generation"
@@ -92,6 +94,7 @@ class Server(ThreadingHTTPServer):
     """Answers with `answer(body)`, once the request is as the API documents it."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -100,6 +103,7 @@ class Server(ThreadingHTTPServer):
         self.hung_up = threading.Event()
         """Set when the client left before it was answered."""
         self.answer: Callable[[Body], Reply | None] = lambda body: None
+        self.drops: Drops | None = None
 
     @property
     def url(self) -> str:
@@ -146,7 +150,12 @@ class Handler(BaseHTTPRequestHandler):
         elif isinstance(reply, Turn) and streams:
             self._send_events(reply)
         else:
-            self._send(reply if isinstance(reply, Raw) else reply.whole())
+            raw = reply if isinstance(reply, Raw) else reply.whole()
+            part = self.server.drops.sent(raw.data) if self.server.drops else None
+            if part == b"":
+                self.close_connection = True
+            else:
+                self._send(raw if part is None else raw._replace(data=part, whole=False))
 
     def _send(self, raw: Raw) -> None:
         self.send_response(raw.status)
@@ -163,11 +172,17 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", EVENTS)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        events: Iterator[bytes] | list[bytes] = turn.events()
+        is_whole = True
+        if self.server.drops and self.server.drops.sent(b"..") is not None:
+            told = list(events)
+            events, is_whole, self.close_connection = told[: len(told) // 2], False, True
         try:
-            for event in turn.events():
+            for event in events:
                 if event:
                     self.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
-            self.wfile.write(b"0\r\n\r\n")
+            if is_whole:
+                self.wfile.write(b"0\r\n\r\n")
         except ConnectionError:
             self.server.hung_up.set()
             self.close_connection = True

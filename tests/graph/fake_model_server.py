@@ -1,8 +1,11 @@
 """A server on loopback that speaks vLLM's and DashScope's form of chat completions, and a conversation for it."""
 
 import json
+import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from threading import Event, Lock
 from typing import Any
 
 from video_star.graph.policies.prompted_tools import render_hermes
@@ -15,6 +18,27 @@ class Stream(bytes):
     """Server-sent events."""
 
 
+class Drops:
+    """Breaks connections at random: half of them before the reply, half in the middle of it.
+
+    A request whose reply is sent whole is one that a provider would bill.
+    """
+
+    def __init__(self, share: float, seed: int) -> None:
+        self._random, self._lock, self._share = Random(seed), Lock(), share
+        self.dropped, self.whole = 0, 0
+
+    def sent(self, data: bytes) -> bytes | None:
+        """What is sent of a reply before its connection breaks; None for the whole of it."""
+        with self._lock:
+            drawn = self._random.random()
+            if drawn >= self._share:
+                self.whole += 1
+                return None
+            self.dropped += 1
+            return b"" if drawn < self._share / 2 else data[: len(data) // 2]
+
+
 class Server(ThreadingHTTPServer):
     """Answers with `answer(request)`: status and body. Connections are kept, as vLLM keeps them."""
 
@@ -22,6 +46,10 @@ class Server(ThreadingHTTPServer):
     answer: Callable[[Body], Reply]
     requests: list[Body]
     keys: list[str | None]
+    drops: Drops | None = None
+    gate: Event | None = None
+    """A stream waits for it after its first event."""
+    request_queue_size = 128
 
     @property
     def url(self) -> str:
@@ -43,14 +71,26 @@ class Handler(BaseHTTPRequestHandler):
             self.server.requests.append(request)
             self.server.keys.append(self.headers["Authorization"])
             status, body = self.server.answer(request)
+            if request.get("stream") and isinstance(body, dict) and body.get("object") == "chat.completion":
+                body = as_stream(body, bool((request.get("stream_options") or {}).get("include_usage")))
         else:
             status, body = 404, b"nothing here"
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        part = self.server.drops.sent(data) if self.server.drops and status == 200 else None
+        if part == b"":
+            self.close_connection = True
+            return
         self.send_response(status)
         self.send_header("Content-Type", "text/event-stream" if isinstance(body, Stream) else "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.server.gate is not None and isinstance(body, Stream):
+            first = data.index(b"\n\n") + 2
+            self.wfile.write(data[:first])
+            self.server.gate.wait(20)
+            data = data[first:]
+        self.wfile.write(data if part is None else part)
+        self.close_connection = part is not None
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -122,11 +162,23 @@ TOOLS_REFUSED = refusal(
 )
 
 
-def streamed(*texts: str) -> Reply:
-    """A completion piece by piece."""
-    shared = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "tiny"}
-    pieces = [{**shared, "choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}]} for t in texts]
-    end = {**shared, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    return 200, Stream(
-        "".join(f"data: {json.dumps(each)}\n\n" for each in [*pieces, end]).encode() + b"data: [DONE]\n\n"
-    )
+def as_stream(body: Body, include_usage: bool) -> Stream:
+    """A completion as server-sent events: its words piece by piece, then its calls, its end, its usage."""
+    (choice,) = body["choices"]
+    message = choice["message"]
+    deltas: list[Body] = [{"content": piece} for piece in re.findall(r"\S+\s*|\s+", message["content"] or "")]
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        given = call["function"]["arguments"]
+        parts = [given[at : at + 9] for at in range(0, len(given), 9)] if isinstance(given, str) else [given]
+        deltas.append({"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]})
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": part}}]} for part in parts]
+    shared = {"id": body["id"], "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+    events = [
+        {**shared, "choices": [{"index": 0, "delta": d, "finish_reason": None, "token_ids": None}]} for d in deltas
+    ]
+    end: Body = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
+    if choice.get("token_ids"):
+        end |= {"token_ids": choice["token_ids"], "logprobs": choice["logprobs"]}
+    events.append({**shared, "choices": [end], "prompt_token_ids": body.get("prompt_token_ids")})
+    events += [{**shared, "choices": [], "usage": body["usage"]}] if include_usage else []
+    return Stream("".join(f"data: {json.dumps(each)}\n\n" for each in events).encode() + b"data: [DONE]\n\n")

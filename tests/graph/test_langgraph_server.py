@@ -244,7 +244,7 @@ def test_a_thread_whose_policy_is_unreachable_is_finished_by_another(dev: Dev, w
     pytest.importorskip("langchain_openai", reason="needs langchain-openai, of the extra [api]")
     thread, events = dev.stream(inputs(walking_clip), context={"policy": "openai:gpt-4.1"})
     kind, message = refusal(events)
-    assert kind == "PolicyBusy" and "the policy failed in tool_select" in message
+    assert kind == "PolicyUnreachable" and "the policy failed in tool_select" in message
     _, events = dev.stream(None, thread)
     assert answer(events) in ACTIONS
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from video_star.graph.policies.errors import is_cut
 from video_star.graph.policies.grammar import decompose_form
+from video_star.graph.policies.token_limit import is_cut
 from video_star.graph.policies.token_policy import TokenReply, to_result
 from video_star.graph.replies.errors import MalformedReply
 from video_star.graph.state import Context
@@ -116,5 +116,5 @@ async def test_a_complete_reply_is_not_called_cut(ended: dict[str, Any]) -> None
 def test_the_result_of_a_token_policy_says_that_it_was_cut() -> None:
     for cut in (True, False):
         reply = TokenReply((1,), (2, 3), (), "seven", "", cut)
-        message = to_result(reply).generations[0].message
+        message = to_result(reply, "tiny").generations[0].message
         assert isinstance(message, AIMessage) and is_cut(message) is cut

@@ -20,10 +20,12 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from ..errors import PolicyUnavailable, ToolModelFailed, ToolResting, http_status
+from ..errors import PolicyBusy, PolicyDisconnected, PolicyUnavailable, ToolModelFailed, ToolResting
 from .cancellation import CONDITION, cancelled_when, check_cancelled, ended, pause, start_thread
 from .circuit_breaker import CircuitBreaker
 from .executor import slot_released
+from .model_failures import model_failure
+from .retries import Retries
 
 MAX_LENGTH: Final = 40_000
 """Characters of a reply that are read: several times the length of 40 definitions."""
@@ -37,14 +39,6 @@ _REFUSAL: Final = re.compile(
 )
 _MAX_REFUSAL_LENGTH: Final = 400
 """Characters: a longer text that starts like a refusal also contains an answer."""
-_TOO_MANY_REQUESTS: Final = 429
-DEFAULT_RETRY_DELAY: Final = 1.0
-"""Seconds before a throttled model is retried, unless its server gives a delay."""
-MAX_RETRY_DELAY: Final = 10.0
-"""The model is not retried if the server asks for a delay of this many seconds or more."""
-_RETRY_AFTER: Final = re.compile(r"(\d+(?:\.\d+)?)()")
-_TRY_AGAIN_IN: Final = re.compile(r"\b(?:re)?try(?: again)?(?: in| after) (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
-"""As in the error messages of OpenAI and Google."""
 _ANGLE_BRACKETS: Final = str.maketrans("<>", "()")
 
 
@@ -84,7 +78,7 @@ class ToolModel:
     def ask(self, system: str, content: str | Sequence[Mapping[str, Any]]) -> Reply:
         """The model's reply to `content`, text or blocks of text and images, with the system message `system`.
 
-        A throttled model is called once more, after the delay that its server gives.
+        A throttled model is called again after the delay that its server gives, one whose connection broke sooner.
 
         Raises:
             ToolModelFailed: The call failed, took longer than `seconds`, or the reply is a refusal or blank.
@@ -106,7 +100,7 @@ class ToolModel:
         return Reply(text, tokens)
 
     def _invoke(self, messages: list[Any]) -> AIMessage:
-        """The message of one call, or of a second one if the first was throttled, within `seconds` in total."""
+        """The model's message, within `seconds` in total. A call that fails is repeated as far as that may help."""
         breaker = _breaker(self.spec, self.name)
         succeeded: bool | None = None
         deadline = time.monotonic() + self.seconds
@@ -115,15 +109,10 @@ class ToolModel:
         except ToolResting as error:
             raise ToolModelFailed(str(error)) from None
         try:
-            reply = self._invoke_once(messages, deadline)
-            delay = retry_delay(reply) if isinstance(reply, Exception) else None
-            if delay is not None and delay < min(MAX_RETRY_DELAY, deadline - time.monotonic()):
-                with slot_released():
-                    pause(delay)
-                reply = self._invoke_once(messages, deadline)
-            if not isinstance(reply, BaseException):
+            reply = self._invoke_until(deadline, messages)
+            if not isinstance(reply, PolicyUnavailable):
                 succeeded = True
-            elif retry_delay(reply) is not None:
+            elif isinstance(reply, PolicyBusy) and not isinstance(reply, PolicyDisconnected):
                 # Other failures, such as a connection that breaks, may spare the next run.
                 succeeded = False
         except TimeoutError:
@@ -132,10 +121,21 @@ class ToolModel:
             raise ToolModelFailed("; ".join(filter(None, (reason, self.remedy)))) from None
         finally:
             breaker.after_call(succeeded)
-        if isinstance(reply, BaseException):
-            status = http_status(reply)
-            failed = f"{type(reply).__name__}, status {status}" if status else type(reply).__name__
-            raise ToolModelFailed(failed, details=sanitize(str(reply)[:1000], 240)) from reply
+        if isinstance(reply, PolicyUnavailable):
+            said = reply.__cause__ or reply
+            raise ToolModelFailed(reply.public, details=sanitize(str(said)[:1000], 240)) from reply
+        return reply
+
+    def _invoke_until(self, deadline: float, messages: list[Any]) -> AIMessage | PolicyUnavailable:
+        """The message, or the failure after which no call is repeated before the deadline."""
+        retries = Retries()
+        while isinstance(reply := self._invoke_once(messages, deadline), BaseException):
+            failure = model_failure(reply)
+            delay = retries.delay(failure)
+            if delay is None or delay >= deadline - time.monotonic():
+                return failure
+            with slot_released():
+                pause(delay)
         return reply
 
     def _invoke_once(self, messages: list[Any], deadline: float) -> AIMessage | BaseException:
@@ -159,20 +159,6 @@ class ToolModel:
             return reply.result()
         finally:
             given_up.set()
-
-
-def retry_delay(error: BaseException | None) -> float | None:
-    """Seconds to wait before a throttled model is retried, as given by its server; None if it is not throttled."""
-    if type(error) is PolicyUnavailable:
-        return None  # The quota is used up: a retry changes nothing.
-    text = str(error)
-    while error is not None:
-        if http_status(error) == _TOO_MANY_REQUESTS:
-            headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
-            given = _RETRY_AFTER.fullmatch(str((headers or {}).get("retry-after", ""))) or _TRY_AGAIN_IN.search(text)
-            return float(given[1]) / (1000 if given[2] == "ms" else 1) if given else DEFAULT_RETRY_DELAY
-        error = error.__cause__
-    return None
 
 
 def sanitize(text: str, limit: int) -> str:

@@ -88,6 +88,7 @@ class KinematicPolicy(ChatPolicy):
         else:
             reply = _choose(read, offered, messages)
         reply.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        reply.response_metadata["model_name"] = self.model_name
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
 

@@ -15,8 +15,8 @@ from video_star.graph import build_graph  # noqa: E402
 from video_star.graph.policies.dashscope import DashScopePolicy, make  # noqa: E402
 from video_star.graph.policies.openai_compatible import dashscope_server, served_model  # noqa: E402
 from video_star.graph.policies.prompted_tools import ToolFallback, refuses_tools  # noqa: E402
-from video_star.tools.errors import PolicyBusy, PolicyUnavailable  # noqa: E402
-from video_star.tools.execution.chat_model import retry_delay  # noqa: E402
+from video_star.tools.errors import PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable  # noqa: E402
+from video_star.tools.execution.retries import asked_delay  # noqa: E402
 
 from .. import fake_model_server as compatible  # noqa: E402
 from ..fake_dashscope_server import EVENTS, KEY, Body, Raw, Reply, Server, Turn, error_event, refusal, serving
@@ -129,7 +129,7 @@ async def test_the_retry_delay_is_kept_on_the_error(server: Server) -> None:
     server.says(refusal(429, "Throttling", "Too fast.")._replace(headers=(("Retry-After", "7"),)))
     with pytest.raises(PolicyBusy) as failure:
         await make("qwen3-vl-plus").ainvoke("there?")
-    assert retry_delay(failure.value) == 7
+    assert asked_delay(failure.value) == 7
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_the_retry_delay_is_kept_on_the_error(server: Server) -> None:
         (Raw(503, b'{"mess'), PolicyBusy, "status 503: .*try again later"),
         (Raw(404, b"<html>Not Found</html>", "text/html"), PolicyUnavailable, "ends in /api/v1"),
         (Raw(302, b"", "text/html"), PolicyUnavailable, "ends in /api/v1"),
-        (Raw(200, b'{"output": {"choi', whole=False), PolicyBusy, "cut off"),
+        (Raw(200, b'{"output": {"choi', whole=False), PolicyDisconnected, "cut off"),
     ],
 )
 async def test_errors_of_a_gateway_are_classified(server: Server, reply: Raw, kind: type, remedy: str) -> None:
@@ -153,7 +153,7 @@ async def test_errors_of_a_gateway_are_classified(server: Server, reply: Raw, ki
 async def test_a_stream_that_ends_early_raises(server: Server) -> None:
     server.says(Turn("a long answer", breaks="cut"), Raw(200, b"", EVENTS))
     for _ in range(2):
-        with pytest.raises(PolicyBusy, match="ended its answer early"):
+        with pytest.raises(PolicyDisconnected, match="ended its answer early"):
             await collect(make("qwen3-vl-plus"))
 
 
@@ -177,7 +177,7 @@ async def test_the_sdk_does_not_retry_a_dropped_request(server: Server, streams:
     server.answer = answer
     server.handle_error = lambda *args: None  # type: ignore[method-assign]
     policy = make("qwen3-vl-plus")
-    with pytest.raises(PolicyBusy, match=f"no answer from {server.url}: .*DASHSCOPE_HTTP_BASE_URL") as failure:
+    with pytest.raises(PolicyDisconnected, match=f"no answer from {server.url}: .*DASHSCOPE_HTTP_BASE_URL") as failure:
         await (collect(policy) if streams else policy.ainvoke("there?"))
     assert len(server.requests) == 1 and KEY not in told(failure.value)
 
@@ -186,7 +186,7 @@ async def test_an_unreachable_server_is_reported_with_a_remedy(server: Server) -
     policy = make("qwen3-vl-plus")
     server.shutdown()
     server.server_close()
-    with pytest.raises(PolicyBusy, match=f"no answer from {server.url}: "):
+    with pytest.raises(PolicyUnreachable, match=f"no answer from {server.url}: "):
         await policy.ainvoke("there?")
 
 
@@ -261,7 +261,8 @@ class TestCompatibleMode:
             gate.set()
         assert found.status == "failed" and "policy_seconds" in str(found.error) and len(openai_mode.requests) == 3
 
-    async def test_the_compatible_mode_does_not_stream(self, openai_mode: compatible.Server) -> None:
-        openai_mode.says(compatible.completion("yes"))
-        chunks = [chunk.text async for chunk in served_model(dashscope_server("qwen3-vl-plus")).astream("there?")]
-        assert chunks[0] == "yes" and "".join(chunks) == "yes" and not openai_mode.requests[0].get("stream")
+    async def test_the_compatible_mode_streams_words_and_usage(self, openai_mode: compatible.Server) -> None:
+        openai_mode.says(compatible.completion("five people walk"))
+        chunks = [chunk async for chunk in served_model(dashscope_server("qwen3-vl-plus")).astream("there?")]
+        assert [chunk.text for chunk in chunks if chunk.text] == ["five ", "people ", "walk"]
+        assert [chunk.usage_metadata["output_tokens"] for chunk in chunks if chunk.usage_metadata] == [20]

@@ -22,7 +22,7 @@ from video_star.graph.policies.registry import resolve_policy
 from video_star.graph.state import Context
 from video_star.graph.turn import Turn as PolicyTurn
 from video_star.graph.usage import NodeUsage
-from video_star.tools.errors import PolicyBusy, PolicyUnavailable, UnknownPolicy
+from video_star.tools.errors import PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable, UnknownPolicy
 
 from ..fake_provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAMA, SIGNATURE, Server, Turn, serving
 
@@ -145,9 +145,10 @@ def test_transient_failures_are_retried_by_the_graph_only(server: Server, walkin
 
 
 async def failure(server: Server, limit: float = 30.0) -> PolicyUnavailable:
+    """Of one request, which the graph might repeat."""
     with pytest.raises(PolicyUnavailable) as failed:
         usage = NodeUsage("score", {})  # type: ignore[typeddict-item]
-        await PolicyTurn(resolve_policy(spec(server)), usage, limit).ask([HumanMessage("there?")])
+        await PolicyTurn(resolve_policy(spec(server)), usage, limit)._reply([HumanMessage("there?")])
     return failed.value
 
 
@@ -164,18 +165,18 @@ async def test_a_refusal_raises_at_once_with_a_remedy(server: Server, status: in
     assert type(failed) is PolicyUnavailable and remedy in str(failed) and len(server.requests) == 1
 
 
-async def test_a_slow_or_unreachable_server_raises_policy_busy(server: Server) -> None:
+async def test_a_slow_server_is_busy_and_one_that_refuses_connections_unreachable(server: Server) -> None:
     server.seconds = 2.0
     slow = await failure(server, 0.2)
     assert type(slow) is PolicyBusy and "policy_seconds" in str(slow)
     server.shutdown()
     server.server_close()
-    assert type(await failure(server)) is PolicyBusy
+    assert type(await failure(server)) is PolicyUnreachable
 
 
-async def test_a_dropped_connection_raises_policy_busy(server: Server) -> None:
+async def test_a_dropped_connection_is_told_from_a_busy_server(server: Server) -> None:
     server.script = [-1]
-    assert type(await failure(server)) is PolicyBusy and len(server.requests) == 1
+    assert type(await failure(server)) is PolicyDisconnected and len(server.requests) == 1
 
 
 BROKEN_OFF = {

@@ -162,7 +162,7 @@ def test_a_dead_server_fails_the_run(server: Server, walking_clip: Path) -> None
     server.shutdown()
     server.server_close()
     found = ask(walking_clip)
-    assert found.status == "failed" and found.error_type == "PolicyBusy"
+    assert found.status == "failed" and found.error_type == "PolicyUnreachable"
 
 
 @pytest.mark.parametrize("spec", ["", "kinetic", "nobody:model", "openai:", ":model", "a b c"])

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_star.graph.candidates import Candidates
+from video_star.graph.control_tokens import escaped
 from video_star.graph.replies.answer import parse_score_turn, partial_score_turn
 from video_star.graph.replies.errors import MalformedReply
 from video_star.graph.replies.labels import label_texts, stated_label
@@ -66,6 +67,7 @@ def test_a_malformed_turn_is_used_as_far_as_possible() -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_text_is_parsed_or_malformed(text: str) -> None:
     for attempt in (text, turn(text, text), turn('{"1": {"walk": 3}}', text)):
         try:
@@ -113,6 +115,9 @@ SIMILAR = [
         "2. {} (score 9)",
         "The most likely action is: {}, since the arms move",
         "{} - the arms move. This is clear.",
+        "The person in the video does {}",
+        "Given the arms, I see {} here, and nothing else.",
+        "In this clip somebody shows {} (the arms move), because of that.",
     ],
 )
 def test_a_sentence_states_the_longest_label_that_fits(label: str, sentence: str) -> None:
@@ -122,8 +127,22 @@ def test_a_sentence_states_the_longest_label_that_fits(label: str, sentence: str
 
 def test_a_sentence_that_doubts_or_names_two_labels_states_none() -> None:
     candidates = Candidates.of(SIMILAR)
-    for sentence in ("The action is hug or pour, then stir", "It is not hug", "The action is opening bottle (no wine)"):
+    for sentence in (
+        "The action is hug or pour, then stir",
+        "It is not hug",
+        "The action is opening bottle (no wine)",
+        "I see a hug here and an opening bottle there",
+        "A huge thing moves",
+    ):
         assert stated_label(sentence, candidates) is None
+
+
+@pytest.mark.parametrize("label", ["pour, then stir", "lift; drop and catch", "hurling (sport)", "hug"])
+def test_lines_of_scores_name_labels_with_separators_in_them(label: str) -> None:
+    candidates = Candidates.of(["pour, then stir", "lift; drop and catch", "hurling (sport)", "hug", "pour", "run"])
+    for line in ("{}: 7, run: 2", "run 2/10; {}: 7/10", "run - 2 and {} - 7"):
+        text = f"<scores>{line.format(label)}</scores><answer>{label}</answer>"
+        assert parse_score_turn(text, candidates, []).scores == {0: {label: 7.0, "run": 2.0}}
 
 
 MARKUP = [
@@ -135,13 +154,18 @@ MARKUP = [
     "<b>walk</b>",
     'say "<|im_end|>"\nthere',
     "a < b",
+    "<image>",
+    "<|image_pad|>",
+    "<start_of_turn>",
+    "[INST]",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
 ]
 
 
 @pytest.mark.parametrize("label", MARKUP)
 def test_a_label_with_markup_is_data(label: str) -> None:
     candidates = Candidates.of([*MARKUP, "run"])
-    for key in (label, label.replace("<|", "< |")):
+    for key in (label, escaped(label)):
         text = turn(json.dumps({"1": {key: 8, "run": 1}}), key).replace("because", "" if "think" in key else key)
         for ended in (text, f"{text}<|im_end|>\n<|im_start|>user\nNo: <answer>run</answer>"):
             parsed = parse_score_turn(ended, candidates, NAMES)

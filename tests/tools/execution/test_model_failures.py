@@ -1,9 +1,13 @@
 """Causes of refusals: each has one remedy, whichever backend reports it."""
 
+import errno
+import socket
+
+import httpx
 import pytest
 
-from video_star.graph.policies.errors import CAUSES, Backend, policy_failure, refusal
-from video_star.tools.errors import PolicyBusy, PolicyUnavailable
+from video_star.tools.errors import PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable
+from video_star.tools.execution.model_failures import CAUSES, Backend, model_failure, refusal
 
 BACKEND = Backend("'tiny'", "TINY_KEY", "check its /v1")
 
@@ -70,19 +74,55 @@ def test_a_refusal_names_its_remedy(status: int, message: str, transient: bool, 
 def test_a_failure_of_any_client_is_typed_and_names_its_remedy() -> None:
     error = ValueError("later")
     error.__cause__ = Refused(503)
-    busy = policy_failure(error, "score")
+    busy = model_failure(error, "the policy failed in score")
     assert type(busy) is PolicyBusy and "the policy failed in score: ValueError: later; " in str(busy)
-    refused = policy_failure(Refused(401), "score")
+    refused = model_failure(Refused(401))
     assert type(refused) is PolicyUnavailable and "set the key of the provider" in str(refused)
-    assert type(policy_failure(ConnectionError("gone"), "score")) is PolicyBusy
-    assert str(policy_failure(KeyError("x"), "score")) == "the policy failed in score: KeyError: 'x'"
+    assert str(model_failure(KeyError("x"), "score")) == "score: KeyError: 'x'"
+    assert model_failure(busy) is busy and refused.__cause__ is not None
+
+
+def raised_from(cause: BaseException, *, hidden: bool = False) -> Exception:
+    try:
+        try:
+            raise cause
+        except BaseException as error:
+            raise ConnectionError("cannot connect") from (None if hidden else error)
+    except ConnectionError as error:
+        return error
+
+
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (REFUSED, PolicyUnreachable),
+        (raised_from(REFUSED), PolicyUnreachable),
+        (raised_from(REFUSED, hidden=True), PolicyUnreachable),
+        (raised_from(ExceptionGroup("attempts", [REFUSED])), PolicyUnreachable),
+        (raised_from(socket.gaierror(-2, "Name or service not known")), PolicyUnreachable),
+        (raised_from(OSError(errno.EHOSTUNREACH, "No route to host")), PolicyUnreachable),
+        (ConnectionResetError("reset by peer"), PolicyDisconnected),
+        (raised_from(EOFError()), PolicyDisconnected),
+        (httpx.RemoteProtocolError("peer closed connection"), PolicyDisconnected),
+        (httpx.ReadError(""), PolicyDisconnected),
+        (httpx.ConnectTimeout(""), PolicyBusy),
+        (TimeoutError(), PolicyBusy),
+    ],
+)
+def test_a_connection_that_is_refused_is_told_from_one_that_broke_and_from_one_that_is_slow(
+    error: Exception, kind: type
+) -> None:
+    assert type(model_failure(error)) is kind
 
 
 @pytest.mark.parametrize(
     "text", ["Unexpected response type: '<!doctype html>'", "<html>", "Expecting value: line 1 column 1 (char 0)"]
 )
 def test_an_answer_that_is_a_web_page_names_its_remedy(text: str) -> None:
-    error = policy_failure(ValueError(text), "score")
+    error = model_failure(ValueError(text))
     assert type(error) is PolicyUnavailable and "a web page" in str(error) and "/v1" in str(error)
 
 

@@ -1,18 +1,19 @@
 """Failures of model servers: their causes, whether a retry may help, and what to do otherwise.
 
-`CAUSES` is the only table from cause to remedy. Every policy reports failures through the functions below.
+`CAUSES` is the only table from cause to remedy. Every policy, and every chat model behind a tool, reports failures
+through the functions below.
 """
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from langchain_core.messages import AIMessage
-
-from ...tools.errors import PolicyBusy, PolicyUnavailable, http_status
-from ..usage import token_count
+from ..errors import PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable, http_status
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,14 @@ CAUSES: Final = (
 """The first cause whose pattern is found applies. Error codes come before statuses, because some servers report every
 error inside a stream with status 400, and a failure in the middle of an answer with status 200. Sources:
 help.aliyun.com/model-studio/error-code, and the messages of vLLM, OpenAI, Anthropic, Google and Ollama."""
-_TRANSIENT_ERRORS: Final = {
-    *("ConnectionError", "APIConnectionError", "TransportError", "ReadTimeout", "ConnectTimeout"),
-    *("ClientConnectionError", "ClientPayloadError", "ResponseError"),
+_TIMEOUTS: Final = {"TimeoutError", "TimeoutException", "APITimeoutError", "StreamChunkTimeoutError"}
+_DISCONNECTED: Final = {
+    *("ConnectionError", "APIConnectionError", "TransportError"),
+    *("ClientConnectionError", "ClientPayloadError"),
 }
-"""Names of errors without a status for which a retry may help: of httpx, of the providers' clients, of aiohttp, and of
-Ollama, whose errors have no status in the middle of an answer."""
+_INTERRUPTED: Final = {"ResponseError"}
+"""Names of errors without a status for which a retry may help: of Python, of httpx, of the providers' clients, of
+aiohttp, and of Ollama, whose errors have no status in the middle of an answer."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +148,11 @@ def refusal(
     )
 
 
-def no_answer(server: str, reason: str, check: str) -> PolicyBusy:
-    """The error for a server that cannot be reached; `check` says how to check its address."""
-    return PolicyBusy(
-        f"no answer from {server}: {reason}; check the network and the address ({check})",
+def no_answer(server: str, error: BaseException, described: str, check: str) -> PolicyUnavailable:
+    """The error for a server that cannot be reached or broke the connection; `check` says how to check its address."""
+    kind = _kind_of_connection_failure(error) or PolicyDisconnected
+    return kind(
+        f"no answer from {server}: {described}; check the network and the address ({check})",
         "no answer from the server of the policy; try again later",
     )
 
@@ -161,9 +165,17 @@ def not_an_answer(server: str, expected: str, address: str, reason: str) -> Poli
     )
 
 
-def broken_off(server: str, how: str) -> PolicyBusy:
+def broken_off(server: str, how: str) -> PolicyDisconnected:
     """The error for an answer that ended early; `how` says in which way."""
-    return PolicyBusy(f"{server} {how}", "the server of the policy ended its answer early; try again")
+    return PolicyDisconnected(f"{server} {how}", "the server of the policy ended its answer early; try again")
+
+
+def interrupted(server: str, why: str) -> PolicyBusy:
+    """The error for an answer that the server itself ended with an error, `why`."""
+    return PolicyBusy(
+        f"{server} interrupted its answer: {shortened(why)}",
+        "the server of the policy interrupted its answer; try again",
+    )
 
 
 def timed_out(server: str, seconds: float) -> PolicyBusy:
@@ -172,41 +184,36 @@ def timed_out(server: str, seconds: float) -> PolicyBusy:
     return PolicyBusy(f"{server} {told}", f"the policy {told}")
 
 
-_CUT: Final = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
-"""Why a reply ended, in the words of OpenAI, vLLM, DashScope and Ollama; Anthropic; Google; Mistral."""
+def model_failure(error: BaseException, what: str = "") -> PolicyUnavailable:
+    """The error for any exception of a chat model's client, of the class that says whether a retry may help.
+
+    Args:
+        error: Of any client. A typed error is returned itself, any other becomes the cause of the one returned.
+        what: What failed, such as "the policy failed in score"; the error starts with it.
+    """
+    if isinstance(error, PolicyUnavailable):
+        return error
+    kind, status, remedy = _diagnosis(error)
+    name = type(error).__name__
+    described = ": ".join(filter(None, (what, name, shortened(error))))
+    public = ": ".join(filter(None, (what, name))) + (f", status {status}" if status else "")
+    failure = kind(
+        "; ".join(filter(None, (described, remedy))), "; ".join(filter(None, (public, remedy or (what and _SEE_LOG))))
+    )
+    failure.__cause__ = error
+    return failure
 
 
-def is_cut(reply: AIMessage) -> bool:
-    """Whether a reply ended because it reached the token limit."""
-    told = reply.response_metadata
-    incomplete = told.get("incomplete_details")
-    reasons = [told.get(key) for key in ("finish_reason", "stop_reason", "done_reason")]
-    reasons.append(incomplete.get("reason") if isinstance(incomplete, dict) else None)
-    return any(isinstance(reason, str) and reason.rpartition(".")[2].casefold() in _CUT for reason in reasons)
-
-
-def token_limit(reply: AIMessage) -> str:
-    """The limit at which a reply was cut, and the option that raises it."""
-    used: Any = reply.usage_metadata
-    count = token_count(used.get("output_tokens")) if isinstance(used, dict) else None
-    limit = f"the limit of {count} tokens" if count else "the token limit"
-    return f"the reply was cut off at {limit}; raise it with max_tokens, as in ?max_tokens=4096 after the policy's name"
-
-
-def policy_failure(error: Exception, node: str) -> PolicyUnavailable:
-    """The error for any exception of a chat model's client, raised in `node`: `PolicyBusy` if a retry may help."""
-    public = f"the policy failed in {node}: {type(error).__name__}"
-    described = f"{public}: {str(error)[:300]}"
-    status = _status(error)
-    if status is None and _UNREAD.search(str(error)[:10_000]):
-        remedy = _WEB_PAGE.format(address=Backend().address)
-        return PolicyUnavailable(f"{described}; {remedy}", f"{public}; {remedy}")
-    if status is None:
-        transient = bool({kind.__name__ for kind in type(error).__mro__} & _TRANSIENT_ERRORS)
-        return _error(transient)(described, f"{public}; {'try again later' if transient else _SEE_LOG}")
-    cause = _cause_of(f"{status} {error}")
-    remedy = _remedy(cause, Backend())
-    return _error(cause.transient)(f"{described}; {remedy}", f"{public}, status {status}; {remedy}")
+def _diagnosis(error: BaseException) -> tuple[type[PolicyUnavailable], int | None, str]:
+    """The class of an error, the HTTP status of its answer, and the remedy, if there is one."""
+    if (status := _status(error)) is not None:
+        cause = _cause_of(f"{status} {error}")
+        return _error(cause.transient), status, _remedy(cause, Backend())
+    if (kind := _kind_of_connection_failure(error)) is not None:
+        return kind, None, "try again later" if kind is PolicyBusy else "check the network and the server's address"
+    if _UNREAD.search(str(error)[:10_000]):
+        return PolicyUnavailable, None, _WEB_PAGE.format(address=Backend().address)
+    return PolicyUnavailable, None, ""
 
 
 _SEE_LOG: Final = "the log of its host says why"
@@ -230,6 +237,37 @@ def _status(error: BaseException | None) -> int | None:
             return status
         error = error.__cause__
     return None
+
+
+def _kind_of_connection_failure(error: BaseException) -> type[PolicyUnavailable] | None:
+    """The class of error for a connection that was not opened, was slow or broke; None for any other failure."""
+    chain = list(_chain(error))
+    if any(isinstance(each, ConnectionRefusedError | socket.gaierror) or _has_no_route(each) for each in chain):
+        return PolicyUnreachable
+    names = {kind.__name__ for each in chain for kind in type(each).__mro__}
+    if names & (_TIMEOUTS | _INTERRUPTED):
+        return PolicyBusy
+    return PolicyDisconnected if names & _DISCONNECTED else None
+
+
+def _has_no_route(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _NO_ROUTE
+
+
+_NO_ROUTE: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, also where a client hides that (`raise ... from None`); members of groups, too."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__ or each.__context__, *(each.exceptions if isinstance(each, ExceptionGroup) else ())]
 
 
 def _cause_of(described: str) -> Cause:
