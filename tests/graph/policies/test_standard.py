@@ -224,7 +224,7 @@ def server() -> Iterator[compatible.Server]:
 def tokens(tiny_qwen: Path) -> Iterator[token_server.TokenServer]:
     from transformers import AutoTokenizer
 
-    with token_server.serving(AutoTokenizer.from_pretrained(str(tiny_qwen)), token_reply) as served:  # type: ignore[no-untyped-call]
+    with token_server.serving(AutoTokenizer.from_pretrained(str(tiny_qwen)), token_reply) as served:
         yield served
 
 

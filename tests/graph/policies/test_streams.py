@@ -66,7 +66,8 @@ def words(policy: str, clip: Path, sync: bool) -> dict[str, list[str]]:
         return [part async for part in star.astream(given, stream_mode=modes)]
 
     found: dict[str, list[str]] = {}
-    for mode, part in star.stream(given, stream_mode=modes) if sync else asyncio.run(parts()):
+    told: Any = star.stream(given, stream_mode=modes) if sync else asyncio.run(parts())
+    for mode, part in told:
         if mode == "values":
             found["action"] = [str(part.get("action"))]
         elif isinstance(part[0], AIMessageChunk) and part[0].text:
@@ -102,7 +103,7 @@ def test_words_of_the_native_api_stream(walking_clip: Path, monkeypatch: pytest.
 def tokenizer(tiny_qwen: Path) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(tiny_qwen))  # type: ignore[no-untyped-call]
+    return AutoTokenizer.from_pretrained(str(tiny_qwen))
 
 
 def turn(prompt: str) -> str:
