@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -109,10 +109,10 @@ class ToolModel:
         except ToolResting as error:
             raise ToolModelFailed(str(error)) from None
         try:
-            reply = self._invoke_until(deadline, messages)
-            if not isinstance(reply, PolicyUnavailable):
+            reply, failure = self._invoke_until(deadline, messages)
+            if failure is None:
                 succeeded = True
-            elif isinstance(reply, PolicyBusy) and not isinstance(reply, PolicyDisconnected):
+            elif isinstance(failure, PolicyBusy) and not isinstance(failure, PolicyDisconnected):
                 # Other failures, such as a connection that breaks, may spare the next run.
                 succeeded = False
         except TimeoutError:
@@ -121,22 +121,23 @@ class ToolModel:
             raise ToolModelFailed("; ".join(filter(None, (reason, self.remedy)))) from None
         finally:
             breaker.after_call(succeeded)
-        if isinstance(reply, PolicyUnavailable):
-            said = reply.__cause__ or reply
-            raise ToolModelFailed(reply.public, details=sanitize(str(said)[:1000], 240)) from reply
-        return reply
+        if failure is not None:
+            raise ToolModelFailed(failure.public, details=sanitize(str(reply)[:1000], 240)) from failure
+        return cast(AIMessage, reply)
 
-    def _invoke_until(self, deadline: float, messages: list[Any]) -> AIMessage | PolicyUnavailable:
-        """The message, or the failure after which no call is repeated before the deadline."""
+    def _invoke_until(
+        self, deadline: float, messages: list[Any]
+    ) -> tuple[AIMessage | BaseException, PolicyUnavailable | None]:
+        """The message, or the error and failure after which no call is repeated before the deadline."""
         retries = Retries()
         while isinstance(reply := self._invoke_once(messages, deadline), BaseException):
             failure = model_failure(reply)
             delay = retries.delay(failure)
             if delay is None or delay >= deadline - time.monotonic():
-                return failure
+                return reply, failure
             with slot_released():
                 pause(delay)
-        return reply
+        return reply, None
 
     def _invoke_once(self, messages: list[Any], deadline: float) -> AIMessage | BaseException:
         """One call in a thread that is cancelled at the deadline, as not every client respects a time limit."""
