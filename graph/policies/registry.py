@@ -161,6 +161,10 @@ def _langchain(spec: Spec, temperature: float, seed: int) -> BaseChatModel:
             from .openai_compatible import openai_client
 
             make = partial(openai_client(), model=spec.model)
+        if spec.provider == "anthropic":
+            from .anthropic import anthropic_client
+
+            make = partial(anthropic_client(), model=spec.model)
         model: BaseChatModel = make(temperature=temperature, **settings)
         if (model.profile or {}).get("temperature") is False:
             model = make(**settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 Body = dict[str, Any]
 Turn = tuple[str, tuple[tuple[str, Body], ...]]
@@ -292,6 +292,13 @@ OLLAMA = Wire(
 )
 
 
+class Raw(NamedTuple):
+    """An answer as it goes over the wire."""
+
+    status: int
+    data: bytes
+
+
 class Server(ThreadingHTTPServer):
     """Speaks the turns of a script in order, the last again and again.
 
@@ -300,7 +307,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     wire: Wire
-    script: list[Turn | int | bytes]
+    script: list[Turn | int | bytes | Raw]
     requests: list[Body]
     streamed: list[bool]
     refused: list[str]
@@ -332,7 +339,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(status)
         kind = "text/event-stream" if stream and status == 200 and wire is not OLLAMA else "application/json"
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", "text/html" if data.startswith(b"<") else kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         with suppress(BrokenPipeError):
@@ -347,6 +354,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.refused.append(wrong)
             return 400, json.dumps(wire.refuse(400, wrong)).encode()
         turn = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
+        if isinstance(turn, Raw):
+            return turn.status, turn.data
         if isinstance(turn, int):
             return turn, json.dumps(wire.refuse(turn, "not now")).encode()
         return 200, turn if isinstance(turn, bytes) else wire.say(turn, stream)

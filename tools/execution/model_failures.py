@@ -220,7 +220,10 @@ _SEE_LOG: Final = "the log of its host says why"
 
 
 _UNREAD: Final = re.compile(
-    r"(<!doctype html|<html\b)|unexpected response type|not valid json|expecting value: line", re.IGNORECASE
+    r"(<!doctype html|<html\b)|unexpected response type|not valid json|expecting value: line"
+    # Anthropic's client returns the text of a page in place of a reply.
+    r"|'str' object has no attribute",
+    re.IGNORECASE,
 )
 """An answer that is a web page, or not JSON."""
 

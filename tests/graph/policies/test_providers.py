@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gc
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +25,20 @@ from video_star.graph.turn import Turn as PolicyTurn
 from video_star.graph.usage import NodeUsage
 from video_star.tools.errors import PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable, UnknownPolicy
 
-from ..fake_provider_server import ANSWER, ANTHROPIC, GOOD, GOOGLE, LOOK, NAME, OLLAMA, SIGNATURE, Server, Turn, serving
+from ..fake_provider_server import (
+    ANSWER,
+    ANTHROPIC,
+    GOOD,
+    GOOGLE,
+    LOOK,
+    NAME,
+    OLLAMA,
+    SIGNATURE,
+    Raw,
+    Server,
+    Turn,
+    serving,
+)
 
 pytest.importorskip("langchain", reason="needs the extra [api]")
 
@@ -177,6 +191,39 @@ async def test_a_slow_server_is_busy_and_one_that_refuses_connections_unreachabl
 async def test_a_dropped_connection_is_told_from_a_busy_server(server: Server) -> None:
     server.script = [-1]
     assert type(await failure(server)) is PolicyDisconnected and len(server.requests) == 1
+
+
+PAGE = b"<!DOCTYPE html><html><body>Welcome to nginx!</body></html>"
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_a_web_page_in_place_of_an_answer_names_its_remedy(server: Server, status: int) -> None:
+    server.script = [Raw(status, PAGE)]
+    failed = await failure(server)
+    assert type(failed) is PolicyUnavailable and "a web page" in str(failed) and len(server.requests) == 1
+
+
+NO_PICTURES = {
+    "anthropic": "messages.0.content.1: image input is not supported by this model",
+    "google_genai": "Image input modality is not enabled for models/gemma-3-1b-it",
+    "ollama": "this model is missing data required for image input",
+}
+
+
+async def test_a_refusal_of_pictures_names_its_remedy(server: Server) -> None:
+    body = server.wire.refuse(400, NO_PICTURES[server.wire.provider])
+    server.script = [Raw(400, json.dumps(body).encode())]
+    assert "use a model that accepts images" in str(await failure(server))
+
+
+COUNTS = re.compile(rb'("(?:input_tokens|output_tokens|promptTokenCount|totalTokenCount|eval_count)": )\d+')
+
+
+@pytest.mark.parametrize("count", [b'"12"', b"null", b"12.0"])
+def test_token_counts_of_a_wrong_type_do_not_end_a_run(server: Server, walking_clip: Path, count: bytes) -> None:
+    said = [server.wire.say(turn, server.wire is OLLAMA) for turn in GOOD]
+    server.script = [COUNTS.sub(rb"\g<1>" + count, each) for each in said]
+    assert ask(server, walking_clip).error is None
 
 
 BROKEN_OFF = {
