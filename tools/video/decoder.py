@@ -46,8 +46,8 @@ class Decoder(Selection[VideoFrame]):
         self._pixels = stream.codec_context.width * stream.codec_context.height
         self._sparse = False
         """Whether keyframes are further apart than targets."""
-        self._keyframe = 0.0
-        """Seconds at which the last keyframe sent to the decoder is decoded."""
+        self._keyframes: list[tuple[float, float]] = []
+        """Seconds at which the keyframes that were sent to the decoder are decoded, and shown."""
         self._orientation: Orientation | None = None
         self._steady = container.format.name.startswith(_STEADY)
         self._gap = (0.0, 0.0)
@@ -100,17 +100,16 @@ class Decoder(Selection[VideoFrame]):
             return
         landing, back = self._keyframe_before(target), _KEYFRAME_INTERVAL
         while landing > position:
-            keyframe = self._keyframe
             self._restart(landing, target)
             if self._next is not None and self._next[0] <= target:
-                # If there was no keyframe on the way, there is none to be expected further on.
+                # If there was no keyframe on the way, none is to be expected further on.
                 self._sparse = self._next[0] < position
                 return
             # The index is wrong, or there is none: approach from further back.
             landing, back = landing - back, back * 2
             if landing <= position:
-                self._sparse = True
-                self._restart(keyframe)
+                self._sparse = not self._container.format.name.startswith(_INDEXED)
+                self._restart(next((at for at, shown in reversed(self._keyframes) if shown <= position), 0.0))
 
     def _keyframe_before(self, target: float) -> float:
         """Seconds of the last keyframe by `target` according to the index; a conservative estimate without one."""
@@ -153,8 +152,9 @@ class Decoder(Selection[VideoFrame]):
                     return
                 continue
             after_seek = False
-            if packet.is_keyframe:
-                self._keyframe = self._seconds(packet.dts, self._keyframe)
+            if packet.is_keyframe and self._begun and packet.dts is not None:
+                at = self._seconds(packet.dts, 0.0)
+                self._keyframes.append((at, max(at, self._seconds(packet.pts, at))))
             due = self._next_due(packet, due)
             if not packet.size and packet.dts is not None:
                 continue  # the frame before is shown again
@@ -182,7 +182,7 @@ class Decoder(Selection[VideoFrame]):
 
     def _next_due(self, packet: Packet[VideoStream], due: float) -> float:
         """Seconds at which the packet after this one is due; `due` is when this one was. The longest gap is noted."""
-        if not self._steady or packet.dts is None or not packet.duration:
+        if not self._steady or not self._begun or packet.dts is None or not packet.duration:
             return np.inf
         begin = self._seconds(packet.dts, 0.0)
         if begin - due > max(_GAP, self._gap[1] - self._gap[0]):

@@ -83,11 +83,8 @@ class Selection(ABC, Generic[Frame]):
                 f"decoding all of the video would take too long: of the {len(self._targets)} frames asked for, "
                 f"{len(self._early)} are replaced by earlier ones, by up to {max(self._early):.1f} s"
             )
-        if hole := self._hole():
-            return hole
-        if self._damage:
-            return f"the file is damaged (errors: {self._damage}); where a frame is lost the one before stands in"
-        return ""
+        damage = f"the file is damaged (errors: {self._damage}); where a frame is lost the one before stands in"
+        return "; ".join(filter(None, (damage if self._damage else "", self._hole())))
 
     @abstractmethod
     def size_of(self, frame: Frame) -> tuple[int, int]:

@@ -171,7 +171,7 @@ def test_segments_that_are_missing_are_noted(
     assert numbers(frames) == [round(time * 10) for time in frames.times]
     # Where the second stream is cut, frames that others refer to come before its start.
     note = open_clip(str(tmp_path / "hole.ts")).frames().note
-    assert re.fullmatch(r"the file has no pictures from 2\.[4-8] to (4\.[89]|5\.0) s", note), note
+    assert re.search(r"the file has no pictures from 2\.[4-8] to (4\.[89]|5\.0) s", note), note
 
 
 def test_slides_have_no_holes(hostile: HostileFiles) -> None:

@@ -95,12 +95,11 @@ def make_film(form: Form, folder: Path, chance: np.random.Generator) -> Film:
     picture = ["-c:v", form.codec, "-pix_fmt", pixels, "-b:v", "3M", "-g", int(chance.integers(1, 120)), *form.options]
     even = base != Fraction(1, 50)
     spaced = ["-r", rate] if even else []
-    start = float(chance.choice(form.starts))
-    late = ["-itsoffset", start]
+    offset = float(chance.choice(form.starts))
     exact = ["-fps_mode", "passthrough", *([] if even else ["-enc_time_base", "1:1000"])]
     audio = ["-c:a", form.sound] if sound else []
-    early = ["-copyts"] if start < 0 else []
-    ffmpeg(*late, *spaced, "-i", source, *tone, *early, *picture, *exact, *audio, path)
+    early = ["-copyts"] if offset < 0 else []
+    ffmpeg("-itsoffset", offset, *spaced, "-i", source, *tone, *early, *picture, *exact, *audio, path)
     turns = int(chance.integers(4)) if form.rotates else 0
     if turns:
         flat = path.rename(folder / f"flat.{form.suffix}")
