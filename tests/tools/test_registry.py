@@ -14,11 +14,13 @@ from langgraph.prebuilt import ToolNode
 from pydantic import ValidationError
 
 from video_star.tools.describe import salient
+from video_star.tools.drawing.annotators import RIGHT
 from video_star.tools.errors import SpanOutsideVideo, UnknownTool
 from video_star.tools.execution.cancellation import check_cancelled
 from video_star.tools.registry import ALL_NAMES, TOOL_NAMES, langchain_tool, library, tool
 from video_star.tools.video.clip import analysis_times, open_clip
 from video_star.tools.video.reader import Frames, read_frames
+from video_star.tools.video.writer import write_video as write_clip
 
 from .video.hostile import write_video
 
@@ -62,6 +64,20 @@ def test_overlays_are_cropped_to_the_people_and_differ_from_the_frame(walking_cl
     assert image.shape[0] < whole.shape[0]
     plain = tool("detect_people").run(clip, [], 1).frames[0][1]
     assert image.shape != plain.shape or (image != plain).any()
+
+
+def test_where_only_hands_are_seen_the_tools_tell_of_hands_and_of_nobody(shared: Path, tmp_path: Path) -> None:
+    whole = open_clip(str(shared / "clips" / "apply_eye_makeup.avi"), 0, 3).frames()
+    enlarged = whole.images[:, 90:230, 150:290].repeat(3, axis=1).repeat(3, axis=2)
+    write_clip(tmp_path / "hand.mp4", ((0.125, image) for image in enlarged))
+    clip = open_clip(str(tmp_path / "hand.mp4"))
+    posed, moved, told = (tool(name).run(clip, (), 1) for name in ("estimate_pose", "track_motion", "describe_video"))
+    assert posed.summary.startswith("No people found") and "Hand 1 (right): " in posed.summary
+    assert (posed.frames[0][1] == np.array(RIGHT)).all(axis=2).sum() > 100, "the hand is drawn"
+    found = moved.result.measurements()
+    assert found.support["hands_close"] > 0.9 and found.observed["hands_close"].by == "hands"
+    assert not any(person.startswith("person") for person in (row.by for row in found.observed.values()))
+    assert "hands fill the picture" in told.summary
 
 
 async def test_a_tool_works_in_other_agents(walking_clip: Path) -> None:

@@ -113,6 +113,17 @@ def test_every_primitive_is_used_by_some_label() -> None:
     assert used == set(PRIMITIVES)
 
 
+def test_primitives_of_hands_follow_from_what_the_entry_says_of_the_body() -> None:
+    whole = {"travel", "travel_fast", "steps", "climb", "pedal", "jump", "kick", "invert", "lie", "fall", "upright"}
+    digits = {"finger", "fingers", "fingertips", "thumb", "thumbs", "middle finger"}
+    for label in labels():
+        entry = define(label)
+        assert "hands_close" not in entry.primitives or not whole & set(entry.primitives), label
+        for part in entry.sub_actions:
+            assert "fingers_work" not in part.primitives or digits & set(part.body), label
+            assert "hands_touch" not in part.primitives or "hands_together" in part.primitives, label
+
+
 def test_synonyms_lead_to_their_own_label_alone() -> None:
     for label in labels():
         for synonym in define(label).synonyms:
