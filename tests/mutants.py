@@ -210,6 +210,27 @@ MUTANTS = [
         "item ({_text(', ')} item){{0,5}}",
         "tests/graph/policies/test_grammar.py",
     ),
+    Mutant(
+        "hands: bodies invented on large hands are kept",
+        "tools/vision/hands.py",
+        "kept |= (poses.tracks == track) & (tall or lasting)",
+        "kept |= poses.tracks == track",
+        "tests/tools/vision/test_hands.py -k dropped",
+    ),
+    Mutant(
+        "hands: a small thing beside a hand is its second hand",
+        "tools/motion/hands.py",
+        "if other < 0.5 * one or",
+        "if len(order) < 2 or",
+        "tests/tools/motion/test_hands.py",
+    ),
+    Mutant(
+        "hands: a hand that moves as a whole works with its fingers",
+        "tools/motion/hands.py",
+        "moved = np.abs(z[1:, TIPS] - turn[:, None] * z[:-1, TIPS])",
+        "moved = np.abs(z[1:, TIPS] - z[:-1, TIPS])",
+        "tests/tools/motion/test_hands.py",
+    ),
 ]
 
 
