@@ -73,6 +73,11 @@ def summary_of(record: dict[str, Any], tool: str) -> str:
     return next(str(item["summary"]) for item in record["recognition"]["evidence"] if item["tool"] == tool)
 
 
+def nothing_failed(found: Recognition) -> bool:
+    """Whether the only note is that the embedded policy, which reads no descriptions, had nothing to judge by."""
+    return len(found.notes) == 1 and found.notes[0].startswith("no evidence: ")
+
+
 def test_dashscope_describes_and_explains(dashscope: dashscope_server.Server, walking_clip: Path) -> None:
     def answer(body: dict[str, Any]) -> dashscope_server.Turn:
         vision = body["model"] == "qwen-vl-max"
@@ -90,7 +95,7 @@ def test_dashscope_describes_and_explains(dashscope: dashscope_server.Server, wa
     assert description.endswith(f'"{SEEN}"') and description in fused(record)
     assert '"written_by":"dashscope:qwen-plus"' in explanation and explanation in fused(record)
     found = Recognition.model_validate(record["recognition"])
-    assert found.status == "ok" and not found.notes
+    assert nothing_failed(found)
     assert found.usage.tool_tokens is not None and found.usage.tokens.input == 0
     assert (found.usage.tool_tokens.input, found.usage.tool_tokens.output) == (2 * 1270, 40)
     again = Recognition.model_validate(
@@ -140,7 +145,8 @@ def test_a_describer_throttled_once_is_retried(openai: model_server.Server, walk
     throttled = {"error": {"message": "Rate limit reached. Please try again in 150ms.", "code": "rate_limit_exceeded"}}
     openai.says((429, throttled), model_server.completion(SEEN))
     record = run(walking_clip, 0.75, tools=["describe_video"], describer=spec.format(url=openai.url))
-    assert len(openai.requests) == 2 and f'"{SEEN}"' in fused(record) and record["recognition"]["status"] == "ok"
+    assert len(openai.requests) == 2 and f'"{SEEN}"' in fused(record)
+    assert nothing_failed(Recognition.model_validate(record["recognition"]))
 
 
 def test_a_describer_cannot_inject_an_answer(walking_clip: Path) -> None:
@@ -187,7 +193,7 @@ async def test_tokens_of_a_shared_description_are_counted_once(walking_clip: Pat
 
 def test_a_tool_that_is_not_offered_needs_no_model(walking_clip: Path) -> None:
     found = recognize(walking_clip, ACTIONS, end=0.6, tools=["explain_actions"], describer="nobody:at-all")
-    assert found.status == "ok"
+    assert nothing_failed(found)
 
 
 def test_definitions_of_the_explainer_are_in_the_shortlists(walking_clip: Path) -> None:
@@ -204,5 +210,5 @@ async def test_a_host_replaces_a_tool(walking_clip: Path) -> None:
     star = build_graph(tools={"detect_people": own}).compile()
     context: Any = {"mode": "static", "tools": ["detect_people", "explain_actions"], "frames": 2}
     found = await star.ainvoke({"video": str(walking_clip), "actions": ACTIONS, "end": 1}, context=context)
-    assert found["evidence"][0]["summary"] == "Five people, it says." and found["status"] == "ok"
+    assert found["evidence"][0]["summary"] == "Five people, it says." and found["status"] == "degraded"
     assert found["evidence"][1]["tool"] == "explain_actions" and "walk" in found["evidence"][1]["summary"]
