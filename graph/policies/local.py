@@ -21,6 +21,7 @@ from PIL import Image
 from pydantic import Field
 
 from ...tools.errors import MissingExtra, UnknownPolicy
+from ...tools.execution.cancellation import ended
 from ..control_tokens import escaped
 from . import chat_template
 from .base import ToolSchemas
@@ -237,7 +238,11 @@ class TransformersPolicy(TokenPolicy):
     ) -> ChatResult:
         loaded = self._load()
         request = self._request(loaded, messages, **kwargs)
-        return to_result(_reply(loaded, request, loaded.engine.submit(request).result()), self.model_name)
+        future = loaded.engine.submit(request)
+        try:
+            return to_result(_reply(loaded, request, ended(future).result()), self.model_name)
+        finally:
+            future.cancel()
 
     async def _agenerate(
         self,

@@ -7,13 +7,15 @@ and generates one batch. A single request waits no longer than that moment.
 from __future__ import annotations
 
 import queue
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import Context
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...tools.errors import MissingExtra, PolicyBusy
+from ...tools.errors import MissingExtra, PolicyBusy, ToolCancelled
+from ...tools.execution.cancellation import CHECK_SECONDS, exiting, start_thread
 from .local_sampling import Completion, Grammars, Request, Row, Sampler
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class Engine:
         self._tokenizer = tokenizer
         self._waiting: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
         self.batches: list[int] = []
-        threading.Thread(target=self._work, daemon=True, name="video-star-engine").start()
+        # Without the context of this caller: the worker serves all, and is cancelled only by the exit of the process.
+        Context().run(start_thread, self._work)
 
     def submit(self, request: Request) -> Future[Completion]:
         """Queue a turn. Its future gets the completion or an error; generation stops if it is cancelled."""
@@ -66,8 +69,11 @@ class Engine:
         return future
 
     def _work(self) -> None:
-        while True:
-            batch = [self._waiting.get()]
+        while not exiting():
+            try:
+                batch = [self._waiting.get(timeout=CHECK_SECONDS)]
+            except queue.Empty:
+                continue
             while len(batch) < MAX_BATCH:
                 try:
                     batch.append(self._waiting.get(timeout=BATCH_SECONDS))
@@ -138,7 +144,7 @@ class Engine:
         # The sampler chooses the token, and greedy decoding takes the one it leaves: cut-offs and penalties of the
         # checkpoint's generation config affect neither the choice nor the recorded probability.
         # No inference mode: tensors that the model caches in it could not be used in training afterwards.
-        with torch.no_grad():
+        with torch.no_grad(), self._stopped_if_abandoned(rows):
             out = self._model.generate(  # type: ignore[operator]
                 **inputs,
                 do_sample=False,
@@ -150,6 +156,21 @@ class Engine:
             )
         sampled: list[list[int]] = out[:, inputs["input_ids"].shape[1] :].tolist()
         return sampled
+
+    @contextmanager
+    def _stopped_if_abandoned(self, rows: Sequence[Row]) -> Iterator[None]:
+        """Stop within a forward pass, which takes minutes for a long prompt on a CPU, once no turn is waited for."""
+
+        def check(*_: Any) -> None:
+            if exiting() or all(row.future.cancelled() for row in rows):
+                raise ToolCancelled("no turn of the batch is waited for")
+
+        hooks = [module.register_forward_pre_hook(check) for module in self._model.modules()]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _cut(self, row: list[int], values: list[float], request: Request) -> Completion:
         """A row up to the end of its turn or its own limit."""

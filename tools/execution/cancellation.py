@@ -56,6 +56,11 @@ def check_cancelled() -> None:
         raise ToolCancelled("the call was cancelled or reached its time limit; call the tool again")
 
 
+def exiting() -> bool:
+    """Whether the process exits."""
+    return _exiting.is_set()
+
+
 def pause(seconds: float) -> None:
     """Sleep; raises as `check_cancelled` does."""
     with suppress(TimeoutError):

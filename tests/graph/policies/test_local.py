@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from video_star.graph.prompts import requested  # noqa: E402
 from video_star.graph.records.content import image_urls  # noqa: E402
 from video_star.graph.records.token_track import TOKEN_TRACK, sequences, tracks  # noqa: E402
 from video_star.graph.run import run_record  # noqa: E402
+from video_star.tools.errors import ToolCancelled  # noqa: E402
+from video_star.tools.execution.cancellation import cancelled_when  # noqa: E402
 from video_star.tools.execution.media_store import default_store  # noqa: E402
 
 from ... import tiny_qwen as tiny  # noqa: E402
@@ -177,6 +180,43 @@ async def test_an_error_of_the_model_reaches_every_run_of_its_batch(tiny_qwen: P
         with pytest.raises((IndexError, RuntimeError)):
             await asyncio.wrap_future(future)
     assert track(await TransformersPolicy(path=str(tiny_qwen), max_new_tokens=2).ainvoke(asking("Still there?")))
+
+
+@pytest.mark.parametrize("sync", [False, True])
+async def test_a_turn_that_is_given_up_stops_within_the_forward_pass(
+    tiny_qwen: Path, loaded: Loaded, model: Any, sync: bool
+) -> None:
+    begun, go, given_up, finished = threading.Event(), threading.Event(), threading.Event(), list[int]()
+
+    def wait(*_: Any) -> None:
+        begun.set()
+        assert go.wait(60)
+
+    layers = [module for module in model.modules() if type(module).__name__.endswith("DecoderLayer")]
+    hooks = [
+        layers[0].register_forward_pre_hook(wait),
+        layers[-1].register_forward_hook(lambda *_: finished.append(1)),
+    ]
+    policy = TransformersPolicy(path=str(tiny_qwen), max_new_tokens=4)
+
+    def ask() -> Any:
+        with cancelled_when(given_up.is_set):
+            return policy.invoke(asking("What?"))
+
+    asked = asyncio.ensure_future(asyncio.to_thread(ask) if sync else policy.ainvoke(asking("What?")))
+    try:
+        assert await asyncio.to_thread(begun.wait, 60)
+        given_up.set()
+        if not sync:
+            asked.cancel()
+        with pytest.raises(ToolCancelled if sync else asyncio.CancelledError):
+            await asked
+    finally:
+        go.set()
+        for hook in hooks[:1]:
+            hook.remove()
+    assert (await policy.ainvoke(asking("What?"))).response_metadata[TOKEN_TRACK] and len(finished) <= 4
+    hooks[1].remove()
 
 
 async def test_a_streamed_turn_equals_one_that_is_not_streamed(tiny_qwen: Path, walking_clip: Path) -> None:
