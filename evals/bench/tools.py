@@ -160,6 +160,21 @@ def pose(engines: Mapping[str, str], rounds: int) -> None:
         )
 
 
+def hands(rounds: int) -> None:
+    """Seconds of looking for hands in 16 frames of the demo clip, where none is large enough to be found."""
+    from video_star.tools.video.clip import open_clip
+    from video_star.tools.vision.engines import EMBEDDED
+    from video_star.tools.vision.hands import estimate_hands
+    from video_star.tools.vision.mediapipe_hands import MEDIAPIPE_HANDS
+    from video_star.tools.vision.pose import estimate_pose
+
+    frames = open_clip(str(DEMO_CLIP), 0, 2).frames()
+    poses = estimate_pose(frames, EMBEDDED.estimator)
+    estimate_hands(frames, poses, MEDIAPIPE_HANDS)  # Loads the models.
+    elapsed = median(seconds(lambda: estimate_hands(frames, poses, MEDIAPIPE_HANDS)) for _ in range(rounds))
+    line(f"hands, asked for, on {len(frames)} frames", elapsed, "s", f"{1000 * elapsed / len(frames):.0f} ms/frame")
+
+
 def other_clips(folder: Path) -> list[Path]:
     """`RUNS` clips of two seconds each: re-encoded parts of the demo clip, every second one mirrored."""
     with av.open(str(DEMO_CLIP)) as source:
@@ -333,6 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         named = {Path(name).name: name for name in options.engine}
         pose({"embedded": "embedded", **untrained(Path(folder)), **named}, options.rounds)
+    hands(options.rounds)
     missed = concurrency(options.rounds) + cache_hit()
     if options.clips:
         missed += selected_against_all(options.clips)

@@ -85,6 +85,9 @@ async def test_a_tool_works_in_other_agents(walking_clip: Path) -> None:
     call = {"name": one.name, "args": {"video": str(walking_clip), "end": 0.5}, "id": "1", "type": "tool_call"}
     message = await one.ainvoke(call)
     assert "Person 1" in message.content and len(message.artifact.boxes) > 0
+    asked = {"video": str(walking_clip), "end": 0.5, "hands": True}
+    assert "No hands found" in langchain_tool("estimate_pose").invoke(asked)
+    assert "No hands found" not in langchain_tool("estimate_pose").invoke(asked | {"hands": False})
     explained = langchain_tool("explain_actions").invoke({"actions": ["hug"]})
     assert explained.startswith('DEFINITIONS (JSON): {"hug":')
     with pytest.raises(ValidationError):

@@ -224,7 +224,7 @@ def _views(size: tuple[int, int]) -> list[np.ndarray | None]:
     corners = [(0, 0), (1, 0), (0, 1), (1, 1)]
     middle = [np.where(sides == sides.max(), 0.5, end) for end in (0.0, 1.0)]
     lows = [(sides - tile) * np.asarray(place) for place in (*corners, *middle)]
-    tiles = [np.concatenate([low, low + tile]) for low in lows]
+    tiles = [np.concatenate([low, np.minimum(low + tile, sides)]) for low in lows]
     large = [None, squares[0], None, squares[1], None, squares[0]]
     return [view for pair in zip(large, tiles, strict=True) for view in pair]
 

@@ -148,6 +148,13 @@ def test_a_hand_too_small_for_a_look_at_the_whole_picture_is_found_in_a_part_and
     assert numbers == {1}
 
 
+@pytest.mark.parametrize("size", [(768, 432), (432, 768), (500, 500), (16_000, 16), (3, 2000), (1, 1)])
+def test_pictures_of_any_shape_are_looked_at(size: tuple[int, int]) -> None:
+    frames = Frames(np.zeros((13, size[1], size[0], 3), np.uint8), np.arange(13) / 8, 1.0)
+    beyond = np.array([[size[0], size[1], size[0], size[1]], [0.0, 0.0, *size]])
+    assert all(len(scores) == 0 for _, scores, _, _ in MEDIAPIPE_HANDS.hands(frames, [beyond] * 13))
+
+
 def test_a_hand_at_a_wrist_is_found_at_once(shared: Path) -> None:
     frames = far_hand(shared, 1)
     (points, _, _, _), *_ = MEDIAPIPE_HANDS.hands(frames, [np.array([[20.0, 200.0, 150.0, 330.0]])])
