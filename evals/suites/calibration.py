@@ -57,6 +57,8 @@ OWN_LISTS: Final = (2, 3, 5, 10)
 """Lengths of lists of Marionette's actions; all actions of the clip's split are asked about, too."""
 OTHER_LISTS: Final = (5, 10, 30)
 """Lengths of lists of the clip's action and labels of the knowledge base."""
+LONG: Final = 10
+"""Candidates of the lists that are fitted: most short ones are answered right, and would outweigh the long ones."""
 UNUSUAL: Final = 25
 """Percent of the answers that explain less than is usual. With fewer, Marionette is fitted slightly better, but the
 confidence is as high on other footage as on Marionette."""
@@ -185,7 +187,9 @@ def main(
     if fitted:
         clips = [item for data in fitted for item in items(data)]
         found = cases(clips)
-        print(f"wrote {write({way: fit(found[way]) for way in WAYS}, len(clips))}")
+        print(
+            f"wrote {write({way: fit([one for one in found[way] if one.support.candidates >= LONG]) for way in WAYS}, len(clips))}"
+        )
     if not test:
         return
     print(HEADER)
