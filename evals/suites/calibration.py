@@ -187,9 +187,8 @@ def main(
     if fitted:
         clips = [item for data in fitted for item in items(data)]
         found = cases(clips)
-        print(
-            f"wrote {write({way: fit([one for one in found[way] if one.support.candidates >= LONG]) for way in WAYS}, len(clips))}"
-        )
+        long = {way: [one for one in found[way] if one.support.candidates >= LONG] for way in WAYS}
+        print(f"wrote {write({way: fit(long[way]) for way in WAYS}, len(clips))}")
     if not test:
         return
     print(HEADER)
