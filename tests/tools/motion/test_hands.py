@@ -136,6 +136,21 @@ def test_a_hand_that_moves_as_a_whole_does_not_work_with_its_fingers(move: Movem
     assert measured(move)["fingers_work"] < 0.2
 
 
+def test_finger_tips_outside_the_picture_and_uncertain_hands_tell_nothing_of_fingers() -> None:
+    def fist(y: float) -> Movement:
+        return lambda t: placed(bent(OPEN, 0.4 + 0.4 * np.sin(2 * np.pi * t)), 320, y, 100)
+
+    uncertain = hands(fist(300))
+    uncertain.scores[:] = 0.6
+    assert "fingers_work" not in measured(fist(60)) and measured(fist(300))["fingers_work"] > 0.7
+    assert measure_hands(uncertain, Poses.empty(TIMES, SIZE))["fingers_work"] is None
+
+
+def test_small_hands_tell_nothing_of_fingers() -> None:
+    rng = np.random.default_rng(0)
+    assert "fingers_work" not in measured(lambda t: placed(OPEN, 320, 300, 14) + rng.normal(0, 2, OPEN.shape))
+
+
 def test_errors_of_keypoints_are_not_work_of_fingers() -> None:
     rng = np.random.default_rng(0)
     noisy = measured(lambda t: placed(OPEN + rng.normal(0, 0.02, OPEN.shape), 320, 300, 100))
