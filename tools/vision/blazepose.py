@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..video.reader import Frames
 from .cuts import CutDetector
-from .detections import VISIBLE, Skeletons, box_areas, box_iou, non_maximum_suppression, pose_distance
+from .detections import MIRRORED, VISIBLE, Skeletons, box_areas, box_iou, non_maximum_suppression, pose_distance
 from .mediapipe import LiteRtModel, Square, anchors, crop_affine, sigmoid, warp
 from .ssdlite import SSDLITE, WEIGHTS
 from .tracking import MAX_GAP
@@ -42,6 +42,15 @@ class _Region:
         """The region of an upright person in a box (4,): x0, y0, x1, y1."""
         low, high = box.astype(np.float64).reshape(2, 2)
         return cls((low + high) / 2, np.array([0.0, -(high - low).max() / 2]))
+
+    @classmethod
+    def of_keypoints(cls, keypoints: np.ndarray) -> _Region:
+        """The region of a skeleton (17, 3); joints that are not visible count too, as the model places them."""
+        points = keypoints[:, :2].astype(np.float64)
+        hips, shoulders = points[[11, 12]].mean(axis=0), points[[5, 6]].mean(axis=0)
+        trunk = float(np.linalg.norm(shoulders - hips))
+        reach = max(1.1 * float(np.linalg.norm(points - hips, axis=1).max()), 1.0)
+        return cls(hips, (shoulders - hips) / trunk * reach if trunk > 1e-6 else np.array([0.0, -reach]))
 
     def moved(self, shift: np.ndarray) -> _Region:
         return _Region(self.centre + shift, self.up)
@@ -101,6 +110,10 @@ class _Body:
         of_body, of_box = _shares(self.box, box)
         return bool(box_iou(self.box[None], box[None])[0, 0] >= 0.4 or (of_body > 0.8 and of_box > 0.1))
 
+    def disagrees(self, box: np.ndarray) -> bool:
+        """Whether a detector's box of this person is another one: the skeleton shows a part of the body, or is wrong."""
+        return bool(box_iou(self.box[None], box[None])[0, 0] < 0.5)
+
     def duplicates(self, other: _Body) -> bool:
         """Whether this is the other's face or arm mistaken for a small body, or a second skeleton of a close-up."""
         of_body, of_other = _shares(self.box, other.box)
@@ -113,6 +126,15 @@ class BlazePose:
     Thread-safe; the models are loaded on first use.
     """
 
+    MIN_PROPOSAL: Final = 0.5
+    """Minimum score of BlazePose's own detector."""
+    MIN_SEED: Final = 0.2
+    """The person detector's minimum score of a box in which a body is sought every `SEED_EVERY` frames; whoever is
+    found there is verified later."""
+    MIN_SEED_PROPOSAL: Final = 0.3
+    """The same for BlazePose's own detector."""
+    SEED_EVERY: Final = 3
+    """Frames between two that are searched thoroughly: in tiles, and from low scores."""
     MIN_PRESENCE: Final = 0.5
     """Minimum presence of a skeleton confirmed by the person detector."""
     MIN_PRESENCE_UNBOXED: Final = 0.7
@@ -136,18 +158,30 @@ class BlazePose:
         found: list[Skeletons] = []
         known: list[_Body] = []
         is_cut = CutDetector()
-        for image, time in zip(frames.images, frames.times.tolist(), strict=True):
+        for k, (image, time) in enumerate(zip(frames.images, frames.times.tolist(), strict=True)):
             picture = Image.fromarray(image)
-            known = [] if is_cut(picture) else known
+            cut = is_cut(picture)
+            known = [] if cut else known
+            thorough = cut or k % self.SEED_EVERY == 0
             bodies, lost = self._track(picture, [body for body in known if time - body.time <= MAX_GAP], time)
-            boxes, scores = SSDLITE.detect(picture)
-            bare = self._add_from_boxes(picture, bodies, boxes, scores, time)
-            self._add_from_proposals(picture, bodies, time)
+            boxes, scores = SSDLITE.detect(picture, self.MIN_SEED, thorough)
+            bare = self._add_from_boxes(picture, bodies, boxes, scores, time, thorough)
+            self._add_from_proposals(picture, bodies, time, thorough)
             bodies = [body for body in bodies if self._accepted(body, bodies, time)]
             bare = [i for i in bare if not any(body.matches_box(boxes[i]) for body in bodies)]
             found.append(_skeletons(bodies, boxes[bare], scores[bare]))
             known = bodies + lost
         return found
+
+    def read_mirrored(self, image: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, float]:
+        """As in `MirroredReader`."""
+        affine = _Region.of_keypoints(keypoints).affine()
+        # 256 pixels run from 0 to 256, so that a mirrored x is 256 - x.
+        mirrored = np.column_stack([-affine[:, 0], affine[:, 1], affine[:, 2] + 256 * affine[:, 0]])
+        picture = Image.fromarray(image)
+        out = self._landmarks(np.asarray(warp(picture, mirrored, 256), np.float32) / 255)
+        body = _landmarks_in(out, mirrored, picture.size)[list(_COCO)]
+        return body[list(MIRRORED)], float(out["Identity_1"][0])
 
     def _track(self, picture: Image.Image, known: Sequence[_Body], time: float) -> tuple[list[_Body], list[_Body]]:
         """The bodies of earlier frames: those found again at their predicted positions, and those lost."""
@@ -170,31 +204,40 @@ class BlazePose:
         return bodies, lost
 
     def _add_from_boxes(
-        self, picture: Image.Image, bodies: list[_Body], boxes: np.ndarray, scores: np.ndarray, time: float
+        self,
+        picture: Image.Image,
+        bodies: list[_Body],
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        time: float,
+        thorough: bool,
     ) -> list[int]:
-        """Add the bodies in boxes that no known body matches; returns the indices of boxes without a body."""
+        """Add the bodies in boxes that no known body matches; returns the indices of certain boxes without a body."""
         bare = []
         for i, (box, score) in enumerate(zip(boxes, scores.tolist(), strict=True)):
             owners = [body for body in bodies if body.matches_box(box)]
             presence = max((body.presence for body in owners), default=0.0)
-            if presence < self.MIN_PRESENCE_UNBOXED:
-                body = self._fit(picture, _Region.of_box(box), self.MIN_PRESENCE)
+            certain = score >= SSDLITE.MIN_SCORE
+            if presence < self.MIN_PRESENCE_UNBOXED and (certain or (thorough and not owners)):
+                least = self.MIN_PRESENCE if certain else self.MIN_PRESENCE_UNBOXED
+                body = self._fit(picture, _Region.of_box(box), least)
                 if body and body.presence > presence:
                     bodies[:] = [each for each in bodies if each not in owners]
                     owners = [self._add(bodies, body, time)]
             for body in owners:
                 body.confirm(score, time)
-            if len(owners) == 1 and owners[0].partial:
+            if len(owners) == 1 and (owners[0].partial or (certain and owners[0].disagrees(box))):
                 owners[0].box = np.concatenate([np.minimum(owners[0].box, box)[:2], np.maximum(owners[0].box, box)[2:]])
-            if not owners:
+            if certain and not owners:
                 bare.append(i)
         return bare
 
-    def _add_from_proposals(self, picture: Image.Image, bodies: list[_Body], time: float) -> None:
+    def _add_from_proposals(self, picture: Image.Image, bodies: list[_Body], time: float, thorough: bool) -> None:
         """Add the bodies that only BlazePose's own detector finds: close up, or partly hidden by another person."""
         for region, score in self._proposals(picture):
             body = next((each for each in bodies if region.distance(each.region) < 2 * self.REFIT_DISTANCE), None)
-            if not body and (fitted := self._fit(picture, region, self.MIN_PRESENCE_UNBOXED)):
+            sought = thorough or score >= self.MIN_PROPOSAL
+            if not body and sought and (fitted := self._fit(picture, region, self.MIN_PRESENCE_UNBOXED)):
                 body = self._add(bodies, fitted, time)
             if body:
                 body.confirm(score, time)
@@ -238,11 +281,8 @@ class BlazePose:
         for body in masked:
             crop.paste((128, 128, 128), mask=warp(body.mask, _composed(affine, body.affine), 256))
         out = self._landmarks(np.asarray(crop, np.float32) / 255)
-        points = out["Identity"].reshape(39, 5).astype(np.float64)
-        points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
-        within = ((points[:, :2] >= 0) & (points[:, :2] <= picture.size)).all(axis=1)
-        # The model's last two columns are the logits of visibility and of lying inside the crop.
-        landmarks = np.column_stack([points[:, :2], sigmoid(points[:, 3:].min(axis=1)) * within])[:33]
+        points = _landmarks_in(out, affine, picture.size)
+        landmarks = points[:33]
         return _Body(
             box=_extent(landmarks, picture.size),
             keypoints=landmarks[list(_COCO)],
@@ -257,7 +297,7 @@ class BlazePose:
         square = Square.of(picture, 224)
         out = self._body_detector(square.pixels / 127.5 - 1)
         scores = sigmoid(out["Identity_1"][:, 0].astype(np.float64))
-        likely = scores >= 0.5
+        likely = scores >= self.MIN_SEED_PROPOSAL
         offsets = out["Identity"][likely].astype(np.float64).reshape(-1, 6, 2)
         # Box centre, box size, then four alignment points; the first two are the hips and the end of the body.
         points = square.invert(offsets[:, [0, 2, 3]] + _ANCHORS[likely, None])
@@ -269,6 +309,15 @@ class BlazePose:
 
 BLAZEPOSE: Final = BlazePose()
 """The embedded estimator, one per process."""
+
+
+def _landmarks_in(out: dict[str, np.ndarray], affine: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(39, 3) landmarks of the model's output: x, y in pixels of the image, then visibility, 0 outside the image."""
+    points = out["Identity"].reshape(39, 5).astype(np.float64)
+    places = points[:, :2] @ affine[:, :2].T + affine[:, 2]
+    within = ((places >= 0) & (places <= size)).all(axis=1)
+    # The model's last two columns are the logits of visibility and of lying inside the crop.
+    return np.column_stack([places, sigmoid(points[:, 3:].min(axis=1)) * within])
 
 
 def _composed(affine: np.ndarray, other: np.ndarray) -> np.ndarray:

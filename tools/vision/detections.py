@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +33,8 @@ SKELETON: Final = (
     (13, 15), (12, 14), (14, 16),
 )  # fmt: skip
 """The bones: pairs of indices into `KEYPOINTS`."""
+MIRRORED: Final = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+"""Index of each keypoint's counterpart on the other side of the body."""
 VISIBLE: Final = 0.5
 """A keypoint at or above this visibility counts as visible."""
 
@@ -58,6 +60,28 @@ class ObjectDetector(Protocol):
 
     def objects(self, frames: Frames) -> Sequence[NamedDetections]:
         """The objects of each frame that are not people, in pixels of `frames.images`."""
+        ...
+
+
+@runtime_checkable
+class MirroredReader(Protocol):
+    """A pose estimator that can also read a person again from the mirrored image.
+
+    Implement this, too, to have its people verified: the mirrored reading of a real person agrees with the first, that
+    of an invented one does not.
+    """
+
+    def read_mirrored(self, image: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, float]:
+        """The same person in the mirrored image.
+
+        Args:
+            image: (height, width, 3) uint8.
+            keypoints: (17, 3) of the first reading, in pixels of `image`.
+
+        Returns:
+            Keypoints (17, 3) in pixels of `image`, with left and right as in the first reading, and the model's
+            confidence in [0, 1] that this is a person.
+        """
         ...
 
 

@@ -25,7 +25,7 @@ KINDS: Final = {"rtmpose": "video_star.tools.vision.rtmpose", "openpose": "video
 `engine(argument)`, which returns an `Engine` for the text after the colon; docs/engines.md has a complete example."""
 
 
-EMBEDDED: Final = Engine("embedded-1", SSDLITE, BLAZEPOSE)
+EMBEDDED: Final = Engine("embedded-2", SSDLITE, BLAZEPOSE)
 
 
 def engine() -> Engine:

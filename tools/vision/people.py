@@ -8,7 +8,9 @@ from typing import ClassVar, Final, Self, TypeVar
 import numpy as np
 
 from ..video.reader import Frames
+from .cuts import shot_numbers
 from .detections import PersonDetector, check_array, original_size
+from .joining import distinct, joined
 from .tracking import renumber, track
 
 MAX_DESCRIBED: Final = 12
@@ -123,23 +125,38 @@ def detect_people(frames: Frames, detector: PersonDetector) -> People:
     """
     found = detector.people(frames)
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in found)])
-    return assign_tracks(
-        People(
-            times=frames.times,
-            size=original_size(frames),
-            frame=np.repeat(np.arange(len(found)), [len(scores) for _, scores in found]),
-            boxes=boxes / np.float32(frames.scale),
-            scores=np.concatenate([np.zeros(0, np.float32), *(scores for _, scores in found)]),
-            tracks=np.ones(len(boxes), np.int64),
-        )
+    shots = shot_numbers(frames.images)
+    people = People(
+        times=frames.times,
+        size=original_size(frames),
+        frame=np.repeat(np.arange(len(found)), [len(scores) for _, scores in found]),
+        boxes=boxes / np.float32(frames.scale),
+        scores=np.concatenate([np.zeros(0, np.float32), *(scores for _, scores in found)]),
+        tracks=np.ones(len(boxes), np.int64),
     )
+    return seen_twice(assign_tracks(people, frames, shots))
 
 
-def assign_tracks(people: P, keypoints: np.ndarray | None = None) -> P:
-    """The same detections with identities, without people seen in a single frame at a low score."""
-    tracks = track(people.frame, people.boxes, people.scores, people.times, keypoints)
-    doubtful = (np.bincount(tracks)[tracks] == 1) & (people.scores < MIN_SINGLE_FRAME_SCORE) & (len(people.times) > 4)
-    return replace(replace(people, tracks=tracks).where(~doubtful), tracks=renumber(tracks[~doubtful]))
+def assign_tracks(people: P, frames: Frames, shots: np.ndarray, keypoints: np.ndarray | None = None) -> P:
+    """The same detections with identities, without second ones of the same person in a frame.
+
+    Args:
+        people: The detections, in pixels of the original; their tracks are ignored.
+        frames: The frames they were found in.
+        shots: (frames,) int, the number of each frame's shot; a cut ends all tracks.
+        keypoints: (detections, 17, 3) of the people, if known.
+    """
+    tracks = track(people.frame, people.boxes, people.scores, people.times, keypoints, shots)
+    kept = distinct(people.frame, people.boxes, people.scores, tracks, keypoints)
+    people, tracks = people.where(kept), tracks[kept]
+    return replace(people, tracks=joined(tracks, people.frame, people.boxes * frames.scale, frames, shots))
+
+
+def seen_twice(people: P) -> P:
+    """The people without those seen in a single frame at a low score."""
+    doubtful = np.bincount(people.tracks, minlength=1)[people.tracks] == 1
+    doubtful &= (people.scores < MIN_SINGLE_FRAME_SCORE) & (len(people.times) > 4)
+    return replace(people.where(~doubtful), tracks=renumber(people.tracks[~doubtful]))
 
 
 def placed(boxes: np.ndarray, size: tuple[int, int]) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import ClassVar, Final, Self
 
 import numpy as np
 
 from ..video.reader import Frames
-from .detections import VISIBLE, PoseEstimator, check_array, original_size
-from .people import People, assign_tracks
+from .cuts import shot_numbers
+from .detections import VISIBLE, MirroredReader, PoseEstimator, check_array, original_size
+from .joining import distinct
+from .people import People, assign_tracks, seen_twice
 from .posture import body_height, posture
+from .tracking import renumber
+from .verification import fill_gaps, verify
 
 MAX_DESCRIBED: Final = 6
 """Most people, and most pairs of people, whose postures and distances a summary gives."""
@@ -71,7 +76,33 @@ def estimate_pose(frames: Frames, estimator: PoseEstimator) -> Poses:
         tracks=np.ones(len(boxes), np.int64),
         keypoints=keypoints,
     )
-    return assign_tracks(poses, keypoints)
+    shots = shot_numbers(frames.images)
+    poses = assign_tracks(poses, frames, shots, keypoints)
+    return _verified(poses, frames, shots, estimator) if isinstance(estimator, MirroredReader) else seen_twice(poses)
+
+
+def _verified(poses: Poses, frames: Frames, shots: np.ndarray, reader: MirroredReader) -> Poses:
+    """The people who are there, also in short gaps; keypoints that cannot be trusted get visibility 0."""
+    kept, trusted = verify(poses, poses.keypoints, frames, reader)
+    keypoints = poses.keypoints.copy()
+    keypoints[~trusted, :, 2] = 0
+    poses = replace(poses, keypoints=keypoints).where(kept)
+    poses = poses.where(distinct(poses.frame, poses.boxes, poses.scores, poses.tracks, poses.keypoints))
+    filled = fill_gaps(poses, poses.keypoints, frames, shots, reader)
+    order = np.argsort(np.concatenate([poses.frame, [one.frame for one in filled]]), kind="stable")
+
+    def with_filled(known: np.ndarray, more: Sequence[object]) -> np.ndarray:
+        new = np.array(more, known.dtype).reshape(-1, *known.shape[1:])
+        return np.asarray(np.concatenate([known, new])[order])
+
+    return replace(
+        poses,
+        frame=with_filled(poses.frame, [one.frame for one in filled]),
+        boxes=with_filled(poses.boxes, [one.box for one in filled]),
+        scores=with_filled(poses.scores, [one.score for one in filled]),
+        tracks=renumber(with_filled(poses.tracks, [one.track for one in filled])),
+        keypoints=with_filled(poses.keypoints, [one.keypoints for one in filled]),
+    )
 
 
 def _postures(person: Poses) -> str:

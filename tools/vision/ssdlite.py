@@ -29,8 +29,8 @@ class SsdLite:
     MIN_SCORE: Final = 0.4
     TILE: Final = 0.6
     """Side of a tile as a fraction of the frame's: the four tiles overlap by a fifth, so most people fit in one."""
-    LARGE: Final = 400
-    """Pixels of the short side from which tiles show more than the whole frame scaled down to 300 pixels."""
+    LARGE: Final = 480
+    """Pixels of the long side from which tiles show more than the whole frame scaled down to 300 pixels."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -40,23 +40,31 @@ class SsdLite:
         """The people of each frame, in pixels of `frames.images`."""
         return [self.detect(Image.fromarray(image)) for image in frames.images]
 
-    def detect(self, picture: Image.Image) -> Detections:
-        """The people in one image, best score first."""
-        boxes, scores = self._detect_in(picture, (0.0, 0.0, picture.width, picture.height))
-        tallest = float((boxes[:, 3] - boxes[:, 1]).max(initial=0))
-        if min(picture.size) >= self.LARGE and tallest < picture.height / 2:
-            parts = [self._detect_in(picture, tile) for tile in _tiles(picture.size, self.TILE)]
+    def detect(self, picture: Image.Image, min_score: float = MIN_SCORE, tiled: bool = True) -> Detections:
+        """The people in one image, best score first.
+
+        Args:
+            picture: The image.
+            min_score: Smallest score.
+            tiled: Whether tiles are read, too, if the image is large and the people in it are small.
+        """
+        boxes, scores = self._detect_in(picture, (0.0, 0.0, picture.width, picture.height), min_score)
+        tallest = float((boxes[:, 3] - boxes[:, 1])[scores >= self.MIN_SCORE].max(initial=0))
+        if tiled and max(picture.size) >= self.LARGE and tallest < picture.height / 2:
+            parts = [self._detect_in(picture, tile, min_score) for tile in _tiles(picture.size, self.TILE)]
             boxes = np.concatenate([boxes, *(part[0] for part in parts)])
             scores = np.concatenate([scores, *(part[1] for part in parts)])
         kept = non_maximum_suppression(boxes, scores)
         return boxes[kept], scores[kept]
 
-    def _detect_in(self, picture: Image.Image, region: tuple[float, float, float, float]) -> Detections:
+    def _detect_in(
+        self, picture: Image.Image, region: tuple[float, float, float, float], min_score: float
+    ) -> Detections:
         """The people in one region of an image (x0, y0, x1, y1), without those cut off by its inner edges."""
         check_cancelled()
         pixels = np.asarray(picture.resize((300, 300), Image.Resampling.BILINEAR, box=region))
         _, found, scores, classes = self._session().run(None, {"image_tensor:0": pixels[None]})
-        kept = (scores[0] >= self.MIN_SCORE) & (classes[0] == 1)
+        kept = (scores[0] >= min_score) & (classes[0] == 1)
         corners = np.clip(found[0][kept][:, [1, 0, 3, 2]], 0, 1)
         x0, y0, x1, y1 = region
         boxes = corners * [x1 - x0, y1 - y0, x1 - x0, y1 - y0] + [x0, y0, x0, y0]

@@ -46,7 +46,12 @@ class _Track:
 
 
 def track(
-    frame: ArrayLike, boxes: ArrayLike, scores: ArrayLike, times: ArrayLike, keypoints: ArrayLike | None = None
+    frame: ArrayLike,
+    boxes: ArrayLike,
+    scores: ArrayLike,
+    times: ArrayLike,
+    keypoints: ArrayLike | None = None,
+    shots: ArrayLike | None = None,
 ) -> np.ndarray:
     """Assign an identity to every detection.
 
@@ -59,6 +64,7 @@ def track(
         scores: (detections,) in [0, 1].
         times: (frames,) seconds, increasing.
         keypoints: (detections, keypoints, 3) x, y in pixels, then visibility in [0, 1].
+        shots: (frames,) int, the number of each frame's shot; a cut ends all tracks. None is one shot.
 
     Returns:
         (detections,) int64, numbered from 1 in order of first appearance, left to right within a frame. A person not
@@ -71,10 +77,13 @@ def track(
     order = np.lexsort((scores, *boxes.T[::-1], frame))
     numbers = np.zeros(len(frame), np.int64)
     tracks: list[_Track] = []
+    shot = np.zeros(len(times), np.int64) if shots is None else np.asarray(shots, np.int64)
+    ended, last = 0, -1
     for index in np.unique(frame):
         time = float(times[index])
+        ended, last = (len(tracks) if shot[index] != last else ended), int(shot[index])
         here = order[frame[order] == index]
-        unmatched = {each.number: each.predicted(time) for each in tracks if time - each.time <= max_gap}
+        unmatched = {each.number: each.predicted(time) for each in tracks[ended:] if time - each.time <= max_gap}
         for high in (True, False):
             candidates = [int(i) for i in here if (scores[i] >= HIGH_SCORE) == high]
             for number, i in _matches(list(unmatched.values()), candidates, boxes, poses, time):

@@ -221,7 +221,7 @@ def test_the_command_line_downloads_and_lists(release: Release) -> None:
     assert result.exit_code == 0 and f"{UNKNOWN}.pt" in result.stdout
     assert "AGPL-3.0" in result.stderr and "trusted on first use" in result.stderr
     listed = CliRunner().invoke(app, ["models", "list"])
-    assert listed.exit_code == 0 and "AGPL-3.0" in listed.stdout and "engine in use: embedded-1" in listed.stdout
+    assert listed.exit_code == 0 and "AGPL-3.0" in listed.stdout and "engine in use: embedded-2" in listed.stdout
     here = [line for line in listed.stdout.splitlines() if line.strip().startswith("✓")]
     assert len(here) == 1 and UNKNOWN in here[0]
     assert len(re.findall(r"video-star models pull yolo11\S+", listed.stdout)) == len(NAMES) - 1

@@ -132,7 +132,7 @@ def test_no_people_give_an_empty_result(
 def test_the_embedded_engine_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine() is EMBEDDED
     monkeypatch.setenv("VIDEO_STAR_VISION", "embedded")
-    assert engine() is EMBEDDED and tool("detect_people").engine == engine_name() == "embedded-1"
+    assert engine() is EMBEDDED and tool("detect_people").engine == engine_name() == "embedded-2"
 
 
 def test_results_of_different_engines_and_weights_are_cached_separately(
