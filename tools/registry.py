@@ -68,7 +68,7 @@ FINE_LIMIT: Final = 96
 """Most fine frames of one span."""
 FINE_SIDE: Final = 320
 """Long side of fine frames in pixels."""
-PEOPLE_VERSION: Final = "2"
+PEOPLE_VERSION: Final = "people 2"
 """Version of what is made of an engine's detections: part of the cache keys of people and poses."""
 MOTION_VERSION: Final = "9"
 """Version of the motion measurement: part of its cache key."""
@@ -375,7 +375,11 @@ def people_of(clip: Clip) -> People:
     """The people of a clip, cached."""
     from .vision.people import People, detect_people
 
-    return cached(("People", *_key(clip), "people", PEOPLE_VERSION), People, lambda: detect_people(clip.frames(), engine().detector))
+    return cached(
+        ("People", *_key(clip), PEOPLE_VERSION),
+        People,
+        lambda: detect_people(clip.frames(), engine().detector),
+    )
 
 
 def poses_of(clip: Clip) -> Poses:
@@ -401,7 +405,9 @@ def hands_of(clip: Clip, asked: bool = False) -> Hands | None:
 def _found_poses(clip: Clip) -> Poses:
     from .vision.pose import Poses, estimate_pose
 
-    return cached(("Poses", *_key(clip), "poses", PEOPLE_VERSION), Poses, lambda: estimate_pose(clip.frames(), engine().estimator))
+    return cached(
+        ("Poses", *_key(clip), PEOPLE_VERSION), Poses, lambda: estimate_pose(clip.frames(), engine().estimator)
+    )
 
 
 def motion_of(clip: Clip, hands: bool = False) -> Motion:

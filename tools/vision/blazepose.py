@@ -111,7 +111,7 @@ class _Body:
         return bool(box_iou(self.box[None], box[None])[0, 0] >= 0.4 or (of_body > 0.8 and of_box > 0.1))
 
     def disagrees(self, box: np.ndarray) -> bool:
-        """Whether a detector's box of this person is another one: the skeleton shows a part of the body, or is wrong."""
+        """Whether a detector's box of this person differs: the skeleton shows a part of the body, or is wrong."""
         return bool(box_iou(self.box[None], box[None])[0, 0] < 0.5)
 
     def duplicates(self, other: _Body) -> bool:
@@ -133,6 +133,8 @@ class BlazePose:
     found there is verified later."""
     MIN_SEED_PROPOSAL: Final = 0.3
     """The same for BlazePose's own detector."""
+    SURE_BOX: Final = 0.6
+    """The person detector's score from which its box is believed rather than the extent of a skeleton elsewhere."""
     SEED_EVERY: Final = 3
     """Frames between two that are searched thoroughly: in tiles, and from low scores."""
     MIN_PRESENCE: Final = 0.5
@@ -226,7 +228,7 @@ class BlazePose:
                     owners = [self._add(bodies, body, time)]
             for body in owners:
                 body.confirm(score, time)
-            if len(owners) == 1 and (owners[0].partial or (certain and owners[0].disagrees(box))):
+            if len(owners) == 1 and (owners[0].partial or (score >= self.SURE_BOX and owners[0].disagrees(box))):
                 owners[0].box = np.concatenate([np.minimum(owners[0].box, box)[:2], np.maximum(owners[0].box, box)[2:]])
             if certain and not owners:
                 bare.append(i)

@@ -18,9 +18,9 @@ from .people import People
 
 LOOKS: Final = 5
 """Most detections of one person that are read again."""
-FEWEST: Final = 2
-"""Fewest detections of a person; in a clip of a few frames, one."""
 FEW_FRAMES: Final = 4
+"""In a clip of more frames, a person seen in one only needs a trusted skeleton and a score of `BRIEF_SCORE`."""
+BRIEF_SCORE: Final = 0.6
 MIN_PRESENCE: Final = 0.85
 """Smallest median confidence, in the mirror, of a person with a skeleton."""
 MAX_DISTANCE: Final = 0.09
@@ -74,22 +74,21 @@ def verify(
     Returns:
         (detections,) bool each; a person who is there may have a wrong skeleton.
     """
-    kept, trusted = np.ones(len(people), bool), np.ones(len(people), bool)
+    kept, trusted = np.zeros(len(people), bool), np.zeros(len(people), bool)
     for track in np.unique(people.tracks):
         rows = np.flatnonzero(people.tracks == track)
-        if len(rows) < (FEWEST if len(people.times) > FEW_FRAMES else 1):
-            kept[rows] = False
-            continue
         seen = rows[keypoints[rows, :, 2].max(axis=1) >= VISIBLE]
         sampled = seen[np.unique(np.linspace(0, len(seen) - 1, min(LOOKS, len(seen))).round().astype(int))]
-        looks = [
-            _look(people.boxes[row], keypoints[row], frames, int(people.frame[row]), reader) for row in sampled.tolist()
-        ]
-        score = float(people.scores[rows].mean())
+        looks = [_look(people.boxes[i], keypoints[i], frames, int(people.frame[i]), reader) for i in sampled.tolist()]
         agree = bool(looks) and _agree(looks)
-        nearest = np.abs(rows[:, None] - sampled[None]).argmin(axis=1) if looks else np.zeros(0, int)
-        trusted[rows] = [agree and looks[i].plausible for i in nearest] if looks else False
-        kept[rows] = agree or score >= (BOX_SCORE if not looks or _presence(looks) >= BOX_PRESENCE else SURE_SCORE)
+        score = float(people.scores[rows].mean())
+        if len(rows) == 1 and len(people.times) > FEW_FRAMES:
+            kept[rows] = agree and score >= BRIEF_SCORE
+        else:
+            kept[rows] = agree or score >= (BOX_SCORE if not looks or _presence(looks) >= BOX_PRESENCE else SURE_SCORE)
+        if agree:
+            nearest = np.abs(people.frame[rows][:, None] - people.frame[sampled][None]).argmin(axis=1)
+            trusted[rows] = [looks[i].plausible for i in nearest]
     return kept, trusted
 
 

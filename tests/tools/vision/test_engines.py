@@ -162,7 +162,7 @@ def test_results_of_different_engines_and_weights_are_cached_separately(
         (".", "OpenVINO folder"),
         ("rtmpose:missing.onnx", "path of an exported model"),
         ("rtmpose:", "path of an exported model"),
-        ("nowhere:x", "No module named 'nowhere'.*rtmpose:PATH, or MODULE:ARGUMENT"),
+        ("nowhere:x", "No module named 'nowhere'.*rtmpose:PATH.*or MODULE:ARGUMENT"),
         ("json:x", "no attribute 'engine'.*MODULE:ARGUMENT"),
         ("my_vision:forty", "invalid literal.*MODULE:ARGUMENT"),
         ("https://example.org/x.onnx", "MODULE:ARGUMENT"),
