@@ -42,6 +42,11 @@ def starts_run(node: str, state: State) -> bool:
     return node == "tool_select" and FURTHER_ROUND not in state
 
 
+def is_as_left(state: State) -> bool:
+    """Whether nothing but messages can have been edited since the last node: `honoured` then reads no file."""
+    return "seals" in state and state["seals"] == _seals(state)
+
+
 def honoured(state: State, node: str) -> dict[str, Any]:
     """The state update that makes `node` go on from what a person edited; it also contains `asked`.
 

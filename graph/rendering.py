@@ -59,6 +59,13 @@ def rewritten(state: State, edited: Collection[str]) -> dict[str, Any]:
     """
     if is_outdated(state["conversation"]):
         return {}
+    if sum(_mark(message) == ("tool_exec", "tool") for message in state["conversation"]) != len(state["evidence"]):
+        raise BadEdit(
+            f"evidence has {len(state['evidence'])} items, but not as many tool calls have a result; edit items "
+            "instead of adding or removing them or their messages"
+        )
+    if not edited:
+        return {}
     evidence = [_followed(k, item, state, edited) for k, item in enumerate(state["evidence"])]
     changed = list(_changed(cast(State, {**state, "evidence": evidence}), edited))
     return {
@@ -82,11 +89,6 @@ def _followed(k: int, item: dict[str, Any], state: State, edited: Collection[str
 def _changed(state: State, edited: Collection[str]) -> Iterator[AnyMessage]:
     """The messages of the graph whose words change."""
     evidence, asked = state["evidence"], state["asked"]
-    if len([m for m in state["conversation"] if _mark(m) == ("tool_exec", "tool")]) != len(evidence):
-        raise BadEdit(
-            f"evidence has {len(evidence)} items, but not as many tool calls have a result; edit items instead of "
-            "adding or removing them or their messages"
-        )
     items, rounds = iter(enumerate(evidence)), 0
     for message in state["conversation"]:
         mark, content, sources = _mark(message), message.content, set[str]()
