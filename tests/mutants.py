@@ -211,6 +211,27 @@ MUTANTS = [
         "tests/graph/policies/test_grammar.py",
     ),
     Mutant(
+        "people: whoever was found is there, however differently the mirrored image is read",
+        "tools/vision/verification.py",
+        "agree = bool(looks) and _agree(looks)",
+        "agree = bool(looks)",
+        "tests/tools/vision/test_verification.py -k invented",
+    ),
+    Mutant(
+        "people: tracks are joined across a cut",
+        "tools/vision/joining.py",
+        "if not 0 < gap <= GAP or end.shot != start.shot:",
+        "if not 0 < gap <= GAP:",
+        "tests/tools/vision/test_verification.py -k cut",
+    ),
+    Mutant(
+        "repetitions: a movement that does not come back is counted",
+        "tools/motion/repetition.py",
+        "return found if comes_back else None",
+        "return found",
+        "tests/tools/motion/test_repetition.py -k come_back",
+    ),
+    Mutant(
         "hands: bodies invented on large hands are kept",
         "tools/vision/hands.py",
         "kept |= (poses.tracks == track) & (tall or lasting)",

@@ -70,7 +70,7 @@ FINE_SIDE: Final = 320
 """Long side of fine frames in pixels."""
 PEOPLE_VERSION: Final = "people 2"
 """Version of what is made of an engine's detections: part of the cache keys of people and poses."""
-MOTION_VERSION: Final = "9"
+MOTION_VERSION: Final = "10"
 """Version of the motion measurement: part of its cache key."""
 HANDS_VERSION: Final = "mediapipe-hands-2"
 """Model and version of the hand estimator: part of its cache key."""

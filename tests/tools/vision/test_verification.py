@@ -151,6 +151,7 @@ def test_a_cut_ends_every_track() -> None:
     shots = np.array([0, 0, 0, 1, 1, 1])
     assert track(np.arange(6), boxes, np.full(6, 0.9), times, None, shots).tolist() == [1, 1, 1, 2, 2, 2]
     images = np.stack([scene(1 if k < 12 else 2) for k in range(24)])
+    images[:, 20:165, 100:160] = (200, 30, 30)  # the same clothes
     people = estimate_pose(Frames(images, (np.arange(24) + 0.5) / 8, 1.0), Scripted(lambda k: [(100.0, 20.0, 0.9)]))
     assert people.tracks.tolist() == [1] * 12 + [2] * 12
 
