@@ -25,6 +25,10 @@ LINES: Final = 3
 """Observations that are shown at a time."""
 MIN_SIDE: Final = 480
 """Pixels: smaller frames are enlarged until their long side has as many, so that the text can be read."""
+MOST_FRAMES: Final = 3000
+"""Most frames of a video that plays as its source: 100 s at 30 frames per second."""
+LAPSE_SECONDS: Final = 1.0
+"""How long a time lapse shows each frame, if the frames are further apart."""
 PREVIEW_SIDE: Final = 640
 """Pixels: long side of frames in the preview."""
 PREVIEW_FRAMES: Final = 600
@@ -38,8 +42,9 @@ PREVIEW_BYTES: Final = 4_000_000
 def write_overlay(record: Mapping[str, Any], out: Path, *, max_side: int = ANALYSIS_SIDE) -> None:
     """Write every frame of the clip of a run, each for as long as in the source.
 
-    A frame has the skeletons or boxes that a tool of the run found at that time, if one looked; poses come from the
-    caches of the run.
+    A clip of more than `MOST_FRAMES` frames becomes a time lapse of the frames that the tools looked at. A frame has
+    the skeletons or boxes that a tool of the run found at that time, if one looked; poses come from the caches of the
+    run.
 
     Args:
         record: The record of a run whose video still exists.
@@ -59,7 +64,7 @@ def preview(record: Mapping[str, Any]) -> bytes | None:
     """The annotated video as a small mp4 for the page; None if it would take long, or cannot be made."""
     try:
         clip = _clip(record)
-        frames = (clip.info.fps or 30.0) * (clip.end - clip.start)
+        frames = _frame_count(clip)
         if frames > PREVIEW_FRAMES or frames * clip.info.width * clip.info.height > PREVIEW_PIXELS:
             return None
         with TemporaryDirectory() as folder:
@@ -83,8 +88,7 @@ def _annotated(clip: Clip, recognition: Mapping[str, Any], max_side: int) -> Ite
     sub_actions = [item["name"] for item in recognition["sub_actions"]]
     bars = [(item["action"], item["score"]) for item in recognition["ranking"][:BARS]]
     banner = Banner(_title(recognition), bars, LINES if measured else 0)
-    for begin, until, image in clip.play(max_side):
-        begin = max(begin, clip.start)
+    for begin, seconds, image in _played(clip, max_side):
         scene = _enlarged(image)
         scale = max(scene.shape[:2]) / max(clip.info.width, clip.info.height)
         for kind in overlays:
@@ -92,7 +96,23 @@ def _annotated(clip: Clip, recognition: Mapping[str, Any], max_side: int) -> Ite
             found = [(annotator, found_at(result, begin)) for annotator, result in next(looked, ())]
             scene = annotated(scene, found, 0, scale)
         now = happening(measured, begin, sub_actions) if measured else ()
-        yield until - begin, banner.annotate(scene, f"{begin:.2f} s", now)
+        yield seconds, banner.annotate(scene, f"{begin:.2f} s", now)
+
+
+def _played(clip: Clip, max_side: int) -> Iterator[tuple[float, float, np.ndarray]]:
+    """The frames to show: seconds in the video, seconds for which it is shown, and the image."""
+    if _frame_count(clip) <= MOST_FRAMES:
+        for begin, until, image in clip.play(max_side):
+            begin = max(begin, clip.start)
+            yield begin, until - begin, image
+        return
+    frames = clip.frames()
+    for begin, until, image in zip(frames.times, [*frames.times[1:], clip.end], frames.images, strict=True):
+        yield float(begin), min(LAPSE_SECONDS, float(until - begin)), image
+
+
+def _frame_count(clip: Clip) -> float:
+    return (clip.info.fps or 30.0) * (clip.end - clip.start)
 
 
 def _title(recognition: Mapping[str, Any]) -> str:
