@@ -18,6 +18,7 @@ from ..graph.records.shape import damage
 from ..graph.records.trace import FILE, append, read_numbered
 from ..graph.run import checked_context, run_record
 from ..tools.errors import BadInput
+from ..tools.output_files import check_appended, check_trace
 from .splits import Example, unique_labels
 
 
@@ -55,11 +56,15 @@ async def run_split(
         **context: Settings of the runs, fields of `video_star.Context`.
 
     Raises:
-        BadInput: A clip is missing, a setting is unknown, or the trace holds runs with other settings.
+        BadInput: A clip is missing, a setting is unknown, or the trace holds runs with other settings, is no trace, or
+            is a clip.
         BadRecord: A record of the trace is damaged.
     """
     settings = checked_context(context).model_dump()
     candidates = unique_labels(examples)
+    clips = {f"the clip {example.clip}": root / example.clip for example in examples}
+    check_appended("--trace", trace, (FILE,), {"the folder of the clips": root, **clips})
+    check_trace(trace, {})
     answered = _recorded(trace, settings, candidates)
     missing = next((e.clip for e in examples if e.clip not in answered and not (root / e.clip).is_file()), None)
     if missing is not None:

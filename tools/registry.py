@@ -92,7 +92,7 @@ class Finding:
     measured: Mapping[str, Any] | None = None
     """Measurements as plain JSON for the evidence: `tools.motion.motion_result.Measurements`."""
     note: str = ""
-    """Why the embedded engine replaced the chat model; empty if nothing failed."""
+    """Why the embedded engine replaced the chat model, or which frames it lacks; empty if nothing failed."""
     details: str = ""
     """What the chat model or its server said then, for the host alone."""
     tokens: Mapping[str, int] = field(default_factory=dict)
@@ -298,7 +298,7 @@ def _track_motion(clip: Clip, actions: Sequence[str], max_frames: int, hands: bo
     poses, found, motion = poses_of(clip), hands_of(clip, hands), motion_of(clip, hands)
     layers = [*body_layers(clip, found), (TrailAnnotator(), poses)]
     frames = _overlays(clip, _boxes(poses, found), layers, max_frames)
-    return Finding(motion.summary(), motion, frames, motion.measurements().to_json())
+    return Finding(motion.summary(), motion, frames, motion.measurements().to_json(), note=_unread(motion))
 
 
 def _explain_actions(
@@ -321,23 +321,30 @@ def _describe_video(
 ) -> Finding:
     from .describe import describe_in_place_of, describe_video, describe_with
 
-    frames = clip.frames()
+    frames, unread = clip.frames(), ""
     if chat_model is None:
-        described = describe_video(frames, motion_of(clip))
+        motion = motion_of(clip)
+        described, unread = describe_video(frames, motion), _unread(motion)
     else:
         try:
             described = describe_with(chat_model, frames, _span(clip))
         except ToolModelFailed as failure:
-            described = describe_in_place_of(chat_model, failure, frames, motion_of(clip))
+            motion = motion_of(clip)
+            described, unread = describe_in_place_of(chat_model, failure, frames, motion), _unread(motion)
     shown = tuple((float(frames.times[i]), frames.images[i]) for i in described.salient[:max_frames])
     return Finding(
         described.summary(),
         described,
         shown,
-        note=described.why,
+        note="; ".join(filter(None, (described.why, unread))),
         details=described.details,
         tokens=described.tokens,
     )
+
+
+def _unread(motion: Motion) -> str:
+    """The note on frames that the measurement lacks."""
+    return f"objects were not tracked in all frames: {motion.note}" if motion.note else ""
 
 
 def _detect_objects(clip: Clip, actions: Sequence[str], max_frames: int) -> Finding:

@@ -13,6 +13,7 @@ from ..graph.records.shape import damage
 from ..graph.records.trace import FILE, read_numbered
 from ..tools.errors import BadRecord, MissingExtra
 from ..tools.execution.media_store import MediaStore
+from ..tools.output_files import check_replaced_folder, replacing_folder
 from .rows import rows
 
 if TYPE_CHECKING:
@@ -24,14 +25,18 @@ def export(trace: Path, out: Path) -> int:
 
     Args:
         trace: A folder written by `--trace`.
-        out: Folder of the table.
+        out: Folder of the table: new, empty, or one that `export` wrote, which is then replaced.
 
     Raises:
+        OutputNotAllowed: `out` holds other files, or the trace.
         BadRecord: There is no run, or a record is invalid.
         MissingExtra: The package `datasets` is not installed.
     """
+    folder = trace if trace.name != FILE else trace.parent
+    check_replaced_folder("--out", out, {"the trace": folder / FILE, "the images of the trace": folder / "media"})
     table = to_dataset(trace)
-    table.save_to_disk(str(out))
+    with replacing_folder(out) as part:
+        table.save_to_disk(str(part))
     return len(table)
 
 

@@ -23,6 +23,9 @@ from PIL import Image
 from ..evals.keypoint_metrics import Accuracy, GroundTruth, measure
 from ..evals.marionette.actions import ACTIONS
 from ..evals.marionette.clip_renderer import film
+from ..tools.errors import OutputNotAllowed
+from ..tools.execution.media_store import write_atomically
+from ..tools.output_files import FOLDER_MARK, MARK, check_folder, replacing
 from ..tools.video.reader import Frames
 from ..tools.vision.blazepose import BLAZEPOSE
 from ..tools.vision.detections import PoseEstimator, Skeletons
@@ -68,7 +71,7 @@ def write_dataset(folder: Path, count: int) -> Path:
             Image.fromarray(image).save(folder / "images" / part / f"{k:05d}.png")
             (folder / "labels" / part / f"{k:05d}.txt").write_text(_labels(truth, image.shape[1], image.shape[0]))
     config = {"path": str(folder.resolve()), "train": "images/train", "val": "images/val", "names": {0: "person"}}
-    path.write_text(yaml.safe_dump(config | {"kpt_shape": [17, 3], "flip_idx": list(FLIPPED)}))
+    write_atomically(path, yaml.safe_dump(config | {"kpt_shape": [17, 3], "flip_idx": list(FLIPPED)}).encode())
     return path
 
 
@@ -103,7 +106,8 @@ def train(folder: Path, epochs: int, count: int, threads: int) -> Path:
     best = torch.load(folder / "run" / "weights" / "best.pt", weights_only=False)
     # The trainer's other entries contain folders of this machine.
     best["model"].args = arguments = {"imgsz": SIZE, "task": "pose"}
-    torch.save({name: best[name] for name in ("model", "version", "license")} | {"train_args": arguments}, weights)
+    with replacing(weights) as part:
+        torch.save({name: best[name] for name in ("model", "version", "license")} | {"train_args": arguments}, part)
     return weights
 
 
@@ -131,14 +135,18 @@ def compare(estimators: dict[str, PoseEstimator], clips: int) -> dict[str, Accur
 
 
 def main() -> None:
-    """Train and print the accuracy of both engines."""
+    """Train and print the accuracy of both engines; the folder is new, or one of an earlier training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--pictures", type=int, default=1200)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        check_folder("the folder", options.folder)
+    except OutputNotAllowed as error:
+        parser.error(str(error))
+    write_atomically(options.folder / FOLDER_MARK, f"{MARK}\n".encode())
     weights = train(options.folder, options.epochs, options.pictures, options.threads)
     print(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
     for name, accuracy in compare({"trained": Yolo(weights), "embedded": BLAZEPOSE}, options.pictures // 20).items():

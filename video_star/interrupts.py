@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -28,6 +29,8 @@ def _exit_at_once(signal_number: int, frame: object) -> NoReturn:
     # What is not imported yet has written nothing.
     output_files = sys.modules.get("video_star.tools.output_files")
     for part in tuple(output_files.UNFINISHED) if output_files else ():
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):
             part.unlink()
     os.write(2, b"interrupted\n")

@@ -2,7 +2,8 @@
 
 Run as `python -m video_star.evals.bench.hostile_cost [WORD ...]`; words choose inputs by name. Every input is made by
 ffmpeg, or is a list of labels, and is given to `video-star recognize` in a fresh process with an empty store. A line is
-one input: bytes, processor seconds (user and system, all threads), peak memory, and both against the bundled clip.
+one input: bytes, processor seconds (user and system, all threads), peak memory of the whole process, and both against
+the bundled clip. The limits are 3 times its processor seconds, and 1,024 MB in all.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .common import temporary_home, verdict
 MOST_TIMES: Final = 3.0
 """Processor time of a run, in runs on the bundled clip."""
 MOST_MEMORY: Final = 1024.0
-"""MB of peak memory above that of the run on the bundled clip."""
+"""MB of peak memory of a run, all of the process counted."""
 LABELS: Final = "walk,run,jump,sit,wave,hug,shake hands,ride bike"
 MILLION: Final = 1_000_000
 
@@ -146,6 +147,7 @@ INPUTS: Final[dict[str, Make]] = {
     "200 streams, mp4": _streams(".mp4", 200),
     "many people": _enlarged(4, "320:240", "-c:v", "libx264", "-pix_fmt", "yuv420p"),
     "2,000 labels of 200 characters": _labels(2000, 196),
+    "2,000 labels just under 80 characters": _labels(2000, 75),
     "100,000 labels": _labels(100_000, 8),
     "a label of a million characters": _labels(1, MILLION),
 }
@@ -173,7 +175,7 @@ def main() -> int:
         text = (
             f"{name:<44} {size:7.1f} MB  {spent.seconds:7.1f} s {times:5.2f} x  {spent.megabytes:6.0f} MB {more:+6.0f}"
         )
-        passed.append(verdict(times <= MOST_TIMES and more <= MOST_MEMORY, f"{text}  exit {spent.status}"))
+        passed.append(verdict(times <= MOST_TIMES and spent.megabytes <= MOST_MEMORY, f"{text}  exit {spent.status}"))
     return 0 if all(passed) else 1
 
 

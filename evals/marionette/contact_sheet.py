@@ -11,7 +11,10 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
+from ...tools.output_files import MARK, check_output, replacing
+from ..suites import run
 from .actions import ACTIONS
 from .clip_renderer import Film, film
 
@@ -39,7 +42,10 @@ def write_contact_sheet(path: Path, seed: int = 0) -> None:
         for k, picture in enumerate(_thumbnails(film(label, seed))):
             page.paste(picture, (left + LABEL + k * SIDE, top))
     flat = page.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    flat.save(path, optimize=True)
+    about = PngInfo()
+    about.add_text("Software", MARK)
+    with replacing(path) as part:
+        flat.save(part, "PNG", optimize=True, pnginfo=about)
 
 
 def _thumbnails(clip: Film) -> list[Image.Image]:
@@ -72,10 +78,15 @@ def _wrapped(label: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def main(path: Annotated[Path, typer.Argument(help="PNG to write.")], seed: int = 0) -> None:
+def main(
+    path: Annotated[Path, typer.Argument(help="PNG to write.")],
+    seed: int = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that video-star did not write.")] = False,
+) -> None:
     """Write the contact sheet."""
+    check_output("the sheet", path, {}, force=force)
     write_contact_sheet(path, seed)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from io import StringIO
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from string import Template
@@ -24,6 +25,8 @@ from av.container import Flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...tools.errors import BadInput
+from ...tools.execution.media_store import write_atomically
+from ...tools.output_files import check_folder
 from .actions import ACTIONS
 from .clip_renderer import FPS, film
 from .primitives import PRIMITIVES
@@ -185,15 +188,13 @@ def _follow_parent() -> None:
 
 def _identify(out: Path, what: Mapping[str, object]) -> None:
     """Check or write the file that identifies the data set, and create its folders."""
+    check_folder("the data set", out, mark=ABOUT)
     about = out / ABOUT
     if about.exists():
         if (found := json.loads(about.read_text(encoding="utf-8"))) != what:
             raise BadInput(f"{out} holds the data set {found}, not {dict(what)}; give another folder")
-    elif out.exists() and any(out.iterdir()):
-        raise BadInput(f"{out} holds other files; give a new folder")
     else:
-        out.mkdir(parents=True, exist_ok=True)
-        about.write_text(json.dumps(what), encoding="utf-8")
+        write_atomically(about, json.dumps(what).encode())
     for folder in ("clips", "annotations", "splits"):
         (out / folder).mkdir(exist_ok=True)
 
@@ -223,17 +224,23 @@ def _splits(folder: Path, selected: Sequence[Item]) -> None:
         numbered = [
             (f"clips/{i.id}.mp4", order[split.split("_")[0]].index(i.label)) for i in selected if i.split == split
         ]
-        (folder / "lists" / f"{listed}.txt").write_text("".join(f"{path} {number}\n" for path, number in numbered))
-        (folder / "csv" / f"{comma}.csv").write_text("".join(f"{path},{number}\n" for path, number in numbered))
+        _write(folder / "lists" / f"{listed}.txt", "".join(f"{path} {number}\n" for path, number in numbered))
+        _write(folder / "csv" / f"{comma}.csv", "".join(f"{path},{number}\n" for path, number in numbered))
     for part, comma in (("base", "train"), ("novel", "test")):
-        with (folder / "lists" / f"marionette_{part}_labels.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("id", "name"), *enumerate(order[part])])
+        names_of = StringIO()
+        csv.writer(names_of, lineterminator="\n").writerows([("id", "name"), *enumerate(order[part])])
+        _write(folder / "lists" / f"marionette_{part}_labels.csv", names_of.getvalue())
         labels = json.dumps({str(k): label for k, label in enumerate(order[part])})
-        (folder / "csv" / f"raw_{comma}_idx2cls.json").write_text(labels)
-    with (folder / "items.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(Item.__dataclass_fields__), lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(item) for item in selected)
+        _write(folder / "csv" / f"raw_{comma}_idx2cls.json", labels)
+    rows = StringIO()
+    table = csv.DictWriter(rows, list(Item.__dataclass_fields__), lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(item) for item in selected)
+    _write(folder / "items.csv", rows.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, text.encode())
 
 
 def _card(out: Path, selected: Sequence[Item], seed: int, hard: bool) -> None:
@@ -247,7 +254,7 @@ def _card(out: Path, selected: Sequence[Item], seed: int, hard: bool) -> None:
         for part in ("base", "novel")
     }
     primitives = "\n".join(f"- `{name}`: {primitive.meaning}" for name, primitive in PRIMITIVES.items())
-    (out / "README.md").write_text(Template(text).substitute(facts, **lists, primitives=primitives), encoding="utf-8")
+    _write(out / "README.md", Template(text).substitute(facts, **lists, primitives=primitives))
 
 
 def _composed(label: str) -> str:

@@ -35,8 +35,10 @@ from ...graph.ranking import weigh
 from ...graph.records.trace import read
 from ...graph.replies.answer import parse_score_turn
 from ...tools.errors import MissingExtra
-from ...tools.knowledge import define, labels
+from ...tools.execution.media_store import write_atomically
+from ...tools.knowledge import define_all, labels
 from ...tools.motion.measurements import Measurements
+from ...tools.output_files import check_different
 from ...tools.registry import tool
 from ...tools.video.clip import open_clip
 from ..calibration_metrics import calibration_error, calibration_error_by_chance, risk_coverage_area
@@ -44,6 +46,7 @@ from ..marionette.actions import ACTIONS
 from ..marionette.knowledge import use_knowledge
 from ..runner import run_split
 from ..splits import Example
+from . import run
 
 try:
     from scipy.optimize import minimize
@@ -97,7 +100,7 @@ def lists_of(label: str, pool: Sequence[str], seed: str) -> Iterator[list[str]]:
 
 def answered(observed: Measurements, actions: Sequence[str], way: Way) -> tuple[str, Support]:
     """The policy's answer, and what speaks for it."""
-    known = Read(tuple(sorted(actions)), observed, {label: define(label) for label in sorted(actions)})
+    known = Read(tuple(sorted(actions)), observed, define_all(sorted(actions)))
     named: list[dict[str, object]] = []
     if way == "sub_actions":
         named = with_shortlists(decompose(known).tool_calls[0]["args"]["sub_actions"], known.actions)
@@ -144,7 +147,7 @@ def write(calibration: Mapping[Way, Calibration], clips: int) -> Path:
     content: dict[str, object] = {"calibrated_on": f"{clips} rendered clips (Marionette)"}
     for way, one in calibration.items():
         content[way] = {name: round(value, 4) for name, value in asdict(one).items()}
-    CONSTANTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_atomically(CONSTANTS, f"{json.dumps(content, indent=2)}\n".encode())
     calibrations.cache_clear()
     return CONSTANTS
 
@@ -183,6 +186,8 @@ def main(
     concurrency: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 4,
 ) -> None:
     """Fit, write and check the confidence of `kinematic`."""
+    for data in (*(fitted or ()), *(test or ())):
+        check_different("--trace", trace, {"the data set": data})
     use_knowledge((fitted or test or [Path()])[0])
     if fitted:
         clips = [item for data in fitted for item in items(data)]
@@ -200,4 +205,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...graph.concurrency import wait_for
+from ...tools.output_files import check_different, check_trace
 from ..marionette.dataset import listing
 from ..marionette.knowledge import use_knowledge
 from ..metrics import Estimate, accuracy, harmonic_mean
@@ -58,6 +59,10 @@ def main(
     concurrency: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 4,
 ) -> None:
     """Print the accuracy on base and novel classes in each mode, and chance."""
+    check_different("--trace", trace, {"the data set": data})
+    for mode in (name.strip() for name in modes.split(",")):
+        for name in ("base", "novel"):
+            check_trace(trace / f"{mode}_{name}", {})
     use_knowledge(data)
     base, novel = (split(data, name)[: clips or None] for name in ("base_val", "novel_val"))
     classes = len(unique_labels(base)), len(unique_labels(novel))

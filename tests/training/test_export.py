@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,30 @@ def test_an_empty_trace_raises(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").touch()
     with pytest.raises(BadRecord, match="there are no runs"):
         export(tmp_path, tmp_path / "table")
+
+
+def test_a_table_replaces_neither_its_trace_nor_files_of_others(trace: Path, tmp_path: Path) -> None:
+    before = sorted(trace.rglob("*"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "dataset_info.json").write_text("{}")
+    (tmp_path / "link").symlink_to(trace)
+    for out in (trace, trace / "media", tmp_path / "mine", tmp_path / "link", tmp_path, trace / "runs.jsonl"):
+        refused = CliRunner().invoke(app, ["export", str(trace), "--out", str(out)])
+        assert refused.exit_code == 2 and "Error: --out" in refused.stderr, refused.stderr
+    assert sorted(trace.rglob("*")) == before and os.listdir(tmp_path / "mine") == ["dataset_info.json"]
+
+
+def test_a_table_is_replaced_by_the_next_and_kept_if_that_fails(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "table"
+    assert export(trace, table) == export(trace, table) == 1
+
+    def full(self: object, folder: str) -> None:
+        (Path(folder) / "half").touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(datasets.Dataset, "save_to_disk", full)
+    failed = CliRunner().invoke(app, ["export", str(trace), "--out", str(table)])
+    assert failed.exit_code == 1 and len(datasets.load_from_disk(str(table))) == 1
+    assert {name for name in os.listdir(tmp_path) if name != "home"} == {"table", "trace"}

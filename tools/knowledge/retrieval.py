@@ -17,6 +17,9 @@ from .meanings import meanings
 ENCODED: Final = 80
 """Characters up to which a label is encoded. Longer ones are compared by words only: they are no names of actions, and
 encoding takes 100 times as long, half a second of processor time for ten of them."""
+ENCODED_TOGETHER: Final = 16_000
+"""Characters up to which the labels of one list that have no entry are encoded: 700 labels of usual length. Those of
+longer lists are compared by words only, as encoding takes about 0.2 s of processor time for 1,000 characters."""
 NEAR: Final = 0.42
 """Least score, by words only, of an entry that a definition is composed from: about half the words, the verb counted
 twice."""
@@ -71,8 +74,12 @@ def search(text: str, k: int = 5, by: str | None = None) -> list[tuple[str, floa
     return sorted(hits, key=lambda hit: (hit[0] != exact, -hit[1]))[:k]
 
 
-def define(label: str) -> Definition:
+def define(label: str, by: str | None = None) -> Definition:
     """The definition of an action.
+
+    Args:
+        label: Any text.
+        by: As in `search`; labels of more than `ENCODED` characters are compared by words only.
 
     Returns:
         The entry with this label or synonym; else one composed from the nearest entries, which `composed_from` names;
@@ -80,19 +87,26 @@ def define(label: str) -> Definition:
     """
     label = one_line(label)
     exact = _exact(label)
-    return entries()[exact] if exact else _composed(label, encoder_in_use() if len(label) <= ENCODED else WORDS)
+    return entries()[exact] if exact else _composed(label, (by or encoder_in_use()) if len(label) <= ENCODED else WORDS)
 
 
 def define_all(labels: Sequence[str]) -> dict[str, Definition]:
     """The definitions of several actions by label, as `define` gives them, but encoded in one batch."""
-    encode_ahead(labels)
-    return {label: define(label) for label in labels}
+    by = encode_ahead(labels)
+    return {label: define(label, by) for label in labels}
 
 
-def encode_ahead(labels: Sequence[str]) -> None:
-    """Encode the labels without an entry in one batch; loads no encoder if all have one."""
-    if unknown := _unknown(tuple(labels)):
-        _encode(unknown, encoder_in_use())
+def encode_ahead(labels: Sequence[str]) -> str:
+    """Encode the labels without an entry in one batch, and return by what to `define` them.
+
+    `WORDS` if they are longer than `ENCODED_TOGETHER`, or all have an entry: then no encoder is loaded.
+    """
+    unknown = _unknown(tuple(labels))
+    if not 0 < sum(map(len, unknown)) <= ENCODED_TOGETHER:
+        return WORDS
+    by = encoder_in_use()
+    _encode(unknown, by)
+    return by
 
 
 @lru_cache(maxsize=64)

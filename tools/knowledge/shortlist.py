@@ -30,8 +30,8 @@ def shortlist(sub_action: str, actions: Sequence[str], k: int = 3, primitives: S
     text = one_line(sub_action, 1000)
     observed = frozenset(_primitives_in(text) | {p for p in primitives if p in PRIMITIVES})
     query = {stem: _weight(stem) for stem in stems(text)}
-    encode_ahead(actions)
-    return sorted(actions, key=lambda action: (-_score(_profile(one_line(action)), query, observed), action))[:k]
+    by = encode_ahead(actions)
+    return sorted(actions, key=lambda action: (-_score(_profile(one_line(action), by), query, observed), action))[:k]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class _Profile:
 
 
 @lru_cache(maxsize=4096)
-def _profile(label: str) -> _Profile:
-    entry, parts = define(label), []
+def _profile(label: str, by: str) -> _Profile:
+    entry, parts = define(label, by), []
     for rank, part in enumerate(entry.sub_actions):
         name = frozenset(stems(part.name))
         norm = sqrt(sum(_weight(stem) ** 2 for stem in name))

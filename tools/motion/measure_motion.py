@@ -106,6 +106,8 @@ def measure_motion(poses: Poses, frames: Frames, fine: Frames | None = None, han
         objects=tuple(_object(obj) for obj in objects),
         repetitions=_repetitions(rhythms, found, beats),
         events=tuple(ObjectEvent(e.name, e.measure.start) for e in events if e.measure.support >= OBSERVED),
+        # What `frames` lack, too, is noted by who read them.
+        note="" if frames.note else fine.note,
     )
 
 

@@ -195,6 +195,8 @@ class Motion:
     """Most salient first."""
     events: tuple[ObjectEvent, ...] = ()
     """What objects did, in order."""
+    note: str = ""
+    """A sentence on what of the frames for objects could not be read; not for the policy. Empty if nothing failed."""
 
     @property
     def support(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 TOTAL: Final = 2**32
@@ -13,6 +14,8 @@ PACKET: Final = 2**15
 """Pixels whose decoding takes as long as passing one packet to the decoder."""
 SKIPPED: Final = 2**11
 """Pixels whose decoding takes as long as reading one packet that is not decoded."""
+HELD: Final = 440 * 2**20
+"""Bytes of pictures that a decoder may hold: nine of 8K, where every level of H.264 allows at most five references."""
 
 
 class Budget:
@@ -21,6 +24,9 @@ class Budget:
     def __init__(self) -> None:
         self._left = TOTAL
         self._kept = 0
+        self._buffers: set[int] = set()
+        self.keyframes_only = False
+        """Whether pictures that refer to others are too many to be held."""
 
     def share(self, part: float) -> None:
         """Begin a share: this part of what is left, all if 1 or more."""
@@ -33,6 +39,17 @@ class Budget:
     def skip(self) -> None:
         """Spend what reading a packet takes that is not decoded."""
         self._left -= SKIPPED
+
+    def hold(self, buffers: Iterable[int], size: int, waiting: int) -> None:
+        """Count the pictures that the decoder holds; those it has returned use its buffers again and again.
+
+        Args:
+            buffers: Addresses of the pictures just returned.
+            size: Bytes of one picture.
+            waiting: Packets since the last picture was returned, each of which may be one more.
+        """
+        self._buffers.update(buffers)
+        self.keyframes_only |= (len(self._buffers) + waiting) * size > HELD
 
     @property
     def share_is_spent(self) -> bool:

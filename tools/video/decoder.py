@@ -44,6 +44,8 @@ class Decoder(Selection[VideoFrame]):
         self._begun = False
         self._clock = DecodingClock() if container.format.name == "avi" else None
         self._pixels = stream.codec_context.width * stream.codec_context.height
+        self._bytes = self._pixels * 3 // 2
+        """Of one picture; of usual pictures before the first."""
         self._sparse = False
         """Whether keyframes are further apart than targets."""
         self._keyframes: list[tuple[float, float]] = []
@@ -137,7 +139,7 @@ class Decoder(Selection[VideoFrame]):
 
     def _decoded(self, after_seek: bool, target: float) -> Iterator[tuple[float, float, VideoFrame]]:
         """Frames in presentation order, with start and end; after a seek from the first keyframe on, if by `target`."""
-        end, due = 0.0, np.inf
+        end, due, waiting = 0.0, np.inf, 0
         first: int | None = None
         # For each target, the latest start by then among the packets sent to the decoder.
         latest = [-np.inf] * (len(self._targets) + 1)
@@ -146,9 +148,9 @@ class Decoder(Selection[VideoFrame]):
         for packet in self._packets():
             if self._budget.is_spent:
                 return
-            if after_seek and not packet.is_keyframe:
+            if (after_seek or self._budget.keyframes_only) and not packet.is_keyframe:
                 self._budget.skip()
-                if self._seconds(packet.dts, -np.inf) > target:
+                if after_seek and self._seconds(packet.dts, -np.inf) > target:
                     return
                 continue
             after_seek = False
@@ -167,18 +169,29 @@ class Decoder(Selection[VideoFrame]):
             self._damage += packet.is_corrupt
             self._budget.decode(self._pixels, packet.size)
             try:
-                frames = self._stream.decode(packet)
+                frames = self._frames_of(packet)
             except av.FFmpegError:
                 self._damage += 1
                 continue
+            waiting = 0 if frames else waiting + 1
+            self._budget.hold((frame.planes[0].buffer_ptr for frame in frames), self._bytes, waiting)
             for frame in frames:
                 if not self._begun and first is not None:
                     # Some containers give the start of the sound, or zero, as that of the pictures.
                     self._start = first if self._start is None else max(first, self._start)
                 self._begun, self._pixels = True, frame.width * frame.height
+                self._bytes = sum(plane.buffer_size for plane in frame.planes)
                 begin = self._seconds(self._clock.ticks(frame) if self._clock else frame.pts, end)
                 end = begin + float(frame.duration * self._tick)
                 yield begin, end, frame
+
+    def _frames_of(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        """The frames that the decoder returns for a packet; of keyframes only, it keeps none."""
+        frames = self._stream.decode(packet)
+        if self._budget.keyframes_only:
+            frames += self._stream.decode(None)
+            self._stream.codec_context.flush_buffers()
+        return frames
 
     def _next_due(self, packet: Packet[VideoStream], due: float) -> float:
         """Seconds at which the packet after this one is due; `due` is when this one was. The longest gap is noted."""

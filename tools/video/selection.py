@@ -79,8 +79,9 @@ class Selection(ABC, Generic[Frame]):
                 f"{self._missing} of the {len(self._targets)} frames asked for are missing"
             )
         if self._early:
+            why = "much memory" if self._budget.keyframes_only else "long"
             return (
-                f"decoding all of the video would take too long: of the {len(self._targets)} frames asked for, "
+                f"decoding all of the video would take too {why}: of the {len(self._targets)} frames asked for, "
                 f"{len(self._early)} are replaced by earlier ones, by up to {max(self._early):.1f} s"
             )
         damage = f"the file is damaged (errors: {self._damage}); where a frame is lost the one before stands in"
@@ -121,7 +122,9 @@ class Selection(ABC, Generic[Frame]):
             end: Seconds at which the last frame read ends.
         """
         self._end = max(self._end, end)
-        if self._next is not None:
+        if self._budget.keyframes_only:
+            late = target > end + TOLERANCE
+        elif self._next is not None:
             late = self._next[0] <= target + TOLERANCE
         else:
             late = self._budget.is_spent and target > self._end + TOLERANCE

@@ -17,7 +17,7 @@ from zipfile import is_zipfile
 
 import httpx
 
-from ..errors import BadInput, BadWeights, DownloadFailed
+from ..errors import BadInput, BadWeights, DownloadFailed, OutputNotAllowed
 from ..execution.media_store import write_atomically
 from ..settings import home, settings
 
@@ -80,7 +80,7 @@ def locate(name: str) -> Path:
     if digest(path) != expected_digest(name):
         raise BadWeights(
             f"{path} differs from the published or downloaded {name}; download it again: video-star models pull "
-            f"{name}, or, if it is your own, move it elsewhere and give its path"
+            f"{name} --force, or, if it is your own, move it elsewhere and give its path"
         )
     return path
 
@@ -92,12 +92,15 @@ def digest(path: Path) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def pull(name: str, on_progress: Callable[[int, int | None], None] = lambda done, total: None) -> Path:
+def pull(
+    name: str, on_progress: Callable[[int, int | None], None] = lambda done, total: None, *, force: bool = False
+) -> Path:
     """Download weights from the release unless they are present; an interrupted download is resumed.
 
     Args:
         name: One of `NAMES`.
         on_progress: Called with the bytes received and the total, None if the server does not give it.
+        force: Whether an existing file that is not the published one may be replaced.
 
     Returns:
         The file; it exists only once it is complete and checked.
@@ -105,9 +108,10 @@ def pull(name: str, on_progress: Callable[[int, int | None], None] = lambda done
     Raises:
         BadWeights: The name is unknown.
         DownloadFailed: The download failed, or its digest is wrong.
+        OutputNotAllowed: Another file has the name of the weights, or of what is written beside them.
     """
     path = file_of(name)
-    if path.is_file() and digest(path) == expected_digest(name):
+    if check_pull(name, force=force):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -126,6 +130,26 @@ def pull(name: str, on_progress: Callable[[int, int | None], None] = lambda done
         os.replace(part, path)
         _etag_file(part).unlink(missing_ok=True)
     return path
+
+
+def check_pull(name: str, *, force: bool) -> bool:
+    """Whether the weights are present; checks that a download replaces nothing that was not downloaded.
+
+    Raises:
+        BadWeights: The name is unknown.
+        OutputNotAllowed: As for `pull`.
+    """
+    path = file_of(name)
+    if path.is_file() and digest(path) == expected_digest(name):
+        return True
+    if os.path.lexists(path) and not force:
+        raise OutputNotAllowed(
+            f"{path} exists and is not the published file; if it is your own, move it elsewhere, or replace it: --force"
+        )
+    part = path.with_suffix(".part")
+    if part.is_symlink() or (part.exists() and part.stat().st_nlink > 1):
+        raise OutputNotAllowed(f"{part} is a link to another file; remove it")
+    return False
 
 
 def _digest_file(path: Path) -> Path:

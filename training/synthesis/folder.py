@@ -24,11 +24,14 @@ from ...graph.records.trace import FILE, append, read_numbered
 from ...graph.state import Price
 from ...tools.errors import BadInput
 from ...tools.execution.media_store import UNFINISHED, write_atomically
+from ...tools.output_files import check_folder
 from .rules import fingerprint
 
 SETTINGS: Final = "synthesis.json"
 REJECTED: Final = "rejected"
 LOCK: Final = ".lock"
+WRITTEN: Final = (FILE, SETTINGS, f"{REJECTED}/{FILE}", "README.md", LOCK)
+"""The files that are written, besides media."""
 _RENAMED: Final = {"per_clip": "traces_per_clip", "failing": "tool_failure_rate"}
 """Settings under the names that earlier versions wrote."""
 
@@ -103,9 +106,10 @@ class TraceFolder:
             progress: Counts the traces on record.
 
         Raises:
-            BadInput: Another process writes to the folder, or it was made with other settings.
+            BadInput: Another process writes to the folder, it was made with other settings, or it holds other files.
             BadRecord: A record cannot be read.
         """
+        check_folder("--out", folder, mark=SETTINGS)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.progress, self._opened = progress, datetime.now(UTC).isoformat()
@@ -199,7 +203,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _lock(folder: Path) -> Any:
-    file = (folder / LOCK).open("w")
+    file = (folder / LOCK).open("a")
     if sys.platform != "win32":
         import fcntl
 

@@ -15,9 +15,18 @@ from typing import Annotated, Any, Final
 import typer
 from PIL import Image
 
+from ...evals.suites import run
 from ...graph.records.content import content_text, image_urls
-from ...graph.records.trace import read
+from ...graph.records.trace import FILE, read
 from ...tools.execution.media_store import MediaStore
+from ...tools.output_files import (
+    MARK,
+    check_different,
+    check_output,
+    check_replaced_folder,
+    replacing,
+    replacing_folder,
+)
 from .dataset_card import summarize
 
 Record = Mapping[str, Any]
@@ -45,15 +54,15 @@ def diverse(traces: Path, count: int) -> list[Record]:
 def page(records: Sequence[Record], store: MediaStore, out: Path) -> None:
     """Write a Markdown file, with the images in a folder of the same name beside it."""
     images = out.with_suffix("")
-    images.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {len(records)} reasoning traces\n"]
-    for number, record in enumerate(records, 1):
-        name = images / f"{number}.jpg"
-        _strips(record, store).save(name, quality=80)
-        parts += [f"## {number}. {_plain(record['synthesis']['label'])}\n", f"![frames]({images.name}/{name.name})\n"]
-        parts.append(f"Candidates: {_plain(', '.join(record['request']['actions']))}\n")
-        parts += [text for message in record["messages"][2:] if (text := _turn(message))]
-    out.write_text("\n".join(parts), encoding="utf-8")
+    parts = [f"# {len(records)} reasoning traces\n", f"<!-- {MARK} -->\n"]
+    with replacing(out) as page, replacing_folder(images) as folder:
+        for number, record in enumerate(records, 1):
+            name = f"{number}.jpg"
+            _strips(record, store).save(folder / name, quality=80)
+            parts += [f"## {number}. {_plain(record['synthesis']['label'])}\n", f"![frames]({images.name}/{name})\n"]
+            parts.append(f"Candidates: {_plain(', '.join(record['request']['actions']))}\n")
+            parts += [text for message in record["messages"][2:] if (text := _turn(message))]
+        page.write_text("\n".join(parts), encoding="utf-8")
 
 
 def _properties(record: Record) -> dict[str, Any]:
@@ -119,11 +128,17 @@ def main(
     traces: Annotated[Path, typer.Argument(help="Folder written by `video-star synthesize`.")],
     out: Annotated[Path, typer.Argument(help="Markdown file to write.")],
     count: Annotated[int, typer.Option(min=1, help="Number of traces.")] = 10,
+    force: Annotated[bool, typer.Option("--force", help="Replace a page that video-star did not write.")] = False,
 ) -> None:
     """Write a page of example traces."""
+    inputs = {"the traces": traces / FILE, "the images of the traces": traces / "media"}
+    images = out.with_suffix("")
+    check_output("the page", out, inputs, force=force)
+    check_different("the page", out, {"the folder of its images": images})
+    check_replaced_folder("the folder of images", images, inputs)
     page(diverse(traces, count), MediaStore(traces / "media"), out)
     print(out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -17,9 +17,10 @@ from ...graph.concurrency import run_workers
 from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
 from ...graph.state import Price
-from ...tools.errors import BadInput, PolicyBusy, PolicyUnavailable, ToolUnavailable
+from ...tools.errors import BadInput, PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable, ToolUnavailable
+from ...tools.output_files import check_appended
 from ...tools.registry import TOOL_NAMES, Tool, ToolName, tool
-from .folder import Progress, TraceFolder
+from .folder import WRITTEN, Progress, TraceFolder
 from .rules import reasons
 from .scripted_teacher import ScriptedTeacher
 from .verifier import judge
@@ -94,6 +95,10 @@ FAILURES: Final = (
     "the service answered 503; try again later",
     "the engine returned nothing that can be read",
 )
+UNREACHED: Final = frozenset(
+    kind.__name__ for kind in (PolicyUnavailable, PolicyUnreachable, PolicyBusy, PolicyDisconnected)
+)
+"""Errors of runs whose teacher could not be reached."""
 MAX_FAILURES: Final = 5
 """Consecutive failures to reach the teacher or verifier after which synthesis stops."""
 
@@ -136,6 +141,8 @@ async def synthesize(
     """
     labels = unique_labels(examples)
     _check(examples, labels, root, settings)
+    clips = {f"the clip {example.clip}": root / example.clip for example in examples}
+    check_appended("--out", out, WRITTEN, {"the folder of the clips": root, **clips})
     traces = TraceFolder(out, asdict(settings), Progress(target, price=price, verifier_price=verifier_price))
     report = on_progress or (lambda progress: None)
     session = _Session(deque(_shuffled(examples, settings)), labels, root, teacher, settings, verifier, traces, report)
@@ -254,7 +261,7 @@ async def _run(job: Job, teacher: Teacher, settings: Settings, failures: list[st
     star = build_graph(policy=teacher(job), tools=_broken_tool(job, settings)).compile()
     record = await run_record(job.clip, job.actions, graph=star, **{**settings.context, "seed": job.seed})
     outcome = record["recognition"]
-    if outcome["error_type"] in (PolicyBusy.__name__, PolicyUnavailable.__name__):
+    if outcome["error_type"] in UNREACHED:
         failures.append(f"{outcome['error_type']}: {outcome['error']}")
         return None
     failures.clear()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from .errors import typed_errors
+from .options import Force
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,25 +42,27 @@ def list_models() -> None:
 
 
 @app.command()
-def pull(names: Annotated[list[str], typer.Argument(help="Names such as yolo11n yolo11n-pose.")]) -> None:
+def pull(
+    names: Annotated[list[str], typer.Argument(help="Names such as yolo11n yolo11n-pose.")], force: Force = False
+) -> None:
     """Download weights from the publisher's release; an interrupted download is resumed."""
     with typed_errors():
         from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
         from rich.progress import Progress as Bars
 
-        from ..tools.vision.checkpoints import file_of
+        from ..tools.vision.checkpoints import check_pull
         from .messages import Screen
 
         for name in names:
-            file_of(name)
+            check_pull(name, force=force)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         with Bars(*columns, TimeRemainingColumn(), console=Screen(sys.stderr)) as bars:
             for name in names:
-                _pull_one(name, bars)
+                _pull_one(name, bars, force)
         print(LICENCE, file=sys.stderr)
 
 
-def _pull_one(name: str, bars: Progress) -> None:
+def _pull_one(name: str, bars: Progress, force: bool) -> None:
     from ..tools.vision.checkpoints import SHA256, digest
     from ..tools.vision.checkpoints import pull as download
 
@@ -68,7 +71,7 @@ def _pull_one(name: str, bars: Progress) -> None:
     def on_progress(done: int, total: int | None) -> None:
         bars.update(bar, completed=done, total=total)
 
-    path = download(name, on_progress)
+    path = download(name, on_progress, force=force)
     bars.update(bar, completed=path.stat().st_size, total=path.stat().st_size)
     print(f"{name}: {path}")
     if name not in SHA256:
@@ -84,5 +87,5 @@ def _state(name: str) -> str:
     if not path.is_file():
         return f"- {name}: video-star models pull {name}"
     if digest(path) != expected_digest(name):
-        return f"✗ {name}: {path} does not match its checksum: video-star models pull {name}"
+        return f"✗ {name}: {path} does not match its checksum: video-star models pull {name} --force"
     return f"✓ {name}: {path} ({path.stat().st_size / 1e6:.0f} MB, sha256 {digest(path)[:12]})"

@@ -64,29 +64,15 @@ def check_outputs(
     Raises:
         OutputNotAllowed: An output is an input or another output, or an existing file that may not be replaced.
     """
-    from ..tools.errors import OutputNotAllowed
-    from ..tools.output_files import check_different, check_output
+    from ..tools.output_files import check_output, check_trace
 
     taken = dict(inputs)
     if trace is not None:
-        runs = trace / "runs.jsonl"
-        check_different("--trace", trace, taken)
-        check_different("--trace", runs, taken)
-        taken["the trace"] = runs
-        if not force and not _is_trace(runs):
-            raise OutputNotAllowed(f"--trace {runs} exists and is no trace; give another folder, or --force")
+        taken["the trace"] = check_trace(trace, taken, force=force)
     for name, path in files.items():
         if path is not None:
             check_output(name, path, taken, force=force)
             taken[name] = path
-
-
-def _is_trace(runs: Path) -> bool:
-    """Whether records can be appended: the file is missing, empty, or begins like a record."""
-    if not runs.is_file():
-        return True
-    with runs.open("rb") as file:
-        return b'{"schema":'.startswith(file.read(10))
 
 
 def write_page(record: dict[str, Any], page: Path, trace: Path | None = None, video: bytes | None = None) -> None:

@@ -56,6 +56,7 @@ def synthesize(
         # Bad input is reported before the slow imports.
         given = [parse_price(text) if text else None for text in (price, verifier_price)]
         examples = read_split(split, labels)
+        _check_inputs(out, split, labels)
 
         from ..evals.marionette.knowledge import use_knowledge, visible_primitives
         from ..graph.concurrency import wait_for
@@ -92,3 +93,15 @@ def synthesize(
         if made.accepted:
             show_path("card", write_card(out, reader))
     raise typer.Exit(0 if made.accepted >= target else 1)
+
+
+def _check_inputs(out: Path, split: Path, labels: Path) -> None:
+    """Check that no file that is written is one that is read.
+
+    Raises:
+        OutputNotAllowed: One is.
+    """
+    from ..tools.output_files import check_appended
+    from ..training.synthesis.folder import WRITTEN
+
+    check_appended("--out", out, WRITTEN, {"the list of clips": split, "the labels": labels})

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, Final
 
-from ....tools.knowledge import Definition, define
+from ....tools.knowledge import Definition, define_all
 from ....tools.motion.measurements import Measurements
 
 LEADING: Final = 0.8
@@ -68,7 +68,7 @@ def rank_by_evidence(evidence: Sequence[Mapping[str, Any]], actions: Sequence[st
     """
     found = (Measurements.from_json(item["measured"]) for item in evidence if item.get("measured"))
     motion = next((measurements for measurements in found if measurements.observed), None)
-    return posterior(motion, {action: define(action) for action in actions}) if motion else {}
+    return posterior(motion, define_all(actions)) if motion else {}
 
 
 def order_fit(observed: Measurements, order: Sequence[Sequence[str]]) -> float:

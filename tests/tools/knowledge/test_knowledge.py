@@ -3,9 +3,10 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ from video_star.tools.knowledge import (
     search,
     shortlist,
 )
-from video_star.tools.knowledge.encoders import WORDS
+from video_star.tools.knowledge.encoders import WORDS, encoder_in_use
 from video_star.tools.motion_primitives import PRIMITIVES
 
 from ...growth import growth
@@ -332,3 +333,21 @@ def test_labels_read_together_are_defined_as_each_by_itself() -> None:
     encoders._vectors.clear()
     assert together == {label: define(label) for label in together}
     assert any(definition.composed_from for definition in together.values())
+
+
+@pytest.mark.parametrize("length", [12, 79])
+def test_long_lists_of_unknown_labels_are_compared_by_words_only(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    real = encoders.vectors
+
+    def counted(name: str, texts: Sequence[str]) -> list[Any]:
+        encoded.extend(texts)
+        return real(name, texts)
+
+    monkeypatch.setattr("video_star.tools.knowledge.retrieval.vectors", counted)
+    count = retrieval.ENCODED_TOGETHER // length + 1
+    strange = [f"zz{number} polish".ljust(length, "y") for number in range(count)]
+    retrieval._composed.cache_clear()
+    assert len(define_all([*strange, "hug"])) == count + 1 and len(shortlist("polish", strange)) == 3
+    assert not encoded and define_all(strange[:2])
+    assert encoded == [] if encoder_in_use() == WORDS else set(encoded) == set(strange[:2])

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from video_star import recognize
+from video_star.tools import registry
 from video_star.tools.video import budget, clock, decoder
 from video_star.tools.video.clip import open_clip
 from video_star.tools.video.reader import probe, read_frames
@@ -109,3 +111,42 @@ def test_long_animations_cost_no_more(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(budget, "PER_BYTE", 10**6)
     frames = read_frames(path, np.arange(0, 6, 0.5))
     assert "would take too long" in frames.note and frames.times[-1] <= 2
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_pictures_that_refer_to_too_many_others_are_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    size = (640, 480)
+    monkeypatch.setattr(budget, "HELD", 14.5 * size[0] * size[1] * 1.5)
+    times = np.arange(60) / 10
+    usual = {"refs": "3", "bf": "3", "g": "12", "preset": "ultrafast"}
+    plain = write_video(tmp_path / f"plain.{suffix}", range(60), size=size, options=usual)
+    assert read_frames(plain, times).note == "" and len(read_frames(plain, times)) == 60
+    hostile = {"refs": "16", "bf": "0", "g": "24", "preset": "medium", "sc_threshold": "0"}
+    path = write_video(tmp_path / f"many.{suffix}", range(60), size=size, options=hostile)
+    frames = read_frames(path, times)
+    shown = [number_of(image) for image in frames.images]
+    assert "would take too much memory" in frames.note and {24, 48} <= set(shown) and len(shown) < 20
+    assert shown == [round(time * 10) for time in frames.times]
+
+
+def test_what_object_tracking_could_not_decode_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limited: None
+) -> None:
+    path = lone_keyframe(tmp_path / "lone.mp4", 60)
+    generous = budget.TOTAL
+
+    def starved(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(budget, "TOTAL", 20 * budget.PACKET)
+        try:
+            return read_frames(*arguments, **options)
+        finally:
+            monkeypatch.setattr(budget, "TOTAL", generous)
+
+    monkeypatch.setattr(registry, "read_frames", starved)
+    found = recognize(path, ["walk", "run"], tools=["track_motion", "describe_video"], mode="static")
+    for name in ("track_motion", "describe_video"):
+        begin = f"{name}: objects were not tracked in all frames: decoding all of the video would take too long"
+        assert any(note.startswith(begin) for note in found.notes), found.notes
+    assert found.status == "degraded"

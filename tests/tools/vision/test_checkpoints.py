@@ -155,7 +155,12 @@ def test_changed_weights_are_rejected_and_downloaded_again(release: Release) -> 
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(BadWeights, match="download it again"):
         locate(UNKNOWN)
-    assert pull(UNKNOWN).read_bytes() == release.body
+    changed = path.read_bytes()
+    for words in ((), ("yolo11n",)):
+        refused = CliRunner().invoke(app, ["models", "pull", *words, UNKNOWN])
+        assert refused.exit_code == 2 and "--force" in refused.stderr and path.read_bytes() == changed
+    assert len(release.requests) == 1
+    assert pull(UNKNOWN, force=True).read_bytes() == release.body
 
 
 def test_files_placed_by_hand_are_not_taken_for_published_weights(home: Path) -> None:
@@ -224,7 +229,7 @@ def test_the_command_line_downloads_and_lists(release: Release) -> None:
     assert listed.exit_code == 0 and "AGPL-3.0" in listed.stdout and "engine in use: embedded-2" in listed.stdout
     here = [line for line in listed.stdout.splitlines() if line.strip().startswith("✓")]
     assert len(here) == 1 and UNKNOWN in here[0]
-    assert len(re.findall(r"video-star models pull yolo11\S+", listed.stdout)) == len(NAMES) - 1
+    assert len(re.findall(r"video-star models pull yolo\d\S+", listed.stdout)) == len(NAMES) - 1
 
 
 def test_the_command_line_names_the_known_weights() -> None:
