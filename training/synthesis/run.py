@@ -17,7 +17,14 @@ from ...graph.concurrency import run_workers
 from ...graph.policies.registry import resolve_policy
 from ...graph.run import checked_context, run_record
 from ...graph.state import Price
-from ...tools.errors import BadInput, PolicyBusy, PolicyDisconnected, PolicyUnavailable, PolicyUnreachable, ToolUnavailable
+from ...tools.errors import (
+    BadInput,
+    PolicyBusy,
+    PolicyDisconnected,
+    PolicyUnavailable,
+    PolicyUnreachable,
+    ToolUnavailable,
+)
 from ...tools.output_files import check_appended
 from ...tools.registry import TOOL_NAMES, Tool, ToolName, tool
 from .folder import WRITTEN, Progress, TraceFolder
