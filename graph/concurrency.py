@@ -175,5 +175,8 @@ async def finished(work: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait((task,))
+        # It may be cancelled again while it waits.
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((task,))
         raise

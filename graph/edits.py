@@ -44,7 +44,10 @@ def starts_run(node: str, state: State) -> bool:
 
 def is_as_left(state: State) -> bool:
     """Whether nothing but messages can have been edited since the last node: `honoured` then reads no file."""
-    return "seals" in state and state["seals"] == _seals(state)
+    try:
+        return state["seals"] == _seals(state)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        return False
 
 
 def honoured(state: State, node: str) -> dict[str, Any]:

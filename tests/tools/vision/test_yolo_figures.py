@@ -84,7 +84,8 @@ def test_the_graph_uses_the_engine(exported: dict[str, Path], tmp_path: Path, mo
     found = recognize(tmp_path / "clip.mp4", ["wave", "jump"], mode="static", tools=tools)
     assert {each.tool: each.status for each in found.evidence} == dict.fromkeys(tools, "ok")
     told = {each.tool: each.summary for each in found.evidence}
-    assert told["detect_people"].startswith("1 person.") and told["estimate_pose"].startswith("1 person.")
+    assert told["detect_people"].startswith("One person is seen.")
+    assert told["estimate_pose"].startswith("One person is seen.")
     assert "Person 1" in told["track_motion"]
     poses = poses_of(open_clip(str(tmp_path / "clip.mp4"), None, None))
     assert engine_name().startswith("yolo-2") and set(poses.tracks) == {1}
