@@ -159,13 +159,13 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_answer(warm: Path, walk
         ended = invoke(*asked, option, tmp_path / "file" / name, "--json")
         assert ended.exit_code == 1 and json.loads(ended.stdout)["action"] == "walk"
         assert len(ended.stderr.splitlines()) == 1 and "Error: " in ended.stderr
-    several = invoke(*asked, "--trace", tmp_path / "file", "--report", tmp_path / "page.html")
+    several = invoke(*asked, "--trace", tmp_path / "file" / "t", "--report", tmp_path / "page.html")
     assert several.exit_code == 1 and "walk  ok" in several.stdout
-    assert (
-        several.stderr.startswith("Error: trace not written: ")
-        and "check that the path can be written" in several.stderr
-    )
-    assert (tmp_path / "page.html").exists() and (tmp_path / "file").read_text() == "in the way"
+    assert several.stderr.startswith("Error: trace not written: ")
+    assert "check that the path can be written" in several.stderr and (tmp_path / "page.html").exists()
+    refused = invoke(*asked, "--trace", tmp_path / "file")
+    assert refused.exit_code == 2 and "is not a folder" in refused.stderr, "refused before the run"
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_store_that_cannot_be_written_costs_the_pictures_not_the_answer(walking_clip: Path, home: Path) -> None:
