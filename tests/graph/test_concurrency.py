@@ -13,6 +13,8 @@ import pytest
 from video_star.graph.concurrency import wait_for
 from video_star.tools.execution.cancellation import run_in_daemon_thread
 
+pytestmark = pytest.mark.slow
+
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
 

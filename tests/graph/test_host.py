@@ -16,6 +16,8 @@ from video_star.graph.run import checked_context
 from video_star.graph.state import HostContext
 from video_star.tools.errors import BadInput, ModelNotAllowed, PolicyBusy, PolicyUnavailable
 
+pytestmark = pytest.mark.slow
+
 ACTIONS = ["walk", "run"]
 ALLOWED = "VIDEO_STAR_ALLOWED_MODELS"
 

@@ -9,6 +9,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from video_star.graph import Context, build_graph
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[list[Any]], Any]
 TIES = {
     "two": ('{"1": {"walk": 9, "run": 4}, "2": {"run": 10}}', "walk", "'walk' and 'run'"),

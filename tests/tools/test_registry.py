@@ -24,6 +24,8 @@ from video_star.tools.video.writer import write_video as write_clip
 
 from .video.hostile import write_video
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_tool_has_a_description_and_described_arguments() -> None:
     assert tuple(library()) == ALL_NAMES == (*TOOL_NAMES, "detect_objects")

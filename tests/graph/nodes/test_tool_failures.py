@@ -34,6 +34,8 @@ from video_star.tools.vision.ssdlite import SsdLite
 
 from ...tools.video.hostile import HostileFiles
 
+pytestmark = pytest.mark.slow
+
 ACTIONS = ["walk", "run", "hug"]
 NO_MOTION = "no evidence: no motion was measured; the answer is a guess"
 """The note of the embedded policy where `track_motion` was not called or failed."""

@@ -16,6 +16,8 @@ from video_star.tools.errors import UnknownPolicy
 
 from ...console import invoke
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("langchain_openai", reason="needs the extra [api]")
 
 

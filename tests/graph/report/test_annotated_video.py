@@ -22,6 +22,8 @@ from video_star.tools.vision.objects import Objects
 
 from ...tools.video.hostile import HostileFiles, number_of, write_video
 
+pytestmark = pytest.mark.slow
+
 Record = dict[str, Any]
 
 

@@ -23,6 +23,8 @@ from video_star.tools.video.writer import write_video
 
 from ...growth import growth
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     '<script>document.title="owned"</script>',
     '</style><script>document.title="owned"</script>',

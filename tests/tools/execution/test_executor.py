@@ -15,6 +15,8 @@ from video_star.tools.execution import result_cache
 from video_star.tools.execution.executor import Executor, ensure_available, slot_released
 from video_star.tools.execution.result_cache import cached_text
 
+pytestmark = pytest.mark.slow
+
 
 class Work:
     """Work that counts its calls and blocks until `go` is set."""

@@ -259,6 +259,7 @@ def test_what_an_answer_lacks_is_composed_and_said(walking_clip: Path) -> None:
         says("[[]]"),
     ],
 )
+@pytest.mark.slow
 def test_a_model_that_fails_leaves_the_knowledge_base(line: Any) -> None:
     explained = explain_actions(["walk", UNKNOWN[1]], chat_model=by(line))
     assert explained.definitions == explain_actions(["walk", UNKNOWN[1]]).definitions

@@ -18,6 +18,8 @@ from video_star.tools.video.reader import probe, read_frames
 
 from .hostile import HostileFiles, number_of, painted, write_video
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 400
 
 

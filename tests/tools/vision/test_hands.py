@@ -24,6 +24,8 @@ from video_star.tools.vision.hands import (
 from video_star.tools.vision.mediapipe_hands import MEDIAPIPE_HANDS
 from video_star.tools.vision.pose import Poses, estimate_pose
 
+pytestmark = pytest.mark.slow
+
 TIMES = np.arange(8) / 8
 SIZE = (400, 300)
 

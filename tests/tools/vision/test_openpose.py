@@ -10,6 +10,8 @@ from video_star.tools.video.reader import Frames
 from video_star.tools.vision.engines import engine
 from video_star.tools.vision.openpose import BODY_25, COCO_18, Layout, OpenPose, decode
 
+pytestmark = pytest.mark.slow
+
 STANDING = {
     "nose": (0, -9), "neck": (0, -6), "right shoulder": (-3, -6), "right elbow": (-4, -2), "right wrist": (-4, 2),
     "left shoulder": (3, -6), "left elbow": (4, -2), "left wrist": (4, 2), "right hip": (-2, 3), "right knee": (-2, 8),

@@ -15,6 +15,8 @@ from video_star.tools.vision.people import People
 from video_star.tools.vision.pose import Poses, estimate_pose
 from video_star.tools.vision.posture import body_height, joint_angle, posture
 
+pytestmark = pytest.mark.slow
+
 STANDING = np.zeros((17, 3), np.float32)
 STANDING[:, 2] = 1
 STANDING[:, :2] = [
