@@ -17,7 +17,7 @@ from ..tools.execution.cancellation import run_in_daemon_thread
 from ..tools.execution.chat_model import ToolModel
 from ..tools.registry import Tool, ToolName
 from .concurrency import wait_for
-from .edits import FURTHER_ROUND, honoured, is_as_left, sealed, starts_run, with_edits
+from .edits import FURTHER_ROUND, edits_of, honoured, sealed, starts_run, with_edits
 from .host import Host
 from .nodes.decompose import decompose
 from .nodes.fuse import fuse
@@ -71,8 +71,9 @@ class Node(Runnable[State, dict[str, Any]]):
         """The update of the node, and of edits that a person made before it."""
         changes: dict[str, Any] = {}
         if not starts_run(self.name, state):
-            as_left = is_as_left(state)
-            changes = honoured(state, self.name) if as_left else await run_in_daemon_thread(honoured, state, self.name)
+            edits = edits_of(state, self.name)
+            # What follows from edits may be read from files.
+            changes = await run_in_daemon_thread(honoured, state, edits) if edits.edited else honoured(state, edits)
             state = with_edits(state, changes)
         update = await self._work(state, get_runtime(Context), host=self._host)
         return sealed(state, changes, update)

@@ -8,7 +8,9 @@ state gets checksums of it, which are compared before the next node.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, cast
 from zlib import crc32
 
@@ -42,35 +44,56 @@ def starts_run(node: str, state: State) -> bool:
     return node == "tool_select" and FURTHER_ROUND not in state
 
 
-def is_as_left(state: State) -> bool:
-    """Whether nothing but messages can have been edited since the last node: `honoured` then reads no file."""
-    try:
-        return state["seals"] == _seals(state)
-    except (LookupError, TypeError, AttributeError, ValueError):
-        return False
+@dataclass(frozen=True)
+class Edits:
+    """What a person edited before a node."""
+
+    asked: dict[str, Any]
+    """What was asked, with the actions and the question as edited."""
+    edited: frozenset[str] = frozenset()
+    """Of actions, question, frames, sub_actions and `evidence <index>`, those that were edited."""
 
 
-def honoured(state: State, node: str) -> dict[str, Any]:
-    """The state update that makes `node` go on from what a person edited; it also contains `asked`.
+def edits_of(state: State, node: str) -> Edits:
+    """What was edited since the last node; reads no file.
 
     Raises:
         BadActions: The edited candidates cannot be used.
         BadEdit: Another edit cannot be honoured, or no run waits before `node`.
     """
     if "seals" not in state:
-        return {"asked": _asked_of_earlier_version(state, node)}
-    try:
+        return Edits(_asked_of_earlier_version(state, node))
+    with _as_bad_edit():
         asked = _edited_question(state)
         edited = _edited(cast(State, {**state, "asked": {**state["asked"], **asked}}), node)
-        _check_frames(state["frames"], MAX_FRAMES)
+        _check_frames(state["frames"])
         for item in state["evidence"]:
             _check_evidence(item)
         if node == "score":
             _check_sub_actions(state["sub_actions"], asked["actions"])
         _check_calls(state["conversation"], waits=node == "tool_exec")
-        changes = rewritten(cast(State, {**state, "asked": asked}), edited)
+        return Edits(asked, frozenset(edited))
+
+
+def honoured(state: State, edits: Edits) -> dict[str, Any]:
+    """The state update that makes the node go on from what a person edited; it also contains `asked`.
+
+    Raises:
+        BadEdit: An edit cannot be honoured.
+    """
+    if "seals" not in state:
+        return {"asked": edits.asked}
+    with _as_bad_edit():
+        changes = rewritten(cast(State, {**state, "asked": edits.asked}), edits.edited)
         changed = [*changes.pop("conversation", ()), *_without_tokens(state["conversation"])]
-        return {**changes, "asked": asked, **({"conversation": changed} if changed else {})}
+        return {**changes, "asked": edits.asked, **({"conversation": changed} if changed else {})}
+
+
+@contextmanager
+def _as_bad_edit() -> Iterator[None]:
+    """Raise `BadEdit` where edited state lacks the form of what the run wrote."""
+    try:
+        yield
     except VideoStarError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError) as error:
@@ -184,20 +207,20 @@ def checked_question(question: Any, error: type[VideoStarError]) -> str | None:
     return question or None
 
 
-def _check_frames(frames: Any, most: int) -> None:
+def _check_frames(frames: Any) -> None:
     for frame in frames:
         if not str(frame["url"]).startswith(SCHEME) or not str(frame["url"]).endswith(".jpg"):
             raise BadEdit(f"the frame {str(frame['url'])[:80]!r} is not an image of the media store")
         if isinstance(frame["time"], bool) or not isinstance(frame["time"], int | float):
             raise BadEdit(f"the frame {frame['url']} needs its time in seconds")
-    if len(frames) > most:
-        raise BadEdit(f"{len(frames)} frames are too many; keep at most {most}")
+    if len(frames) > MAX_FRAMES:
+        raise BadEdit(f"{len(frames)} frames are too many; keep at most {MAX_FRAMES}")
 
 
 def _check_evidence(item: Mapping[str, Any]) -> None:
     if item["status"] not in ("ok", "unavailable") or not isinstance(item["summary"], str) or not item["summary"]:
         raise BadEdit(f"evidence of {item['tool']} needs the status ok or unavailable, and a text as summary")
-    _check_frames(item["frames"], MAX_FRAMES)
+    _check_frames(item["frames"])
 
 
 def _check_sub_actions(sub_actions: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Edits of a waiting run, as in Studio or by `update_state`: the policy reads them next, or they are refused."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from video_star.graph import Context, build_graph
 from video_star.graph.prompts import requested
 from video_star.graph.state import Input, Output, State
 from video_star.tools.errors import BadActions, BadEdit, BadInput, MissingMedia
+from video_star.tools.knowledge.explain import explain_actions
 from video_star.tools.registry import TOOL_NAMES
 
 from .conftest import Scripted
@@ -97,6 +99,22 @@ async def test_edited_actions_are_asked_explained_and_ranked(
     assert '["jump", "wave"]' in words(policy, 1) and '"hug"' not in words(policy, 1)
     assert 'DEFINITIONS (JSON): {"jump":' in words(policy, 1)
     assert [item["action"] for item in after["ranking"]] == ["wave", "jump"] and after["status"] == "ok"
+
+
+async def test_files_are_read_for_an_edit_in_a_thread_and_not_on_the_event_loop(
+    replies: Any, make_policy: Make, walking_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def explained(*args: Any) -> Any:
+        threads.append(threading.current_thread())
+        return explain_actions(*args)
+
+    monkeypatch.setattr("video_star.graph.rendering.explain_actions", explained)
+    scores = replies.answer("wave", '{"1": {"wave": 9, "jump": 1}, "2": {"wave": 8, "jump": 1}}')
+    policy = make_policy([*replies.good()[:2], scores])
+    await resumed(policy, walking_clip, "decompose", lambda state: {"actions": ["jump", "wave"]})
+    assert threads and threading.current_thread() not in threads
 
 
 async def test_edited_sub_actions_are_listed_and_scored(replies: Any, make_policy: Make, walking_clip: Path) -> None:
